@@ -1,0 +1,25 @@
+"""Gossamer: a compiler for models whose work is known only when they run.
+
+import gossamer
+fast = gossamer.compile(model, (ids, mask), dont_care={"last_hidden_state": "attention_mask"})
+fast(ids, mask)          # as the model, and faster where rows are dead
+print(fast.explain())    # why
+"""
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .compiler.api import CompiledModel, compile, load
+
+__all__ = ["CompiledModel", "compile", "load"]
+
+
+def __getattr__(name: str) -> object:
+    """Public names are imported when first asked for: `import gossamer` costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module 'gossamer' has no attribute '{name}'; known: {', '.join(__all__)}")
+    from .compiler import api
+
+    return getattr(api, name)
