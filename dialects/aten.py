@@ -279,7 +279,7 @@ class CallOp(IRDLOperation):
             printer.print_string(" attributes")
             printer.print_op_attributes(self.attributes)
         printer.print_string(" : ")
-        printer.print_operation_type(self)
+        printer.print_function_type(self.operand_types, self.result_types)
 
     @classmethod
     def parse(cls, parser: Parser) -> "CallOp":

@@ -7,9 +7,9 @@ compact form of a tensor has one leading axis, the active positions, then the ax
     i j a                          [batch, seq, 768]    [active, 768]
     i a j b                        [batch, 12, seq, 64] [active, 12, 64]
     j (i a) b                      [seq, batch*12, 64]  [active, 12, 64]
-    1 j a                          [1, seq, 768]        [active, 768]     (the same for every i)
+    1 j a                          [1, seq, 768]        [active, 1, 768]  (the same for every i)
 
-`1` is an axis of size one. Pure mathematics: no IR, no torch. Notation: Rogozhnikov, einops, ICLR 2022.
+`1` is an axis of size one; it stays. Pure mathematics: no IR, no torch. Notation: Rogozhnikov, einops, ICLR 2022.
 """
 
 import math

@@ -4,6 +4,7 @@
 |----------------------|---------------------------------------------------------------------------------|
 | `sparse.domain`      | the positions where a mask is not zero                                          |
 | `sparse.everywhere`  | every position of the same index space: the dense form of a packed region       |
+| `sparse.size`        | number of active positions                                                      |
 | `sparse.density`     | active positions / all positions                                                |
 | `sparse.covers`      | is a mask non-zero at every position of a domain?                               |
 | `sparse.fits`        | is a domain's index space the leading shape of a tensor?                        |
@@ -50,7 +51,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.str_enum import StrEnum
 
-from .aten import dims, parse_sizes, print_sizes, size_list, tensor_of, tensor_type
+from .aten import ScalarType, dims, parse_sizes, print_sizes, size_list, tensor_of, tensor_type
 from .layout import DOMAIN_AXES, Layout
 
 
@@ -145,8 +146,8 @@ class DomainOp(IRDLOperation):
     traits = traits_def(Pure())
     assembly_format = "$mask attr-dict `:` type($mask) `->` type($domain)"
 
-    def __init__(self, mask: SSAValue):
-        super().__init__(operands=[mask], result_types=[DomainType.of(dims(mask.type))])
+    def __init__(self, mask: SSAValue, space: Sequence[int | str] | None = None):
+        super().__init__(operands=[mask], result_types=[DomainType.of(space or dims(mask.type))])
 
     def verify_(self) -> None:
         if len(tensor_of(self.mask).get_shape()) != len(domain_of(self.domain).space):
@@ -166,6 +167,21 @@ class EverywhereOp(IRDLOperation):
 
     def __init__(self, like: SSAValue):
         super().__init__(operands=[like], result_types=[like.type])
+
+
+@irdl_op_definition
+class SizeOp(IRDLOperation):
+    """The number of active positions."""
+
+    name = "sparse.size"
+    domain = operand_def(DomainType)
+    size = result_def(ScalarType)
+    traits = traits_def(Pure())
+    assembly_format = "$domain attr-dict `:` type($domain) `->` type($size)"
+
+    def __init__(self, domain: SSAValue):
+        active = ScalarType(StringAttr("int"), StringAttr("active"))
+        super().__init__(operands=[domain], result_types=[active])
 
 
 @irdl_op_definition
@@ -340,6 +356,6 @@ class AttentionOp(IRDLOperation):
 
 Sparse = Dialect(
     "sparse",
-    [DomainOp, EverywhereOp, DensityOp, CoversOp, FitsOp, GatherOp, ScatterOp, AttentionOp],
+    [DomainOp, EverywhereOp, SizeOp, DensityOp, CoversOp, FitsOp, GatherOp, ScatterOp, AttentionOp],
     [DomainType, LayoutAttr, MaskAttr],
 )

@@ -1,0 +1,26 @@
+"""Passes by name. A pass is one file, its stem the pass's name; it is loaded when it is first asked for.
+
+PASSES["insert-gathers"] == "gossamer.passes.insert_gathers:InsertGathers"
+"""
+
+from importlib import import_module
+
+from xdsl.passes import ModulePass
+
+PASSES: dict[str, str] = {
+    "simplify": "gossamer.passes.simplify:Simplify",
+    "detect-sparsity": "gossamer.passes.detect_sparsity:DetectSparsity",
+    "insert-gathers": "gossamer.passes.insert_gathers:InsertGathers",
+    "sink-scatters": "gossamer.passes.sink_scatters:SinkScatters",
+    "guard-density": "gossamer.passes.guard_density:GuardDensity",
+    "cse": "xdsl.transforms.common_subexpression_elimination:CommonSubexpressionElimination",
+    "dce": "xdsl.transforms.dead_code_elimination:DeadCodeElimination",
+    "canonicalize": "xdsl.transforms.canonicalize:CanonicalizePass",
+}
+"""Where each pass lives, in the order of the default pipeline; xDSL's own come last."""
+
+
+def load_pass(name: str) -> type[ModulePass]:
+    """The class of pass `name`. Raises KeyError when there is none."""
+    module, _, attribute = PASSES[name].partition(":")
+    return getattr(import_module(module), attribute)

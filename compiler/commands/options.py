@@ -1,0 +1,29 @@
+"""Options that commands share."""
+
+import argparse
+from pathlib import Path
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """MODEL, and how it is compiled."""
+    parser.add_argument("model", metavar="MODEL", help="FILE.py:FUNCTION, a folder that was saved, or a .mlir file")
+    parser.add_argument("-p", "--passes", metavar="PIPELINE", help="passes to run: a,b{option=1}")
+    parser.add_argument("--dont-care", action="append", metavar="RESULT=ARGUMENT",
+                        help="rows of this result where this argument is zero are never read")  # fmt: skip
+    parser.add_argument("--exact", metavar="HOW", help="bitwise: nothing that reorders a sum")
+    parser.add_argument("--target", metavar="DEVICE", help="cpu, cuda or cuda:1")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="the weights of a .mlir file")
+    parser.add_argument("--inputs", type=Path, metavar="FILE", help="inputs by name: .npz, .safetensors or .pt")
+
+
+def add_print_options(parser: argparse.ArgumentParser) -> None:
+    """Options that show the run of a pipeline on stderr."""
+    group = parser.add_argument_group("to watch it work (on standard error)")
+    group.add_argument("--print-ir-before", nargs="?", const="", metavar="PASS", action="append",
+                       help="the IR before this pass, or before every pass")  # fmt: skip
+    group.add_argument("--print-ir-after", nargs="?", const="", metavar="PASS", action="append",
+                       help="the IR after this pass, or after every pass")  # fmt: skip
+    group.add_argument("--print-ir-after-all", action="store_true", help="the IR after every pass")
+    group.add_argument("--print-ir-after-change", action="store_true", help="the IR after every pass that changed it")
+    group.add_argument("--print-diff", action="store_true", help="what each pass changed, as a diff")
+    group.add_argument("--timing", action="store_true", help="the time of every pass, and the ops it added and removed")

@@ -1,0 +1,95 @@
+"""What this machine does, measured once and kept: the rates that `guard-density` decides by.
+
+    gossamer compile ..   ->   guard-density{flops=3.1e+11 bandwidth=9.8e+09 call=4.1e-06 sequence=3.5e-05}
+
+Kept in a small file per processor, thread count and torch version under the user's cache folder
+(`$XDG_CACHE_HOME/gossamer`, else `~/.cache/gossamer`), rounded to two digits, so that the same machine gives the same
+program. A folder that cannot be written only means that it is measured again.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch.nn.functional import linear, scaled_dot_product_attention
+
+from ..dialects.diagnostics import UserError
+from .context import write_text
+
+FORMAT = 1
+
+
+def identity() -> str:
+    """The processor, threads and torch version that rates hold for."""
+    try:
+        model = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor()
+    return f"{FORMAT} {model} {platform.machine()} threads={torch.get_num_threads()} torch={torch.__version__}"
+
+
+def cache_file() -> Path:
+    """Where this machine's rates are kept."""
+    folder = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    name = hashlib.sha256(identity().encode()).hexdigest()[:16]
+    return Path(folder).expanduser() / "gossamer" / f"machine-{name}.json"
+
+
+@cache
+def rates() -> dict[str, float]:
+    """flops, bandwidth, call and sequence as `solvers.break_even.Machine` has them; measured when not yet known."""
+    file = cache_file()
+    try:
+        kept = json.loads(file.read_text())["rates"]
+        return {name: float(kept[name]) for name in ("flops", "bandwidth", "call", "sequence")}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    measured = measure()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps({"machine": identity(), "rates": measured}, indent=1) + "\n")
+    except (OSError, UserError):
+        pass
+    return measured
+
+
+def best(run: Callable[[], object], repeats: int = 7) -> float:
+    """Seconds of the fastest of some runs, the first left out."""
+    run()
+    seconds: list[float] = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+@torch.no_grad()
+def measure() -> dict[str, float]:
+    """A large product, a large elementwise op, a small call, and attention on one short sequence. About 0.3 s."""
+    x, w = torch.ones(1024, 768), torch.ones(2048, 768)
+    product = best(lambda: linear(x, w))
+    large, small = torch.ones(1 << 23), torch.ones(8)
+    out = torch.empty_like(large)
+    moved = best(lambda: torch.neg(large, out=out))
+    call = best(lambda: [torch.neg(small) for _ in range(100)]) / 100
+    q = torch.ones(1, 12, 8, 64)
+    sequence = best(lambda: [scaled_dot_product_attention(q, q, q) for _ in range(20)]) / 20
+    found = {
+        "flops": 2.0 * 1024 * 768 * 2048 / product,
+        "bandwidth": 2.0 * large.numel() * 4 / moved,
+        "call": call,
+        "sequence": sequence,
+    }
+    return {name: float(f"{value:.1e}") for name, value in found.items()}
+
+
+def guard_options() -> str:
+    """The options of `guard-density` as pipeline text."""
+    return "{" + " ".join(f"{name}={value!r}" for name, value in rates().items()) + "}"

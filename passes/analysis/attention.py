@@ -1,0 +1,126 @@
+"""What the mask of an attention says: which keys it hides for good, and what is left among the others.
+
+    and(nz(mask[b, k]), k <= q)                    keys nz(mask[i, j])    left: causal
+    where(nz(mask[b, k]), bias[0, h, q, k], -inf)  keys nz(mask[i, j])    left: explicit, bias
+    no mask                                        every key              left: none
+
+A key that the mask hides from every query has probability exactly 0 (exp of -inf, or of finfo.min less the
+maximum), as long as each live query sees some key: a query over its own key always does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import BFloat16Type, Float16Type, Float32Type, Float64Type
+from xdsl.ir import Attribute, SSAValue
+
+from ...dialects.aten import CallOp, tensor_of
+from ...dialects.layout import Layout
+from ...dialects.sparse import Mask
+from ..solvers.index_expr import TRUE, Apply, Axis, Constant, Expr, apply, axes_of, conjuncts, substitute
+from .calls import argument, rank, shape
+from .index_view import IndexView, is_bool
+
+ATTENTION = "aten.scaled_dot_product_attention.default"
+
+LOWEST: dict[type[Attribute], float] = {
+    Float64Type: -1.7976931348623157e308,
+    Float32Type: -3.4028234663852886e38,
+    BFloat16Type: -3.3895313892515355e38,
+    Float16Type: -65504.0,
+}
+"""torch.finfo(dtype).min: added to a score it hides the key as -inf does, where another key is seen."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One attention call, its layout, and what its mask says.
+
+    `keys`: over the domain's axes, holds for every key that any query may see. `kind`: the mask left among those.
+    `bias`: the tensor that is left, where it is not the whole mask.
+    """
+
+    op: CallOp
+    layout: Layout
+    keys: Expr
+    kind: Mask
+    mask: SSAValue | None
+    bias: SSAValue | None
+    scale: float | None
+
+
+def read_attention(view: IndexView, op: CallOp, layout: Layout) -> Attention | None:
+    """The attention whose result has `layout` (sequence, heads, position, width); None if it cannot be packed."""
+    plain = layout.axes[-2] == ("j",) and layout.domain_axes == ("i", "j") and layout.axes[0] == ("i",)
+    if not plain or rank(op.operands[0]) != 4 or argument(op, 4, "dropout_p", 0.0) != 0.0:
+        return None
+    if [argument(op, k, "") for k in range(3)] != list(op.operands[:3]):
+        return None
+    mask, scale = argument(op, 3, "attn_mask"), argument(op, 6, "scale")
+    causal = argument(op, 5, "is_causal", False)
+    if not isinstance(causal, bool) or not isinstance(scale, float | None):
+        return None
+    if not isinstance(mask, SSAValue):
+        return Attention(op, layout, TRUE, Mask.CAUSAL if causal else Mask.NONE, None, None, scale)
+    allowed, bias = split(view, mask)
+    start = 4 - rank(mask)
+    parts = conjuncts(substitute(allowed, lambda k: Axis(start + k)))
+    keys = [part for part in parts if axes_of(part) <= {0, 3} and 3 in axes_of(part)]
+    left = [part for part in parts if part not in keys]
+    kind = Mask.NONE if not left else Mask.CAUSAL if left == [CAUSAL] else Mask.EXPLICIT
+    if bias is not None or kind is Mask.EXPLICIT:
+        if left and not is_bool(mask.type):
+            return None
+        kind = Mask.EXPLICIT
+    seen = substitute(apply("and", *keys), {0: Axis(0), 3: Axis(1)}.__getitem__)
+    return Attention(op, layout, seen, kind, mask, bias, scale)
+
+
+CAUSAL = Apply("le", (Axis(3), Axis(2)))
+"""key position <= query position, over [sequence, head, query, key]"""
+
+
+def split(view: IndexView, mask: SSAValue) -> tuple[Expr, SSAValue | None]:
+    """A mask as (which keys are seen, what is added to the scores of those; None for nothing)."""
+    expression = view.of(mask)
+    if is_bool(mask.type):
+        return expression, None
+    lowest = LOWEST.get(type(tensor_of(mask).element_type), float("-inf"))
+    allowed, bias = additive(expression, lambda e: isinstance(e, Constant) and e.value <= lowest)
+    if bias == Constant(0):
+        return allowed, None
+    return chosen(view, mask, lowest)
+
+
+WHERE = ("aten.where.self", "aten.where.ScalarOther")
+COPIES = ("aten.clone.default", "aten.contiguous.default", "aten.alias.default")
+
+
+def chosen(view: IndexView, mask: SSAValue, lowest: float) -> tuple[Expr, SSAValue | None]:
+    """where(seen, bias, lowest): the bias as it stands in the program; the whole mask where there is none."""
+    op = mask.owner
+    while isinstance(op, CallOp) and op.target.data in COPIES:
+        op = op.operands[0].owner
+    if not isinstance(op, CallOp) or op.target.data not in WHERE:
+        return TRUE, mask
+    hidden, bias = view.broadcast(argument(op, 2, "other"), shape(mask)), argument(op, 1, "self")
+    seen = view.broadcast(op.operands[0], shape(mask))
+    if not isinstance(hidden, Constant) or hidden.value > lowest or seen is None or not isinstance(bias, SSAValue):
+        return TRUE, mask
+    return seen, bias
+
+
+def additive(e: Expr, hides: Callable[[Expr], bool]) -> tuple[Expr, Expr]:
+    """An additive mask as (seen, added to what is seen)."""
+    match e:
+        case Apply("where", (c, a, b)) if hides(b):
+            allowed, bias = additive(a, hides)
+            return apply("and", c, allowed), bias
+        case Apply("where", (c, a, b)) if hides(a):
+            allowed, bias = additive(b, hides)
+            return apply("and", apply("not", c), allowed), bias
+        case Apply("add", (a, b)):
+            (seen_a, bias_a), (seen_b, bias_b) = additive(a, hides), additive(b, hides)
+            return apply("and", seen_a, seen_b), apply("add", bias_a, bias_b)
+        case _:
+            return TRUE, e

@@ -1,0 +1,191 @@
+"""Compute only rows that somebody reads: gather them, do the work, scatter the result.
+
+    %y = aten.linear(%x, %w)                    %d  = sparse.domain %mask
+                                          ->    %x' = sparse.gather %x[%d] "i j a"
+                                                %y' = aten.linear(%x', %w)
+                                                %y  = sparse.scatter %y'[%d] "i j a"
+
+Sites are the ops that cost: products and attention. A group of values that flow into each other gets one domain,
+the union of the rows that its members need, so that `sink-scatters` can keep the whole region packed.
+
+Legal where the rows outside the domain are dead (`analysis/liveness.py`), the op treats each row alone
+(`analysis/rows.py`), and, for attention, the keys outside the domain have probability 0. That last needs every
+active position to be a key that the mask allows: where this is not plain from the masks, `sparse.covers` asks when
+the program runs, and the domain becomes everywhere if it does not hold. Under `exact="bitwise"` only products whose
+row count is a multiple that was found stable (`row-multiple`) are packed, attention never is.
+
+Pays when the domain is sparse: `guard-density` decides when the program runs. Linear in the number of ops.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects import scf
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from ..dialects.aten import CallOp, tensor_of
+from ..dialects.sparse import AttentionOp, CoversOp, DomainOp, EverywhereOp, GatherOp, ScatterOp
+from .analysis.attention import ATTENTION
+from .analysis.index_view import Source
+from .analysis.liveness import Live, Liveness, liveness
+from .analysis.row_reductions import PRODUCTS
+from .analysis.rows import flow_from_result
+from .masks import CannotWriteError, MaskWriter
+from .packing import write_compact
+from .solvers.index_expr import FALSE, TRUE, Expr, apply, sources_of
+
+
+@dataclass(frozen=True)
+class Site:
+    """An op that can be packed, the state of its result, and what its attention needs to be legal."""
+
+    op: CallOp
+    state: Live
+    keys: Expr | None = None
+
+
+def find_sites(function: FuncOp, found: Liveness) -> Iterator[Site]:
+    """Products and attentions whose result has dead rows, in program order."""
+    for op in function.body.block.ops:
+        if not isinstance(op, CallOp) or len(op.results) != 1:
+            continue
+        state = found.live(op.results[0])
+        if state is None:
+            continue
+        if op.target.data in PRODUCTS and flow_from_result(op, 0, state.layout, state.space) is not None:
+            yield Site(op, state)
+        elif op.target.data == ATTENTION and packs(found, op, state):
+            yield Site(op, state, found.attentions[op].keys)
+
+
+def packs(found: Liveness, op: CallOp, state: Live) -> bool:
+    """Queries, keys and values of an attention have dead rows of one group: its domain serves all three."""
+    if found.exact or op not in found.attentions:
+        return False
+    states = [found.live(operand) for operand in op.operands[:3]]
+    return all(s is not None and s.group == state.group and s.layout == state.layout for s in states)
+
+
+@dataclass
+class Packer:
+    """Inserts the domains and the compact code of one function."""
+
+    function: FuncOp
+    found: Liveness
+    row_multiple: int = 0
+
+    def run(self) -> None:
+        """Pack every group that has a site and whose rows can be written down."""
+        rows = self.found.rows_of_groups()
+        groups: dict[int, list[Site]] = {}
+        for site in find_sites(self.function, self.found):
+            if rows[site.state.group] not in (TRUE, FALSE):
+                groups.setdefault(site.state.group, []).append(site)
+        order = {op: number for number, op in enumerate(self.function.body.block.ops)}
+        for group, sites in groups.items():
+            if self.found.exact and not self.row_multiple:
+                continue
+            if self.known_before(rows[group], sites[0].op, order):
+                self.pack(rows[group], sites)
+
+    def known_before(self, rows: Expr, op: Operation, order: dict[Operation, int]) -> bool:
+        """Are all tensors that the predicate reads there when `op` runs?"""
+        values = [source.value for source in sources_of(rows) if isinstance(source, Source)]
+        return all(isinstance(v.owner, Block) or order[v.owner] < order[op] for v in values)
+
+    def pack(self, rows: Expr, sites: list[Site]) -> None:
+        """One domain, and the compact form of every site."""
+        writer = MaskWriter(self.function, sites[0].state.space)
+        try:
+            domain = self.domain(writer, rows, sites)
+        except CannotWriteError:
+            return
+        for op in writer.ops:
+            op.location = sites[0].op.location
+        Rewriter.insert_op(writer.ops, InsertPoint.before(sites[0].op))
+        for site in sites:
+            if site.op.target.data == ATTENTION:
+                self.attention(site, domain)
+            else:
+                self.product(site, domain)
+
+    def domain(self, writer: MaskWriter, rows: Expr, sites: list[Site]) -> SSAValue:
+        """The domain of `rows`; everywhere unless each attention's mask allows every active key."""
+        active = DomainOp(writer.whole(writer.write(rows)), writer.space)
+        writer.ops.append(active)
+        domain = active.domain
+        domain.name_hint = "active"
+        for keys in dict.fromkeys(site.keys for site in sites if site.keys is not None):
+            if apply("or", keys, rows) == keys:
+                continue
+            allowed = CoversOp(writer.whole(writer.write(keys)), domain)
+            guard = guarded(allowed.result, domain)
+            writer.ops += [allowed, guard]
+            domain = guard.results[0]
+            domain.name_hint = "domain"
+        return domain
+
+    def product(self, site: Site, domain: SSAValue) -> None:
+        """The product over active rows only."""
+        op, layout = site.op, site.state.layout
+        flow = flow_from_result(op, 0, layout, site.state.space)
+        assert flow is not None
+        carrier = PRODUCTS[op.target.data]
+        source = flow.operands[carrier]
+        assert source is not None
+        gather = GatherOp(op.operands[carrier], domain, source)
+        code = write_compact(op, flow, domain, {carrier: gather.compact})
+        if code is None:
+            return
+        self.replace(site, [gather, *code.ops], code.results[0], domain)
+
+    def attention(self, site: Site, domain: SSAValue) -> None:
+        """Attention among active rows of each sequence."""
+        op, seen = site.op, self.found.attentions[site.op]
+        gathers = [GatherOp(value, domain, seen.layout) for value in op.operands[:3]]
+        query, key, value = (g.compact for g in gathers)
+        compact = AttentionOp(query, key, value, domain, seen.kind, mask=seen.mask, bias=seen.bias, scale=seen.scale)
+        self.replace(site, [*gathers, compact], compact.output, domain)
+
+    def replace(self, site: Site, ops: list[Operation], compact: SSAValue, domain: SSAValue) -> None:
+        """The op's result is the scatter of its compact form."""
+        result = site.op.results[0]
+        scatter = ScatterOp(compact, domain, site.state.layout, tensor_of(result))
+        compact.name_hint = scatter.full.name_hint = result.name_hint
+        for op in (*ops, scatter):
+            op.location = site.op.location
+        Rewriter.replace_op(site.op, [*ops, scatter], [scatter.full])
+
+
+def guarded(condition: SSAValue, domain: SSAValue) -> scf.IfOp:
+    """`domain` where `condition` holds, else everywhere."""
+    everywhere = EverywhereOp(domain)
+    return scf.IfOp(
+        condition,
+        [domain.type],
+        Region(Block([scf.YieldOp(domain)])),
+        Region(Block([everywhere, scf.YieldOp(everywhere.domain)])),
+    )
+
+
+def is_exact(module: ModuleOp) -> bool:
+    """Was the module compiled with `exact="bitwise"`?"""
+    return module.attributes.get("gossamer.exact") == StringAttr("bitwise")
+
+
+@dataclass(frozen=True)
+class InsertGathers(ModulePass):
+    """Pack products and attention onto rows that somebody reads."""
+
+    name = "insert-gathers"
+    row_multiple: int = 0
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for function in op.body.block.ops:
+            if isinstance(function, FuncOp):
+                Packer(function, liveness(function, exact=is_exact(op)), self.row_multiple).run()

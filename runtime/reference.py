@@ -1,0 +1,224 @@
+"""What every op means, as plainly as it can be said: the oracle that the executor is held against.
+
+    reference.run(module, weights, [x, mask])                 -> [result, ..]
+    reference.run(module, weights, args, observe=print)       print(op, results) after each op
+
+Runs on xDSL's interpreter. It shares with the executor what a torch call is, and nothing of its generated code or
+kernels: a gather is one indexing by row-major addresses, attention is matrix products and a softmax per sequence. A
+domain that is everywhere is no special case, but for attention, whose mask is then the model's own.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import ModuleOp, SymbolRefAttr
+from xdsl.interpreter import (
+    Interpreter,
+    InterpreterFunctions,
+    PythonValues,
+    ReturnedValues,
+    TerminatorValue,
+    impl,
+    impl_terminator,
+    register_impls,
+)
+from xdsl.interpreters.arith import ArithFunctions
+from xdsl.interpreters.func import FuncFunctions
+from xdsl.interpreters.scf import ScfFunctions
+from xdsl.ir import Operation
+
+from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
+from ..dialects.diagnostics import UserError
+from ..dialects.sparse import (
+    AttentionOp,
+    CoversOp,
+    DensityOp,
+    DomainOp,
+    EverywhereOp,
+    FitsOp,
+    GatherOp,
+    Mask,
+    ScatterOp,
+    SizeOp,
+)
+from .calls import arguments, number, resolve
+from .domain import Domain
+from .executor import find
+from .faults import fault
+from .semantics import addresses, masked_attention, unpacked_shape
+from .state import store
+
+Observer = Callable[[Operation, tuple[Any, ...]], None]
+
+
+def run(
+    module: ModuleOp,
+    weights: Mapping[str, Tensor],
+    args: Sequence[Any],
+    function: str = "forward",
+    observe: Observer | None = None,
+) -> list[Any]:
+    """Results of `function` for `args`; `observe(op, results)` is called after each op.
+
+    Buffers and arguments are written as the program writes them. Raises UserError naming the op that fails.
+    """
+    entry = find(module, function)
+    if len(args) != len(entry.args):
+        raise UserError(f"the program takes {len(entry.args)} inputs, got {len(args)}")
+    calls = AtenFunctions(weights, {op.weight for op in entry.walk() if isinstance(op, UpdateOp)})
+    interpreter = Interpreter(module, listeners=(Watcher(observe),) if observe else ())
+    for functions in (NumberFunctions(), FuncFunctions(), ScfFunctions(), SparseFunctions(), calls):
+        interpreter.register_implementations(functions)
+    results = interpreter.call_op(entry, tuple(args))
+    return store(calls.updates, calls.assigns, list(results))
+
+
+@dataclass
+class Watcher(Interpreter.Listener):
+    """Hands every op's results on."""
+
+    observe: Observer
+
+    def did_interpret_op(self, op: Operation, results: PythonValues) -> None:
+        self.observe(op, results)
+
+
+@register_impls
+@dataclass
+class AtenFunctions(InterpreterFunctions):
+    """Torch calls; writes are kept until the function has returned."""
+
+    weights: Mapping[str, Tensor]
+    written: set[SymbolRefAttr]
+    updates: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    assigns: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @impl(CallOp)
+    def call(self, interpreter: Interpreter, op: CallOp, args: PythonValues) -> PythonValues:
+        def function(index: int) -> Callable[..., tuple[Any, ...]]:
+            return lambda *inner: interpreter.run_ssacfg_region(op.regions[index], inner, op.target.data)
+
+        regions = [function(index) for index in range(len(op.regions))]
+        positional, keywords = arguments(op.template.data, args, regions)
+        try:
+            result = resolve(op)(*positional, **keywords)
+        except UserError:
+            raise
+        except Exception as error:
+            names = [operand.name_hint or str(index) for index, operand in enumerate(op.operands)]
+            raise fault(op, dict(zip(names, args, strict=True)), error) from error
+        return tuple(result) if op.unpack else (result,) if op.results else ()
+
+    @impl_terminator(YieldOp)
+    def give_back(self, _: Interpreter, op: YieldOp, args: PythonValues) -> tuple[TerminatorValue, PythonValues]:
+        return ReturnedValues(tuple(arguments(op.template.data, args)[0])), ()
+
+    @impl(ParameterOp)
+    def parameter(self, _: Interpreter, op: ParameterOp, args: PythonValues) -> PythonValues:
+        weight = self.weights[op.weight.string_value()]
+        return (weight.clone() if op.weight in self.written else weight,)
+
+    @impl(UpdateOp)
+    def update(self, _: Interpreter, op: UpdateOp, args: PythonValues) -> PythonValues:
+        self.updates.append((self.weights[op.weight.string_value()], args[0]))
+        return ()
+
+    @impl(AssignOp)
+    def assign(self, _: Interpreter, op: AssignOp, args: PythonValues) -> PythonValues:
+        self.assigns.append((args[0], args[1]))
+        return ()
+
+
+@register_impls
+class NumberFunctions(ArithFunctions):
+    """xDSL's arithmetic, but that an `i1` is a truth value of Python, not 0 or -1."""
+
+    @impl(arith.ConstantOp)
+    def constant(self, _: Interpreter, op: arith.ConstantOp, args: PythonValues) -> PythonValues:
+        return (number(op),)
+
+    @impl(arith.AndIOp)
+    def both(self, _: Interpreter, op: arith.AndIOp, args: PythonValues) -> PythonValues:
+        return (args[0] & args[1],)
+
+    @impl(arith.OrIOp)
+    def either(self, _: Interpreter, op: arith.OrIOp, args: PythonValues) -> PythonValues:
+        return (args[0] | args[1],)
+
+    @impl(arith.XOrIOp)
+    def one_of(self, _: Interpreter, op: arith.XOrIOp, args: PythonValues) -> PythonValues:
+        return (args[0] ^ args[1],)
+
+
+@register_impls
+class SparseFunctions(InterpreterFunctions):
+    """Domains, moves and attention."""
+
+    @impl(DomainOp)
+    def domain(self, _: Interpreter, op: DomainOp, args: PythonValues) -> PythonValues:
+        (mask,) = args
+        active = [index for index, flag in enumerate(mask.flatten().tolist()) if flag != 0]
+        return (Domain(tuple(mask.shape), torch.tensor(active, dtype=torch.int64, device=mask.device)),)
+
+    @impl(EverywhereOp)
+    def everywhere(self, _: Interpreter, op: EverywhereOp, args: PythonValues) -> PythonValues:
+        return (Domain.all(args[0].space, args[0].rows.device),)
+
+    @impl(SizeOp)
+    def size(self, _: Interpreter, op: SizeOp, args: PythonValues) -> PythonValues:
+        return (len(args[0].rows),)
+
+    @impl(DensityOp)
+    def density(self, _: Interpreter, op: DensityOp, args: PythonValues) -> PythonValues:
+        total = math.prod(args[0].space)
+        return (len(args[0].rows) / total if total else 1.0,)
+
+    @impl(CoversOp)
+    def covers(self, _: Interpreter, op: CoversOp, args: PythonValues) -> PythonValues:
+        mask, domain = args
+        if list(mask.shape) != list(domain.space):
+            return (False,)
+        flags = mask.flatten().tolist()
+        return (all(flags[row] != 0 for row in domain.rows.tolist()),)
+
+    @impl(FitsOp)
+    def fits(self, _: Interpreter, op: FitsOp, args: PythonValues) -> PythonValues:
+        try:
+            addresses(op.layout.data, args[0].shape, args[1])
+        except ValueError:
+            return (False,)
+        return (True,)
+
+    @impl(GatherOp)
+    def gather(self, _: Interpreter, op: GatherOp, args: PythonValues) -> PythonValues:
+        full, domain = args
+        return (full.flatten()[addresses(op.layout.data, full.shape, domain)],)
+
+    @impl(ScatterOp)
+    def scatter(self, _: Interpreter, op: ScatterOp, args: PythonValues) -> PythonValues:
+        compact, domain, *fill = args
+        layout = op.layout.data
+        shape = unpacked_shape(layout, compact.shape[1:], domain.space)
+        every = addresses(layout, shape, Domain.all(domain.space, domain.rows.device))
+        dead = fill[0] if fill else compact.new_zeros(())
+        full = compact.new_zeros(math.prod(shape))
+        full = full.index_put((every,), dead.expand(every.shape).clone())
+        return (full.index_put((addresses(layout, shape, domain),), compact).reshape(shape),)
+
+    @impl(AttentionOp)
+    def attention(self, _: Interpreter, op: AttentionOp, args: PythonValues) -> PythonValues:
+        query, key, value, domain, *rest = args
+        mask = rest.pop(0) if op.mask is not None else None
+        bias = rest.pop(0) if op.bias is not None else None
+        kind, scale = op.kind.data, op.scale and op.scale.value.data
+        if domain.everywhere:
+            table, causal = bias if mask is None else mask, kind is Mask.CAUSAL and mask is None
+        else:
+            table, causal = mask if bias is None else bias, kind is Mask.CAUSAL
+            table = table if kind is Mask.EXPLICIT else None
+        return (masked_attention(query, key, value, domain, table=table, causal=causal, scale=scale),)
