@@ -1,0 +1,34 @@
+"""`python -m gossamer.benchmarks.zoo`: what comes of every model of the zoo, as a Markdown table."""
+
+import logging
+import warnings
+
+import torch
+from gossamer.tests.zoo import Outcome, outcomes
+
+COLUMNS = ("model", "export", "sizes", "calls", "distinct ops", "largest difference from eager")
+
+
+def row(outcome: Outcome) -> tuple[str, ...]:
+    """The cells of one model; an error takes the place of a difference."""
+    if outcome.difference is None:
+        return (outcome.name, "", outcome.sizes, "", "", outcome.error)
+    worst = f"{outcome.difference:.1e}" if outcome.difference else "0"
+    return (outcome.name, outcome.mode, outcome.sizes, str(outcome.ops), str(outcome.targets), worst)
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Rows as Markdown, the first one as the head."""
+    head, *body = (f"| {' | '.join(cells)} |" for cells in rows)
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    print(table([COLUMNS, *map(row, outcomes())]))
+
+
+if __name__ == "__main__":
+    main()

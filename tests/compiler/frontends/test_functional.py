@@ -1,0 +1,56 @@
+"""An imported program means what the model means, whatever the strides, and for gradients too."""
+
+import itertools
+
+import pytest
+import torch
+from gossamer.compiler.frontends.torch_export import import_model
+from gossamer.tests.imports import Wrap, result_of
+from gossamer.tests.zoo import ZOO, difference
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
+
+
+def gradients(model: nn.Module, result: torch.Tensor) -> dict[str, torch.Tensor | None]:
+    model.zero_grad()
+    (result * torch.linspace(-1, 1, result.numel()).view(result.shape)).sum().backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", ["no_grad and autocast", "straight-through gate", "ResNet-18, training", "scan"])
+def test_gradients_are_those_of_eager(name: str):
+    sample, twin = (ZOO[name].build() for _ in range(2))
+    imported = import_model(*sample)
+    ours, theirs = result_of(imported, *sample.args), twin.model(*twin.args)
+    ours, theirs = (r if isinstance(r, torch.Tensor) else r[0] for r in (ours, theirs))
+    assert difference(gradients(sample.model, ours), gradients(twin.model, theirs)) <= ZOO[name].tolerance * 10
+
+
+def test_a_written_slice_passes_its_gradient_on():
+    def write(x: torch.Tensor) -> torch.Tensor:
+        out = torch.zeros(3, 4, dtype=torch.float64)
+        out[1:] = x[0]
+        return out
+
+    x = torch.randn(1, 4, requires_grad=True)
+    result_of(import_model(Wrap(write), (x,)), x).sum().backward()
+    assert torch.equal(x.grad, torch.full((1, 4), 2.0))  # pyright: ignore
+
+
+def test_no_view_relies_on_the_strides_of_the_example():
+    def attend(q: torch.Tensor) -> torch.Tensor:
+        return scaled_dot_product_attention(q, q, q).transpose(1, 2).reshape(2, 5, 12)
+
+    q, kernels = torch.randn(2, 3, 5, 4), (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH)
+    for traced, run in itertools.product(kernels, kernels):
+        with sdpa_kernel(traced):
+            imported = import_model(Wrap(attend), (q,))
+        with sdpa_kernel(run):
+            assert difference(result_of(imported, q), attend(q)) == 0
+
+
+def test_an_argument_may_lie_in_memory_as_it_likes():
+    imported = import_model(Wrap(lambda x: x.reshape(-1) * 2), (torch.randn(3, 4),))
+    x = torch.randn(4, 3).t()
+    assert torch.equal(result_of(imported, x), x.reshape(-1) * 2)
