@@ -20,6 +20,7 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from ..dialects.diagnostics import UserError
+from ..dialects.template import show_float
 from .context import write_text
 
 FORMAT = 1
@@ -92,4 +93,4 @@ def measure() -> dict[str, float]:
 
 def guard_options() -> str:
     """The options of `guard-density` as pipeline text."""
-    return "{" + " ".join(f"{name}={value!r}" for name, value in rates().items()) + "}"
+    return "{" + " ".join(f"{name}={show_float(value)}" for name, value in rates().items()) + "}"

@@ -5,7 +5,8 @@
                                                 %y' = aten.linear(%x', %w)
                                                 %y  = sparse.scatter %y'[%d] "i j a"
 
-Sites are the ops that cost: products and attention. A group of values that flow into each other gets one domain,
+Sites are the ops that cost: products and attention; and ops that fill whole rows (x * mask), where a region starts
+whose other rows hold a known fill. A group of values that flow into each other gets one domain,
 the union of the rows that its members need, so that `sink-scatters` can keep the whole region packed.
 
 Legal where the rows outside the domain are dead (`analysis/liveness.py`), the op treats each row alone
@@ -28,16 +29,19 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from ..dialects.aten import CallOp, tensor_of
+from ..dialects.aten import CallOp, dims, tensor_of, tensor_type
 from ..dialects.sparse import AttentionOp, CoversOp, DomainOp, EverywhereOp, GatherOp, ScatterOp
 from .analysis.attention import ATTENTION
+from .analysis.calls import shape
 from .analysis.index_view import Source
 from .analysis.liveness import Live, Liveness, liveness
+from .analysis.masked_rows import MaskedRows, feeds, masked_rows
 from .analysis.row_reductions import PRODUCTS
 from .analysis.rows import flow_from_result
 from .masks import CannotWriteError, MaskWriter
-from .packing import write_compact
+from .packing import call, compact_operands, write_compact
 from .solvers.index_expr import FALSE, TRUE, Expr, apply, sources_of
+from .solvers.sizes import Size
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,55 @@ class Packer:
             if rows[site.state.group] not in (TRUE, FALSE):
                 groups.setdefault(site.state.group, []).append(site)
         order = {op: number for number, op in enumerate(self.function.body.block.ops)}
+        for source in self.sources():
+            self.start(source)
         for group, sites in groups.items():
             if self.found.exact and not self.row_multiple:
                 continue
             if self.known_before(rows[group], sites[0].op, order):
                 self.pack(rows[group], sites)
+
+    def sources(self) -> list[MaskedRows]:
+        """Ops that set rows to a fill and feed a product; not under `exact`, where a product of a fill may round else."""
+        if self.found.exact:
+            return []
+        calls = [op for op in self.function.body.block.ops if isinstance(op, CallOp) and not op.regions]
+        found = [rows for op in calls if (rows := masked_rows(self.found.view, op, exact=False)) is not None]
+        return [
+            rows
+            for rows in found
+            if self.found.live(rows.op.results[0]) is None
+            and feeds(rows.op.results[0], rows.layout, space_of(rows), frozenset(PRODUCTS))
+        ]
+
+    def start(self, source: MaskedRows) -> None:
+        """The op on the rows that it keeps, the others filled: what follows can stay packed."""
+        op, space = source.op, space_of(source)
+        flow = flow_from_result(op, 0, source.layout, space)
+        writer = MaskWriter(self.function, space)
+        try:
+            domain = self.domain(writer, source.rows, [])
+        except CannotWriteError:
+            return
+        if flow is None:
+            return
+        operands = compact_operands(op, domain, flow)
+        code = write_compact(op, flow, domain, operands.compact)
+        if code is None:
+            return
+        compact = tensor_of(code.results[0])
+        sizes = (1, *dims(compact)[1:])
+        if any(isinstance(size, str) for size in sizes):
+            return
+        row = tensor_type(compact.element_type, sizes)
+        fill = call("aten.new_full.default", (code.results[0], sizes, source.fill), row)
+        result = op.results[0]
+        scatter = ScatterOp(code.results[0], domain, source.layout, tensor_of(result), fill.results[0])
+        scatter.full.name_hint = result.name_hint
+        ops = [*writer.ops, *operands.gathers, *code.ops, fill, scatter]
+        for new in ops:
+            new.location = op.location
+        Rewriter.replace_op(op, ops, [scatter.full])
 
     def known_before(self, rows: Expr, op: Operation, order: dict[Operation, int]) -> bool:
         """Are all tensors that the predicate reads there when `op` runs?"""
@@ -160,6 +208,11 @@ class Packer:
         for op in (*ops, scatter):
             op.location = site.op.location
         Rewriter.replace_op(site.op, [*ops, scatter], [scatter.full])
+
+
+def space_of(source: MaskedRows) -> tuple[Size, ...]:
+    """The index space of a source's rows."""
+    return shape(source.op.results[0])[: len(source.layout.domain_axes)]
 
 
 def guarded(condition: SSAValue, domain: SSAValue) -> scf.IfOp:

@@ -14,7 +14,8 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from ..dialects.aten import CallOp, tensor_of, tensor_type
-from ..dialects.sparse import LayoutAttr, SizeOp, domain_of
+from ..dialects.layout import Layout
+from ..dialects.sparse import GatherOp, LayoutAttr, ScatterOp, SizeOp, domain_of
 from ..dialects.template import Argument, Ref, Template
 from .analysis.calls import shape
 from .analysis.rows import ACTIVE, Flow, compact_call
@@ -124,3 +125,34 @@ def reshaped(
     new = call("aten.reshape.default", (value, sizes), tensor_type(tensor_of(value).element_type, known))
     ops.append(new)
     return new.results[0]
+
+
+@dataclass
+class CompactOperands:
+    """Compact forms of the operands that carry rows, by number, and the gathers that make them."""
+
+    compact: dict[int, SSAValue] = field(default_factory=dict)
+    gathers: list[Operation] = field(default_factory=list)
+
+
+def compact_operands(op: CallOp, domain: SSAValue, flow: Flow) -> CompactOperands:
+    """A scatter over the same domain gives its compact form, anything else is gathered."""
+    found = CompactOperands()
+    for index, layout in enumerate(flow.operands):
+        if layout is None:
+            continue
+        found.compact[index] = compact_form(op, op.operands[index], domain, layout, found.gathers)
+    return found
+
+
+def compact_form(
+    op: Operation, value: SSAValue, domain: SSAValue, layout: Layout, gathers: list[Operation]
+) -> SSAValue:
+    """The compact form of one value."""
+    owner = value.owner
+    if isinstance(owner, ScatterOp) and owner.domain is domain and owner.layout.data == layout:
+        return owner.compact
+    gather = GatherOp(value, domain, layout)
+    gather.location, gather.compact.name_hint = op.location, value.name_hint
+    gathers.append(gather)
+    return gather.compact

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
@@ -35,13 +35,12 @@ from xdsl.pattern_rewriter import (
 from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
 
 from ..dialects.aten import CallOp, tensor_of
-from ..dialects.layout import Layout
 from ..dialects.sparse import GatherOp, ScatterOp, domain_of
 from .analysis.calls import argument, shape
 from .analysis.index_view import IndexView
 from .analysis.liveness import row_mask
 from .analysis.rows import Flow, flow_from_operand, flow_from_result
-from .packing import CompactCode, write_compact
+from .packing import CompactCode, compact_operands, write_compact
 
 
 class GatherOfScatter(RewritePattern):
@@ -131,37 +130,6 @@ def all_fills(op: CallOp, domain: SSAValue, flow: Flow) -> dict[int, SSAValue] |
             return None
         fills[index] = owner.fill
     return fills
-
-
-@dataclass
-class CompactOperands:
-    """Compact forms of the operands that carry rows, by number, and the gathers that make them."""
-
-    compact: dict[int, SSAValue] = field(default_factory=dict)
-    gathers: list[Operation] = field(default_factory=list)
-
-
-def compact_operands(op: CallOp, domain: SSAValue, flow: Flow) -> CompactOperands:
-    """A scatter over the same domain gives its compact form, anything else is gathered."""
-    found = CompactOperands()
-    for index, layout in enumerate(flow.operands):
-        if layout is None:
-            continue
-        found.compact[index] = compact_form(op, op.operands[index], domain, layout, found.gathers)
-    return found
-
-
-def compact_form(
-    op: Operation, value: SSAValue, domain: SSAValue, layout: Layout, gathers: list[Operation]
-) -> SSAValue:
-    """The compact form of one value."""
-    owner = value.owner
-    if isinstance(owner, ScatterOp) and owner.domain is domain and owner.layout.data == layout:
-        return owner.compact
-    gather = GatherOp(value, domain, layout)
-    gather.location, gather.compact.name_hint = op.location, value.name_hint
-    gathers.append(gather)
-    return gather.compact
 
 
 class GatherAboveRowWise(RewritePattern):

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass
 
 import torch
-from torch.export import Dim, ExportedProgram, ShapesCollection
+from torch.export import AdditionalInputs, Dim, ExportedProgram, ShapesCollection
 from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 from torch.utils._pytree import TreeSpec
@@ -112,7 +112,7 @@ def export(
 ) -> Export:
     """Export `model`. Raises UserError that says why it cannot be exported and what to do."""
     transformers.prepare(model)
-    if isinstance(dynamic_shapes, ShapesCollection):
+    if isinstance(dynamic_shapes, ShapesCollection | AdditionalInputs):
         dynamic_shapes = dynamic_shapes.dynamic_shapes(model, tuple(args), dict(kwargs))
     failures: list[Exception] = []
     for strict in (False, True):

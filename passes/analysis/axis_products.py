@@ -39,7 +39,9 @@ def contraction(op: CallOp, labels: Mapping[int, Labels | None], result: Labels)
 
 
 @axis_rule("linear.default")
-def linear(op: CallOp) -> OpAxes:
+def linear(op: CallOp) -> OpAxes | None:
+    if argument(op, 0, "input") is argument(op, 1, "weight"):
+        return None
     rows = named("m", operand_ranks(op)[0] - 1)
     weight = ("n", "k") if operand_ranks(op)[1] == 2 else ("k",)
     return contraction(op, {0: (*rows, "k"), 1: weight, 2: weight[:-1]}, (*rows, *weight[:-1]))
@@ -63,9 +65,9 @@ def addmm(op: CallOp) -> OpAxes | None:
 def product(op: CallOp, left: int, right: int) -> OpAxes | None:
     """[.., m, k] @ [.., k, n], vectors without m or n; batch axes broadcast."""
     one, other = argument(op, left, "self"), argument(op, right, "mat2")
-    if one is other or not hasattr(one, "type") or not hasattr(other, "type"):
+    if one is other or not isinstance(one, SSAValue) or not isinstance(other, SSAValue):
         return None
-    a, b, to = shape(one), shape(other), shape(op.results[0])  # pyright: ignore[reportArgumentType]
+    a, b, to = shape(one), shape(other), shape(op.results[0])
     rows, columns = ("m",) * (len(a) > 1), ("n",) * (len(b) > 1)
     batch = named("b", len(to) - len(rows) - len(columns))
     sizes = to[: len(batch)]
@@ -115,9 +117,9 @@ def numbers(op: CallOp, place: int, name: str, default: int, length: int) -> tup
 def convolution(op: CallOp) -> OpAxes | None:
     """Pointwise convolutions are matmuls; depthwise ones have one channel label."""
     weight, depth = argument(op, 1, "weight"), rank(op.results[0]) - 2
-    if not hasattr(weight, "type"):
+    if not isinstance(weight, SSAValue) or weight is op.operands[0]:
         return None
-    sizes = shape(weight)  # pyright: ignore[reportArgumentType]
+    sizes = shape(weight)
     transposed = op.target.data == "aten.convolution.default" and argument(op, 6, "transposed") is not False
     groups = argument(op, 8 if op.target.data == "aten.convolution.default" else 6, "groups", 1)
     plain = set(numbers(op, 3, "stride", 1, 1)) == {1} and set(numbers(op, 4, "padding", 0, 1)) == {0}

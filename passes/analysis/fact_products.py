@@ -4,6 +4,7 @@
 |-------------------------------|-----------------------------------------------------|--------------------------|
 | zero rows (or columns, batches) | the same rows (columns, batches)                  | 0, or the bias           |
 | zero elements                 | rows with none left: not any(.. for j1 < k)         | 0, or the bias           |
+| zero elements of both         | where no term has two that are not 0                | 0, or the bias           |
 | rows of a known fill          | the same rows                                       | the product of that row  |
 
 The other operand must be finite: 0 * inf is NaN. On the summed axis a fact is used up: `permutable.py` says that its
@@ -11,22 +12,24 @@ zeros may be skipped. A product of one row may be rounded otherwise than the sam
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import product
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations, product
 
 from xdsl.ir import SSAValue
 
 from ...dialects.aten import tensor_of
 from ...dialects.template import Ref, Template
 from .axis_rules import RULES as AXIS_RULES
-from .axis_rules import OpAxes
+from .axis_rules import Labels, OpAxes
 from .calls import argument, shape
 from .fact_elementwise import finite
 from .fact_fills import ZERO, Applied, Fill, Number, Sizes, applied
 from .fact_rules import Known, Part, register_rule, spread, trailing, whole
 from .fact_scope import Call, is_small, position
+from .index_arithmetic import Ranges
 from .indices import Axis, Index
-from .predicates import Predicate, axes, exists
+from .predicates import ALWAYS, Predicate, axes, exists
 
 BIAS: dict[str, tuple[int, str]] = {
     "aten.linear.default": (2, "bias"),
@@ -40,46 +43,86 @@ ROWS = ("aten.linear.default", "aten.mm.default", "aten.matmul.default", "aten.a
 """Products that take any number of rows."""
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """A product whose axes have labels: those of the result are numbered as they stand, summed ones after them."""
+
+    call: Call
+    axes: OpAxes
+    bias: SSAValue | None
+
+    @property
+    def factors(self) -> list[SSAValue]:
+        return [operand for operand in self.call.op.operands if operand is not self.bias]
+
+    def labels(self, factor: SSAValue) -> Labels:
+        return self.axes.operands[list(self.call.op.operands).index(factor)]
+
+    @cached_property
+    def summed(self) -> dict[str, Index]:
+        """The labels that are not in the result, with their sizes."""
+        pairs = [pair for f in self.factors for pair in zip(self.labels(f), self.call.scope.sizes(f), strict=True)]
+        return {label: size for label, size in pairs if label and label not in self.axes.results[0]}
+
+    def at(self, factor: SSAValue) -> tuple[Index, ...]:
+        """Where a factor is read for one term of the sum."""
+        place = {label: position(axis) for axis, label in enumerate(self.axes.results[0]) if label}
+        place |= {label: position(self.call.rank + k) for k, label in enumerate(self.summed)}
+        return tuple(place.get(label, Index()) for label in self.labels(factor))
+
+    def term(self, factor: SSAValue, predicate: Predicate) -> Predicate:
+        """A predicate on a factor as one on a term of the sum."""
+        return self.call.scope.read(predicate, self.at(factor), self.ranges)
+
+    def any_term(self, predicate: Predicate) -> Predicate:
+        """Does it hold for a term of the sum? Terms are left out of the question where it does not depend on them."""
+        for k, size in reversed(list(enumerate(self.summed.values()))):
+            if self.call.rank + k in axes(predicate):
+                predicate = exists(predicate, Axis(self.call.rank + k), size, self.ranges)
+        return predicate
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        ranges = self.call.ranges
+        for k, size in enumerate(self.summed.values()):
+            ranges = ranges.with_size(Axis(self.call.rank + k), size)
+        return ranges
+
+    def unless_infinite(self, part: Part, factor: SSAValue) -> Part:
+        """0 because of `factor`: the others must be finite."""
+        for other in self.factors:
+            part = finite(self.call, part, other) if other is not factor else part
+        return part
+
+
 def contraction(call: Call, known: Known) -> Iterator[Part]:
     """Facts of the factors, carried to the labels of the result."""
     labels = AXIS_RULES[call.target](call.op)
-    if labels is None or argument(call.op, 3, "beta", 1) != 1:
+    scales = [argument(call.op, 3, name, 1) for name in ("beta", "alpha")]
+    if labels is None or scales != [1, 1]:
         return
-    bias = call.tensor(*BIAS[call.target]) if call.target in BIAS else None
-    factors = [operand for operand in call.op.operands if operand is not bias]
-    found = [list(carried(call, known, labels, factor)) for factor in factors]
-    for one, other in product(found[0], *found[1:2]) if len(found) == 2 else ():
-        if set(axes(one.predicate)) == set(axes(other.predicate)):
-            yield from plus(
-                call, known, replace(one, predicate=one.predicate & other.predicate).and_needs(*other.needs), bias
-            )
-    for parts in found:
-        for part in parts:
-            yield from plus(call, known, part, bias)
+    product_of = Labelled(call, labels, call.tensor(*BIAS[call.target]) if call.target in BIAS else None)
+    parts = [part for part in zero_terms(product_of, known) if is_small(part.predicate) and part.predicate != ALWAYS]
+    for part in parts:
+        yield from plus(call, known, part, product_of.bias)
     if call.target in ROWS:
-        yield from rows(call, known, labels, factors[0], bias)
+        yield from rows(product_of, known)
 
 
-def carried(call: Call, known: Known, labels: OpAxes, factor: SSAValue) -> Iterator[Part]:
-    """Where the product is 0 because `factor` is."""
-    for part in known.zeros(factor):
-        needed = replace(part, predicate=to_result(call, labels, factor, part.predicate), binary=False)
-        for other in call.op.operands:
-            if other is not factor and other is not (call.tensor(*BIAS[call.target]) if call.target in BIAS else None):
-                needed = finite(call, needed, other)
-        if is_small(needed.predicate):
-            yield needed
-
-
-def to_result(call: Call, labels: OpAxes, factor: SSAValue, predicate: Predicate) -> Predicate:
-    """A predicate on a factor as one on the result: `exists` over the axes that are summed."""
-    own = labels.operands[list(call.op.operands).index(factor)]
-    sizes, ranges = call.scope.sizes(factor), call.scope.ranges(factor)
-    for axis in reversed(range(len(own))):
-        if own[axis] and own[axis] not in labels.results[0] and axis in axes(predicate):
-            predicate = exists(predicate, Axis(axis), sizes[axis], ranges)
-    place = {label: position(axis) for axis, label in enumerate(labels.results[0]) if label}
-    return call.scope.read(predicate, tuple(place.get(label, Index()) for label in own), call.ranges)
+def zero_terms(labelled: Labelled, known: Known) -> Iterator[Part]:
+    """Where every term is 0: because of one factor, or now of one, now of the other."""
+    found = {factor: list(known.zeros(factor)) for factor in labelled.factors}
+    for (one, left), (other, right) in combinations(found.items(), 2):
+        for a, b in product(left, right):
+            terms = labelled.term(one, a.predicate), labelled.term(other, b.predicate)
+            used, also = (set(axes(term)) for term in terms)
+            if used == also or any(axis >= labelled.call.rank for axis in used & also):
+                both = Part(labelled.any_term(terms[0] & terms[1]), needs=a.needs | b.needs)
+                yield labelled.unless_infinite(labelled.unless_infinite(both, one), other)
+    for factor, parts in found.items():
+        for part in parts:
+            predicate = labelled.any_term(labelled.term(factor, part.predicate))
+            yield labelled.unless_infinite(replace(part, predicate=predicate, binary=False), factor)
 
 
 def plus(call: Call, known: Known, part: Part, bias: SSAValue | None) -> Iterator[Part]:
@@ -98,27 +141,24 @@ def plus(call: Call, known: Known, part: Part, bias: SSAValue | None) -> Iterato
         yield replace(part, predicate=part.predicate | zero.predicate).and_needs(*zero.needs)
 
 
-def rows(call: Call, known: Known, labels: OpAxes, factor: SSAValue, bias: SSAValue | None) -> Iterator[Part]:
-    """Rows that are not 0: the product of one of them."""
-    number = list(call.op.operands).index(factor)
+def rows(labelled: Labelled, known: Known) -> Iterator[Part]:
+    """Rows of the first factor that are not 0: the product of one of them."""
+    call, factor = labelled.call, labelled.factors[0]
+    others = {label for other in labelled.factors[1:] for label in labelled.labels(other)}
     for part in known.of(factor):
-        predicate = to_result(call, labels, factor, part.predicate)
-        used = [axis for axis, label in enumerate(labels.operands[number]) if label in labels_of(labels, predicate)]
-        others = [own for k, own in enumerate(labels.operands) if k != number]
-        if part.fill == ZERO or any(set(own) & labels_of(labels, predicate) for own in others):
+        predicate = labelled.term(factor, part.predicate)
+        if part.fill == ZERO or any(axis >= call.rank for axis in axes(predicate)):
             continue
-        sizes = tuple(1 if k in used else size for k, size in enumerate(shape(factor)))
-        row = widened(part.fill, sizes, factor)
+        used = {labelled.axes.results[0][axis] for axis in axes(predicate)}
+        if used & others:
+            continue
+        own = zip(labelled.labels(factor), shape(factor), strict=True)
+        row = widened(part.fill, tuple(1 if label in used else size for label, size in own), factor)
         if row is None:
             continue
         out = tuple(1 if axis in axes(predicate) else size for axis, size in enumerate(shape(call.result)))
-        fills = {k: row if k == number else whole(call, operand) for k, operand in enumerate(call.op.operands)}
+        fills = {k: row if operand is factor else whole(call, operand) for k, operand in enumerate(call.op.operands)}
         yield Part(predicate, applied(call.op, fills, out), exact=False, needs=part.needs)
-
-
-def labels_of(labels: OpAxes, predicate: Predicate) -> set[str]:
-    """The result's labels that a predicate depends on."""
-    return {labels.results[0][axis] for axis in axes(predicate)}
 
 
 def widened(fill: Fill, sizes: Sizes, value: SSAValue) -> Fill | None:

@@ -8,6 +8,7 @@ Many rows are imported as one model, which takes as long as importing one, and t
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -137,8 +138,11 @@ def programs(rows: Sequence[Row], dynamic_shapes: object = None) -> list[Program
     ]
 
 
+NUMBER = re.compile(r"[._]\d+$")
+
+
 def outlined(imported: Imported, arguments: Sequence[tuple[str, SSAValue]], result: SSAValue) -> Program:
-    """The part of a program that makes one result of some arguments."""
+    """The part of a program that makes one result of some arguments. Values lose the numbers that tell them apart."""
     needed, open_values = set[Operation](), [result]
     while open_values:
         owner = open_values.pop().owner
@@ -153,6 +157,8 @@ def outlined(imported: Imported, arguments: Sequence[tuple[str, SSAValue]], resu
     for op in imported.function.body.block.ops:
         if op in needed:
             block.add_op(own := op.clone(mapper))
+            for value in own.results:
+                value.name_hint = NUMBER.sub("", value.name_hint or "") or None
             if isinstance(own, ParameterOp):
                 weights[own.weight.string_value()] = imported.weights[own.weight.string_value()]
                 own.value.name_hint = own.weight.string_value().rpartition("_")[0]

@@ -199,7 +199,7 @@ ROWS = {
         lambda i, w: F.embedding(i, w, padding_idx=1),
         "0 on axes [0] unless %i != 1 or any(nz(%w)[1, j1] for j1 < 3)",
         i=below(4, 5),
-        w=weight(7, 3),
+        w=real(7, 3),
     ),
     "dropout in training": row(
         lambda x: F.dropout(x, 0.5, True), "0 on axes [0, 1] unless nz(%native_dropout_1); needs finite %x"

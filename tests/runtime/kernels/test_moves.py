@@ -177,6 +177,13 @@ def test_a_plain_tensor_seen_through_a_transpose_is_gathered_by_rows_without_a_c
     assert not {"aten::clone", "aten::copy_", "aten::index.Tensor"} & set(calls.names)
 
 
+def test_a_transposed_tensor_that_lacks_an_axis_of_the_domain_is_gathered():
+    plain, mask = torch.randn(3, 4, 5), torch.rand(3, 4, 2) < 0.5
+    found = gather_rows(plain.permute(2, 0, 1), Domain.of(mask), Layout.parse("a i j"))
+    i, j, _ = mask.nonzero(as_tuple=True)
+    assert torch.equal(found, plain[i, j])
+
+
 def test_moves_over_everywhere_are_views():
     domain = Domain.all((3, 4))
     full = torch.randn(3, 4, 5)
