@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from ..dialects.diagnostics import UserError, did_you_mean
+from ..passes.insert_gathers import is_exact
 from .check import first_difference
 from .compiled import CompiledModel
 from .dont_care import annotate, measure
@@ -27,7 +28,7 @@ from .dump import Dump
 from .entry import entry_function, read_entry
 from .frontends import dynamo
 from .frontends.torch_export import import_model
-from .machine import guard_options
+from .machine import exact_options, guard_options
 from .options import common_device, exactness, target_device
 from .pipeline import DEFAULT_PIPELINE, Trace, run_pipeline
 from .signature import forward_text, parse_forward
@@ -79,6 +80,8 @@ def compile(
         calls = [example, *(to_device(example_call(module, *call), device) for call in calibrate)]
         measure(function, [read_entry(function, device).bind(*call) for call in calls])
     imported.module.attributes |= attributes
+    if pipeline is None:
+        pipeline = default_pipeline(imported.module)
     trace = run_passes(imported.module, pipeline, dump)
     stages = {stage.name: partial(getattr, stage, "module") for stage in trace.stages}
     compiled = CompiledModel(imported.module, imported.weights, module, stages, device=device, training=module.training)
@@ -87,19 +90,22 @@ def compile(
     return compiled
 
 
-def run_passes(module: ModuleOp, pipeline: str | Sequence[str | ModulePass] | None, dump: str | Path | None) -> Trace:
+def run_passes(module: ModuleOp, pipeline: str | Sequence[str | ModulePass], dump: str | Path | None) -> Trace:
     """Run the passes on `module` in place, with what they made in the folder `dump`."""
     files = Dump(Path(dump)) if dump else None
     trace = Trace(watchers=[files] if files else [])
-    run_pipeline(module, default_pipeline() if pipeline is None else pipeline, trace=trace)
+    run_pipeline(module, pipeline, trace=trace)
     if files:
         files.close(trace)
     return trace
 
 
-def default_pipeline() -> list[str]:
-    """`DEFAULT_PIPELINE`, its guard with this machine's rates."""
-    return [name + guard_options() if name == "guard-density" else name for name in DEFAULT_PIPELINE]
+def default_pipeline(module: ModuleOp) -> list[str]:
+    """`DEFAULT_PIPELINE` with what this machine was measured to do: rates, and products that keep their bits."""
+    options = {"guard-density": guard_options()}
+    if is_exact(module):
+        options["insert-gathers"] = exact_options(entry_function(module))
+    return [name + options.get(name, "") for name in DEFAULT_PIPELINE]
 
 
 def as_module(model: nn.Module | Callable[..., Any]) -> nn.Module:

@@ -18,9 +18,17 @@ from pathlib import Path
 
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
+from xdsl.dialects.func import FuncOp
 
+from ..dialects.aten import CallOp, dims, tensor_of
 from ..dialects.diagnostics import UserError
 from ..dialects.template import show_float
+from ..passes.analysis.liveness import liveness
+from ..passes.analysis.row_reductions import PRODUCTS
+from ..passes.analysis.sites import candidates
+from ..passes.solvers.sizes import product
+from ..runtime.dtypes import ELEMENT_TYPES
+from ..runtime.probe import ProductShape, stable_multiple
 from .context import write_text
 
 FORMAT = 1
@@ -94,3 +102,33 @@ def measure() -> dict[str, float]:
 def guard_options() -> str:
     """The options of `guard-density` as pipeline text."""
     return "{" + " ".join(f"{name}={show_float(value)}" for name, value in rates().items()) + "}"
+
+
+def exact_options(function: FuncOp) -> str:
+    """The options of `insert-gathers` under `exact="bitwise"`; none where no number of rows keeps all bits.
+
+    Tried for the number of rows that most products with a dead row have, if export made it static.
+    """
+    live = liveness(function, exact=True)
+    sites = [
+        (op, state) for op in candidates(function) if (state := live.live(op.results[0])) and op.target.data in PRODUCTS
+    ]
+    spaces = [product(state.space) for _, state in sites]
+    rows = max(set(spaces), key=spaces.count, default=0)
+    if not isinstance(rows, int):
+        return ""
+    shapes = [product_shape(op) for op, state in sites if product(state.space) == rows]
+    known = [shape for shape in shapes if shape is not None]
+    multiple = stable_multiple(known, rows) if known and len(known) == len(shapes) else 0
+    return f"{{row-multiple={multiple} rows={rows}}}" if multiple else ""
+
+
+def product_shape(op: CallOp) -> ProductShape | None:
+    """The shape of a product with a static weight; only `aten.linear` is tried."""
+    sizes = dims(op.operands[1].type)
+    dtypes = {element: dtype for dtype, element in ELEMENT_TYPES.items()}
+    dtype = dtypes.get(tensor_of(op.results[0]).element_type)
+    if op.target.data != "aten.linear.default" or dtype is None or not all(isinstance(size, int) for size in sizes):
+        return None
+    outputs, inputs = (size for size in sizes if isinstance(size, int))
+    return ProductShape(inputs, outputs, dtype, len(op.operands) == 3)

@@ -20,7 +20,17 @@ from collections.abc import Sequence
 from enum import auto
 from typing import ClassVar
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX, ArrayAttr, FloatAttr, IntAttr, StringAttr, TensorType, f32, i1
+from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
+    ArrayAttr,
+    FloatAttr,
+    IntAttr,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+    f32,
+    i1,
+)
 from xdsl.dialects.utils import EnumAttribute
 from xdsl.ir import (
     Attribute,
@@ -138,16 +148,25 @@ def verify_move(full: SSAValue, compact: SSAValue, domain: SSAValue, layout: Lay
 
 @irdl_op_definition
 class DomainOp(IRDLOperation):
-    """The positions where `mask` is not zero (NaN counts as active), ascending."""
+    """The positions where `mask` is not zero (NaN counts as active), ascending.
+
+    With `multiple` their number is a multiple of it, the last one repeated; everywhere when that would be all: a
+    product over so many rows was found to give the bits of the product over all rows.
+    """
 
     name = "sparse.domain"
     mask = operand_def(TensorType)
+    multiple = opt_prop_def(IntegerAttr)
     domain = result_def(DomainType)
     traits = traits_def(Pure())
-    assembly_format = "$mask attr-dict `:` type($mask) `->` type($domain)"
+    assembly_format = "$mask (`multiple` $multiple^)? attr-dict `:` type($mask) `->` type($domain)"
 
-    def __init__(self, mask: SSAValue, space: Sequence[int | str] | None = None):
-        super().__init__(operands=[mask], result_types=[DomainType.of(space or dims(mask.type))])
+    def __init__(self, mask: SSAValue, space: Sequence[int | str] | None = None, multiple: int = 0):
+        super().__init__(
+            operands=[mask],
+            properties={"multiple": IntegerAttr(multiple, 64) if multiple else None},
+            result_types=[DomainType.of(space or dims(mask.type))],
+        )
 
     def verify_(self) -> None:
         if len(tensor_of(self.mask).get_shape()) != len(domain_of(self.domain).space):

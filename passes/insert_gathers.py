@@ -12,8 +12,9 @@ the union of the rows that its members need, so that `sink-scatters` can keep th
 Legal where the rows outside the domain are dead (`analysis/liveness.py`), the op treats each row alone
 (`analysis/rows.py`), and, for attention, the keys outside the domain have probability 0. That last needs every
 active position to be a key that the mask allows: where this is not plain from the masks, `sparse.covers` asks when
-the program runs, and the domain becomes everywhere if it does not hold. Under `exact="bitwise"` only products whose
-row count is a multiple that was found stable (`row-multiple`) are packed, attention never is.
+the program runs, and the domain becomes everywhere if it does not hold. Under `exact="bitwise"` attention is never
+packed, and products only over a number of rows for which they were found to give the same bits: a multiple of
+`row-multiple` out of `rows`, which come in as options.
 
 Pays when the domain is sparse: `guard-density` decides when the program runs. Linear in the number of ops.
 """
@@ -41,7 +42,7 @@ from .analysis.rows import flow_from_result
 from .masks import CannotWriteError, MaskWriter
 from .packing import call, compact_operands, write_compact
 from .solvers.index_expr import FALSE, TRUE, Expr, apply, sources_of
-from .solvers.sizes import Size
+from .solvers.sizes import Size, product
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Packer:
     function: FuncOp
     found: Liveness
     row_multiple: int = 0
+    rows: int = 0
 
     def run(self) -> None:
         """Pack every group that has a site and whose rows can be written down."""
@@ -94,13 +96,13 @@ class Packer:
         for source in self.sources():
             self.start(source)
         for group, sites in groups.items():
-            if self.found.exact and not self.row_multiple:
+            if self.found.exact and not self.is_stable(sites[0].state.space):
                 continue
             if self.known_before(rows[group], sites[0].op, order):
                 self.pack(rows[group], sites)
 
     def sources(self) -> list[MaskedRows]:
-        """Ops that set rows to a fill and feed a product; not under `exact`, where a product of a fill may round else."""
+        """Ops that fill rows and feed a product; none under `exact`, where a product of one row may round differently."""
         if self.found.exact:
             return []
         calls = [op for op in self.function.body.block.ops if isinstance(op, CallOp) and not op.regions]
@@ -141,6 +143,10 @@ class Packer:
             new.location = op.location
         Rewriter.replace_op(op, ops, [scatter.full])
 
+    def is_stable(self, space: tuple[Size, ...]) -> bool:
+        """Were products over a multiple of so many rows found to give the same bits?"""
+        return self.row_multiple > 0 and product(space) == self.rows
+
     def known_before(self, rows: Expr, op: Operation, order: dict[Operation, int]) -> bool:
         """Are all tensors that the predicate reads there when `op` runs?"""
         values = [source.value for source in sources_of(rows) if isinstance(source, Source)]
@@ -164,7 +170,8 @@ class Packer:
 
     def domain(self, writer: MaskWriter, rows: Expr, sites: list[Site]) -> SSAValue:
         """The domain of `rows`; everywhere unless each attention's mask allows every active key."""
-        active = DomainOp(writer.whole(writer.write(rows)), writer.space)
+        multiple = self.row_multiple if self.found.exact else 0
+        active = DomainOp(writer.whole(writer.write(rows)), writer.space, multiple)
         writer.ops.append(active)
         domain = active.domain
         domain.name_hint = "active"
@@ -237,8 +244,9 @@ class InsertGathers(ModulePass):
 
     name = "insert-gathers"
     row_multiple: int = 0
+    rows: int = 0
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for function in op.body.block.ops:
             if isinstance(function, FuncOp):
-                Packer(function, liveness(function, exact=is_exact(op)), self.row_multiple).run()
+                Packer(function, liveness(function, exact=is_exact(op)), self.row_multiple, self.rows).run()

@@ -71,8 +71,6 @@ def eval_dropout(op: CallOp) -> bool:
 
 NOTHING_DONE: dict[str, Callable[[CallOp], bool]] = {
     "aten.slice.Tensor": whole_slice,
-    "aten.add.Tensor": plus_zero,
-    "aten.sub.Tensor": plus_zero,
     "aten.view.default": same_shape,
     "aten.reshape.default": same_shape,
     "aten.expand.default": same_shape,
@@ -94,6 +92,8 @@ def same_type(op: CallOp) -> bool:
 
 
 COPIES: dict[str, Callable[[CallOp], bool]] = {
+    "aten.add.Tensor": plus_zero,
+    "aten.sub.Tensor": plus_zero,
     "aten.clone.default": plain_copy,
     "aten._to_copy.default": same_type,
     "aten.to.dtype": same_type,

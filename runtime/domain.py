@@ -63,6 +63,16 @@ class Domain:
         """Every position of `space`."""
         return cls(space, torch.arange(math.prod(space), device=device), everywhere=True)
 
+    def padded(self, multiple: int) -> "Domain":
+        """With the last position repeated up to a multiple of `multiple`; everywhere when that would be all.
+
+        Everywhere, too, while gradients are taken: a repeated row would count twice.
+        """
+        size = -(-self.size // multiple) * multiple
+        if size >= self.total or torch.is_grad_enabled():
+            return Domain.all(self.space, self.rows.device)
+        return Domain(self.space, torch.cat((self.rows, self.rows[-1:].expand(size - self.size))))
+
     @cached_property
     def total(self) -> int:
         """Number of positions of the index space."""

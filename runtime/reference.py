@@ -163,7 +163,11 @@ class SparseFunctions(InterpreterFunctions):
     def domain(self, _: Interpreter, op: DomainOp, args: PythonValues) -> PythonValues:
         (mask,) = args
         active = [index for index, flag in enumerate(mask.flatten().tolist()) if flag != 0]
-        return (Domain(tuple(mask.shape), torch.tensor(active, dtype=torch.int64, device=mask.device)),)
+        if op.multiple is not None and active:
+            active += active[-1:] * (-len(active) % op.multiple.value.data)
+        everywhere = op.multiple is not None and len(active) >= mask.numel()
+        rows = torch.tensor(range(mask.numel()) if everywhere else active, dtype=torch.int64, device=mask.device)
+        return (Domain(tuple(mask.shape), rows, everywhere),)
 
     @impl(EverywhereOp)
     def everywhere(self, _: Interpreter, op: EverywhereOp, args: PythonValues) -> PythonValues:

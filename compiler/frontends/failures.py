@@ -36,6 +36,16 @@ RULES: tuple[tuple[str, str, str], ...] = (
         "leave that axis out, or pass dynamic_shapes='auto'; a loop over time can be a torch scan",
     ),
     (
+        r"`?dynamic_shapes`? (is|has|must|contains)|in `dynamic_shapes`",
+        "dynamic_shapes does not nest as the inputs do",
+        "give a dict by argument name, or a tuple as args is, with {axis: Dim} for each tensor; or 'auto'",
+    ),
+    (
+        r"__obj_flatten__|[Ss]cript_?[Oo]bject|torchbind",
+        "it holds an object of C++ (packed weights)",
+        "compile the model as it was before quantization, or keep that state in buffers",
+    ),
+    (
         r"extract specialized integer|_check_is_size",
         "a size or an index depends on values of a tensor",
         "state its bounds: n = t.item(); torch._check(n >= 0); torch._check(n <= x.shape[0])",

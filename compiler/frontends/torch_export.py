@@ -25,7 +25,7 @@ from torch.utils._pytree import TreeSpec
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 
-from ...dialects.diagnostics import UserError
+from ...dialects.diagnostics import UserError, did_you_mean
 from ..signature import forward_text
 from .exporting import Export, decomposed, export, quiet
 from .functions import function_of
@@ -77,6 +77,8 @@ def import_model(
         raise UserError(
             f"args is the tuple of positional inputs, got {type(args).__name__}", hint="write `(x,)` for one input"
         )
+    if isinstance(dynamic_shapes, str) and dynamic_shapes != "auto":
+        raise UserError(f"no dynamic_shapes '{dynamic_shapes}'", hint=did_you_mean(dynamic_shapes, ["auto"]))
     exported = export(model, args, kwargs or {}, dynamic_shapes)
     imported = build(exported, forward_text(model.forward), model)
     imported.function.location = definition_of(model.forward)

@@ -29,6 +29,7 @@ from .axis_rules import (
 )
 from .calls import argument, integer, integers, rank, shape
 from .fact_elementwise import BINARY, OTHERS, UNARY
+from .fact_gathers import BY_INDEX
 from .fact_moves import reshape
 from .fact_scope import MOVES, Call, Scope
 from .indices import Axis, Index
@@ -122,14 +123,7 @@ def mapped(call: Call, at: tuple[Index, ...], sizes: tuple[Index, ...]) -> dict[
     }
 
 
-BY_INDEX = (
-    "aten.index_select.default",
-    "aten.gather.default",
-    "aten.embedding.default",
-    "aten.index.Tensor",
-    "aten.take_along_dim.default",
-)
-axis_rule(*(name.removeprefix("aten.") for name in MOVES if name not in BY_INDEX))(moves)
+axis_rule(*({name.removeprefix("aten.") for name in MOVES} - set(BY_INDEX)))(moves)
 
 
 # -- by index -----------------------------------------------------------------------------------------------------
@@ -161,11 +155,11 @@ def index_select(op: CallOp) -> OpAxes | None:
     return OpAxes(operands, (full,), dict.fromkeys(full, KEPT) | {"v": INDEXED})
 
 
-@axis_rule("gather.default")
+@axis_rule("gather.default", "take_along_dim.default")
 def gather(op: CallOp) -> OpAxes | None:
     """The other axes are shared where nothing of the operand is left out."""
-    axis, full = special(op, 1), named("a", rank(op.results[0]))
-    if axis is None or len(op.operands) != 2:
+    axis, full = special(op, 1 if "gather" in op.target.data else 2), named("a", rank(op.results[0]))
+    if axis is None or len(op.operands) != 2 or shape(op.operands[1]) != shape(op.results[0]):
         return None
     source = tuple(
         "v" if k == axis else label if shape(op.operands[0])[k] == shape(op.results[0])[k] else f"x{k}"
@@ -174,6 +168,25 @@ def gather(op: CallOp) -> OpAxes | None:
     roles = {label: KEPT if label in source or k == axis else POSITIONAL for k, label in enumerate(full)}
     roles |= {label: INDEXED if label == "v" else POSITIONAL for label in source if label not in roles}
     return OpAxes((source, full), (full,), roles)
+
+
+@axis_rule("index.Tensor")
+def index_tensor(op: CallOp) -> OpAxes | None:
+    """x[.., idx, ..]: neighbouring axes make way for those of the index tensors."""
+    given = argument(op, 1, "indices")
+    places = [k for k, item in enumerate(given) if isinstance(item, SSAValue)] if isinstance(given, tuple) else []
+    source, to = op.operands[0], shape(op.results[0])
+    if not places or places != list(range(places[0], places[-1] + 1)) or len(set(op.operands)) <= len(places):
+        return None
+    width = len(to) - rank(source) + len(places)
+    rows = named("r", width)
+    others = named("a", rank(source) - len(places))
+    operand = (*others[: places[0]], *(f"v{k}" for k in places), *others[places[0] :])
+    result = (*others[: places[0]], *rows, *others[places[0] :])
+    sizes = to[places[0] : places[0] + width]
+    labels = [operand, *(spread(shape(index), rows, sizes) for index in op.operands[1:])]
+    roles = dict.fromkeys(result, KEPT) | {f"v{k}": INDEXED for k in places}
+    return OpAxes(tuple(labels), (result,), roles)
 
 
 @axis_rule("scatter_add.default", "scatter.src", "scatter.value")

@@ -80,7 +80,7 @@ def product(op: CallOp, left: int, right: int) -> OpAxes | None:
 
 @axis_rule("einsum.default")
 def einsum(op: CallOp) -> OpAxes | None:
-    """Every label of the equation."""
+    """Every label of the equation; one that an operand has twice (a diagonal) moves along both axes."""
     equation, tensors = argument(op, 0, "equation"), argument(op, 1, "tensors")
     if not isinstance(equation, str) or not isinstance(tensors, tuple) or "..." in equation:
         return None
@@ -92,9 +92,7 @@ def einsum(op: CallOp) -> OpAxes | None:
         result = "".join(sorted(c for c in set(terms) - {","} if terms.count(c) == 1))
     by_tensor = dict(zip(tensors, map(tuple, letters), strict=True))
     operands = tuple(by_tensor.get(operand, ()) for operand in op.operands)
-    roles = {c: KEPT if c in result else SUMMED for c in terms if c != ","}
-    twice = {c for own in letters for c in own if own.count(c) > 1}
-    return OpAxes(operands, (tuple(result),), roles | dict.fromkeys(twice, neither("only the diagonal is read")))
+    return OpAxes(operands, (tuple(result),), {c: KEPT if c in result else SUMMED for c in terms if c != ","})
 
 
 # -- windows ----------------------------------------------------------------------------------------------------

@@ -42,15 +42,16 @@ def layer_norm(op: CallOp) -> OpAxes | None:
 
 
 @axis_rule("batch_norm.default", "_native_batch_norm_legit_no_training.default", "_native_batch_norm_legit.default",
-           "_native_batch_norm_legit_functional.default", "native_batch_norm.default")  # fmt: skip
+           "_native_batch_norm_legit.no_stats", "_native_batch_norm_legit_functional.default")  # fmt: skip
 def batch_norm(op: CallOp) -> OpAxes:
     """In training the statistics run over everything but the channel."""
-    training = "no_training" not in op.target.data and argument(op, 5, "training", False) is not False
+    vectors = 2 if op.target.data.endswith("no_stats") else 4
+    training = "no_training" not in op.target.data and argument(op, 1 + vectors, "training", False) is not False
     others = named("s", operand_ranks(op)[0] - 2)
     full = ("n", "c", *others)
     roles = {"c": KEPT} | dict.fromkeys(("n", *others), STATISTICS if training else KEPT)
     rest = tuple(("c",) if rank(result) == 1 and shape(result) != (0,) else ("",) for result in op.results[1:])
-    return OpAxes(by_operand(op, {0: full, **dict.fromkeys(range(1, 5), ("c",))}), (full, *rest), roles)
+    return OpAxes(by_operand(op, {0: full, **dict.fromkeys(range(1, 1 + vectors), ("c",))}), (full, *rest), roles)
 
 
 @axis_rule("group_norm.default", "instance_norm.default")
@@ -91,8 +92,18 @@ def registered(role: AxisRole, place: int, *targets: str, default: int | None = 
 
 registered(MASKED, 1, "softmax.int", "log_softmax.int", "_softmax.default", "_log_softmax.default")
 registered(ORDERED, 1, "cumsum.default", "cumprod.default", "cummax.default", "cummin.default", "logcumsumexp.default")
-registered(TIES, 2, "topk.default", default=-1)
 registered(TIES, 1, "sort.default", "argsort.default", default=-1)
+
+
+@axis_rule("topk.default")
+def topk(op: CallOp) -> OpAxes | None:
+    """As sort, but that the result's axis is another one."""
+    axes = along(op, 2, TIES, -1)
+    if axes is None:
+        return None
+    (full, *_), last = axes.operands, next(label for label, role in axes.roles.items() if role is TIES)
+    result = tuple("y" if label == last else label for label in full)
+    return OpAxes(axes.operands, (result,) * len(op.results), {**axes.roles, "y": TIES})
 
 
 def reduction(role: AxisRole, place: int = 1) -> Rule:

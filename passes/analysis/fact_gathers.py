@@ -128,10 +128,13 @@ def index_tensor(call: Call) -> Reading | None:
     return source, tuple(at)
 
 
-RULES: dict[str, Move] = {
+PIXELS: dict[str, Move] = {
     "pixel_shuffle.default": pixel_shuffle, "pixel_unshuffle.default": pixel_unshuffle,
     "channel_shuffle.default": channel_shuffle, "upsample_nearest1d.vec": upsample, "upsample_nearest2d.vec": upsample,
-    "upsample_nearest3d.vec": upsample, "index_select.default": index_select, "gather.default": gather,
-    "take_along_dim.default": take_along, "embedding.default": embedding, "index.Tensor": index_tensor,
+    "upsample_nearest3d.vec": upsample,
 }  # fmt: skip
-MOVES.update({f"aten.{name}": rule for name, rule in RULES.items()})
+BY_INDEX: dict[str, Move] = {
+    "index_select.default": index_select, "gather.default": gather, "take_along_dim.default": take_along,
+    "embedding.default": embedding, "index.Tensor": index_tensor,
+}  # fmt: skip
+MOVES.update({f"aten.{name}": rule for name, rule in (PIXELS | BY_INDEX).items()})

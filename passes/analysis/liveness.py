@@ -266,12 +266,15 @@ def masked(found: Liveness, op: CallOp, state: Live | None, mask: SSAValue, posi
     needs = by_rows(op, state) if state is not None else whole
     if needs is None:
         return None
+    written = list(op.template.data.refs())
     for position, negated in positions.items():
         value = argument(op, position, "")
         if not isinstance(value, SSAValue) or shape(value) != to:
             continue
         rows = apply("not", holds) if negated else holds
         index = list(op.operands).index(value)
+        if written.count(index) > 1:
+            continue
         needs[index] = (
             Live(layout, rows, to[:leading], found.group())
             if state is None

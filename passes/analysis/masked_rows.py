@@ -58,7 +58,7 @@ READERS: dict[str, tuple[tuple[int, ...], float | int, bool]] = {
     "aten.masked_fill.Scalar": ((1,), 2, False),
     "aten.where.ScalarOther": ((0,), 2, True),
 }
-"""Where the mask may stand, the fill (a number, or its argument's position), and whether rows are kept where it holds."""
+"""Where the mask may stand, the fill (a number, or its argument's position), and whether it holds where rows stay."""
 
 
 def feeds(value: SSAValue, layout: Layout, space: tuple, targets: frozenset[str], depth: int = 40) -> bool:

@@ -11,6 +11,8 @@ that carry its label are permuted alike, and, if it is reduced, when the reducti
 without a rule says nothing. Rules stand in `RULES` by call target.
 """
 
+from dataclasses import replace
+
 from xdsl.dialects.builtin import TensorType
 
 from ...dialects.aten import CallOp
@@ -25,7 +27,11 @@ def axes_of(op: CallOp) -> OpAxes | None:
     """The axes of `op`; None when nothing is known of it."""
     rule = RULES.get(target(op) or "")
     tensors = all(isinstance(result.type, TensorType) for result in op.results)
-    return rule(op) if rule is not None and tensors and op.results else None
+    axes = rule(op) if rule is not None and tensors and op.results else None
+    if axes is None:
+        return None
+    used = {label for own in (*axes.operands, *axes.results) for label in own}
+    return replace(axes, roles={label: role for label, role in axes.roles.items() if label in used})
 
 
 __all__ = ["FAMILIES", "RULES", "AxisRole", "OpAxes", "Role", "Skip", "axes_of", "axis_rule"]

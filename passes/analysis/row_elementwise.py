@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import TensorType
 
 from ...dialects.aten import CallOp
 from ...dialects.layout import Layout
-from ...dialects.template import Argument
+from ...dialects.template import Argument, Name
 from ..solvers.reshaping import canonical, compact_shape
 from ..solvers.sizes import Size
 from .calls import shape
@@ -45,8 +45,23 @@ def carried(axes: list[tuple[str, ...]]) -> Layout | None:
     return layout if layout.domain_axes else None
 
 
+CHANNELS_LAST = (Name("torch.channels_last"), Name("torch.channels_last_3d"))
+"""Memory formats that only tensors of one rank have."""
+
+
+def is_elementwise(op: CallOp) -> bool:
+    """Do operands broadcast? Not a slope for each channel, nor a tensor that only lends its dtype."""
+    if op.target.data == "aten.prelu.default":
+        return shape(op.operands[1]) == (1,)
+    if op.target.data == "aten.type_as.default":
+        return all(shape(operand) == shape(op.results[0]) for operand in op.operands)
+    return dict(op.template.data.kwargs).get("memory_format") not in CHANNELS_LAST
+
+
 def backward(op: CallOp, _result: int, layout: Layout, _space: Space) -> Flow | None:
     """Every operand has the result's axes from the right, `1` where it broadcasts."""
+    if not is_elementwise(op):
+        return None
     to = shape(op.results[0])
     operands: list[Layout | None] = []
     for operand in op.operands:
@@ -62,6 +77,8 @@ def backward(op: CallOp, _result: int, layout: Layout, _space: Space) -> Flow | 
 
 def forward(op: CallOp, operand: int, layout: Layout, _space: Space) -> Layout | None:
     """The result has the operand's axes; those that the operand broadcasts over belong to nobody's domain."""
+    if not is_elementwise(op):
+        return None
     to, sizes = shape(op.results[0]), shape(op.operands[operand])
     start = len(to) - len(sizes)
     axes: list[tuple[Hashable, ...]] = [
@@ -80,13 +97,17 @@ def aligned(layout: Layout, part: Layout, sizes: tuple[Size, ...]) -> list[Size]
 
 
 def reshaped(op: CallOp, index: int, layout: Layout, part: Layout | None, space: Space) -> list[Argument] | None:
-    """The compact shape that operand `index` needs for broadcasting; the shape it has when nothing is to do."""
+    """The compact shape that operand `index` needs for broadcasting; the shape it has when nothing is to do.
+
+    A tensor that has axes keeps one: without any it would no longer count in type promotion.
+    """
     sizes = shape(op.operands[index])
     if part is not None:
         compact = compact_shape(part, sizes, space)
         return None if compact is None else [ACTIVE, *aligned(layout, part, compact)]
     start = len(layout.axes) - len(sizes)
-    return [size for k, size in enumerate(sizes) if layout.kept[start + k] is not None]
+    kept: list[Argument] = [size for k, size in enumerate(sizes) if layout.kept[start + k] is not None]
+    return kept if kept or not sizes else [1]
 
 
 def compact(op: CallOp, flow: Flow, space: Space) -> Compact | None:

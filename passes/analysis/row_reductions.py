@@ -27,6 +27,9 @@ def same_call(op: CallOp, _flow: Flow, _space: Space) -> Compact | None:
 PRODUCTS = {"aten.linear.default": 0, "aten.mm.default": 0, "aten.addmm.default": 1, "aten.matmul.default": 0}
 """Which operand carries the rows."""
 
+MATRICES = {"aten.mm.default", "aten.addmm.default"}
+"""Products of matrices only: a part of an axis that stays would be a third axis of the compact form."""
+
 
 def product_backward(op: CallOp, _result: int, layout: Layout, _space: Space) -> Flow | None:
     carrier = PRODUCTS[op.target.data]
@@ -35,6 +38,8 @@ def product_backward(op: CallOp, _result: int, layout: Layout, _space: Space) ->
     if rank(weight) != 2 or count != len(layout.axes) or not layout.is_untouched(count - 1):
         return None
     if bias is not None and bias < len(op.operands) and rank(op.operands[bias]) > 1:
+        return None
+    if op.target.data in MATRICES and layout.compact_rank != 2:
         return None
     axes: list[Sequence[Hashable]] = [*layout.axes[:-1], (("k",),)]
     return Flow(tuple(canonical(axes) if k == carrier else None for k in range(len(op.operands))), (layout,))
@@ -188,9 +193,14 @@ register(RowRule(norm_backward, norm_forward, same_call), "aten.layer_norm.defau
 # -- the batch axis: convolution and pooling treat each image alone -----------------------------------------------
 
 
+def is_batched(op: CallOp) -> bool:
+    """Is the first axis the batch? Without one it is the channels."""
+    return rank(op.operands[0]) >= BATCHED[op.target.data]
+
+
 def batch_backward(op: CallOp, _result: int, layout: Layout, _space: Space) -> Flow | None:
     alone = layout.axes[0] == ("i",) and all(layout.is_untouched(axis) for axis in range(1, len(layout.axes)))
-    if not alone or not isinstance(op.operands[0].type, TensorType):
+    if not alone or not isinstance(op.operands[0].type, TensorType) or not is_batched(op):
         return None
     source: list[Sequence[Hashable]] = [("i",), *(((axis,),) for axis in range(1, rank(op.operands[0])))]
     return Flow((canonical(source), *(None for _ in op.operands[1:])), (layout,))
@@ -202,5 +212,11 @@ def batch_forward(op: CallOp, operand: int, layout: Layout, _space: Space) -> La
     return canonical([("i",), *(((axis,),) for axis in range(1, rank(op.results[0])))])
 
 
-BATCHED = "conv1d conv2d conv3d max_pool2d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d group_norm"
-register(RowRule(batch_backward, batch_forward, same_call), *(f"aten.{name}.default" for name in BATCHED.split()))
+BATCHED: dict[str, int] = {
+    "aten.conv1d.default": 3, "aten.conv2d.default": 4, "aten.conv3d.default": 5, "aten.max_pool2d.default": 4,
+    "aten.avg_pool2d.default": 4, "aten.adaptive_avg_pool1d.default": 3, "aten.adaptive_avg_pool2d.default": 4,
+    "aten.group_norm.default": 2,
+}  # fmt: skip
+"""From which number of axes on the first one is the batch."""
+
+register(RowRule(batch_backward, batch_forward, same_call), *BATCHED)

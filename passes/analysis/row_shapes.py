@@ -21,7 +21,9 @@ NOTHING = Compact(None)
 
 def reshape_backward(op: CallOp, _result: int, layout: Layout, space: Space) -> Flow | None:
     source = reshape(layout, shape(op.results[0]), shape(op.operands[0]), space)
-    return None if source is None else Flow((source, *(None for _ in op.operands[1:])), (layout,))
+    if source is None or source.domain_axes != layout.domain_axes:
+        return None
+    return Flow((source, *(None for _ in op.operands[1:])), (layout,))
 
 
 def reshape_forward(op: CallOp, operand: int, layout: Layout, space: Space) -> Layout | None:

@@ -3,9 +3,9 @@
     %linear.4   axis m, nz(%attention_mask[i, j])   REASSOC   packed with 73 others in domain 0
     %linear.90  axis m, every row is read           by %select: aten.select.int
 
-A site is an op that costs: a product or an attention. Its class says what packing may change: BITWISE, or REASSOC
-where a sum may be taken in another order (a library picks another kernel for another number of rows; attention sums
-over fewer keys).
+A site is an op that costs: a product or an attention. Its class says what packing may change: REASSOC where a sum may
+be taken in another order (a library picks another kernel for another number of rows; attention sums over fewer keys),
+BITWISE where `exact="bitwise"` packs products over numbers of rows that were tried and gave the same bits.
 """
 
 from collections.abc import Iterator
@@ -61,8 +61,10 @@ def site(op: CallOp, found: Liveness, rows: dict) -> SiteReport:
     text = show(rows[state.group], DOMAIN_AXES.__getitem__)
     if rows[state.group] == TRUE:
         return SiteReport(op, "every row", state.group, "-", "another op of its region reads every row")
-    if found.exact:
-        return SiteReport(op, text, state.group, "REASSOC", 'exact="bitwise" forbids what reorders sums')
+    if found.exact and op.target.data != ATTENTION:
+        return SiteReport(op, text, state.group, "BITWISE")
+    if op.target.data == ATTENTION and found.exact:
+        return SiteReport(op, text, state.group, "REASSOC", 'exact="bitwise" forbids sums over fewer keys')
     if op.target.data == ATTENTION:
         return SiteReport(op, text, state.group, "REASSOC", attention_reason(op, found))
     if flow_from_result(op, 0, state.layout, state.space) is None:

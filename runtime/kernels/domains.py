@@ -11,9 +11,12 @@ from .registry import kernel
 
 
 @kernel("sparse.domain")
-def domain(_: DomainOp) -> Callable[[Tensor], Domain]:
-    """The positions where a mask is not zero."""
-    return Domain.of
+def domain(op: DomainOp) -> Callable[[Tensor], Domain]:
+    """The positions where a mask is not zero, as many as `multiple` asks for."""
+    if op.multiple is None:
+        return Domain.of
+    multiple = op.multiple.value.data
+    return lambda mask: Domain.of(mask).padded(multiple)
 
 
 @kernel("sparse.everywhere")
