@@ -102,7 +102,7 @@ class Packer:
                 self.pack(rows[group], sites)
 
     def sources(self) -> list[MaskedRows]:
-        """Ops that fill rows and feed a product; none under `exact`, where a product of one row may round differently."""
+        """Ops that fill rows and feed a product; none under `exact`: a product of one row may round differently."""
         if self.found.exact:
             return []
         calls = [op for op in self.function.body.block.ops if isinstance(op, CallOp) and not op.regions]

@@ -125,18 +125,19 @@ def convolution(op: CallOp) -> OpAxes | None:
         return None
     pointwise = plain and set(sizes[2:]) == {1}
     depthwise = groups == sizes[0] and sizes[1] == 1 and groups != 1
-    space, taps = named("s", depth), ("",) * depth if pointwise else named("t", depth)
+    space = named("s", depth)
+    taps = tuple("" if size == 1 else f"t{k}" for k, size in enumerate(sizes[2:]))
     outer = space if pointwise else named("y", depth)
     channel_in, channel_out = ("o", "o") if depthwise else ("c", "o")
     labels = {0: ("n", channel_in, *space), 1: (channel_out, "" if depthwise else channel_in, *taps), 2: (channel_out,)}
     axes = contraction(op, labels, ("n", channel_out, *outer))
     roles = dict(axes.roles)
     if not pointwise:
-        roles |= dict.fromkeys((*space, *outer), WINDOW) | dict.fromkeys(taps, TAP)
+        roles |= dict.fromkeys((*space, *outer), WINDOW) | dict.fromkeys(filter(None, taps), TAP)
     if groups != 1 and not depthwise:
-        roles |= {"c": GROUPED, "o": GROUPED}
-        return OpAxes(tuple(own if k != 1 else ("o", "g", *taps) for k, own in enumerate(axes.operands)), axes.results,
-                      roles | {"g": GROUPED})  # fmt: skip
+        roles |= {"c": GROUPED, "o": GROUPED, "g": GROUPED}
+        grouped = by_operand(op, labels | {1: ("o", "g", *taps)})
+        return OpAxes(grouped, axes.results, roles)
     return OpAxes(axes.operands, axes.results, roles)
 
 

@@ -99,7 +99,7 @@ class AtLeast(Predicate):
     def __str__(self) -> str:
         constant = dict(self.index.terms).get((), 0)
         left, right = sides(self.index - constant)
-        if not any(not isinstance(atom, Symbol) for atom in left.atoms()):
+        if not has_positions(left) and has_positions(right):
             return f"{right} < {left + constant + 1}"
         return f"{left} > {right}" if constant == -1 else "{} >= {}".format(*sides(self.index))
 
@@ -191,6 +191,11 @@ def first_load(index: Index) -> int:
     return min((atom.var.order for atom in index.atoms() if isinstance(atom, Load)), default=NO_TENSOR)
 
 
+def has_positions(index: Index) -> bool:
+    """Is it more than a size?"""
+    return any(not isinstance(atom, Symbol) for atom in index.atoms())
+
+
 def sides(index: Index) -> tuple[Index, Index]:
     """index = left - right, all coefficients positive."""
     left = Index(tuple(term for term in index.terms if term[1] > 0))
@@ -231,17 +236,24 @@ def combine(kind: type[And] | type[Or], dual: type[And] | type[Or], parts: Itera
     """`kind` of parts. Each part is a clause, the set that its dual joins; `resolve` knows the laws."""
     unit = Constant(kind is And)
     clauses: list[frozenset[Predicate]] = []
-    for part in parts:
-        for piece in part.parts if isinstance(part, kind) else (part,):
-            if piece == ~unit:
-                return piece
-            if piece != unit:
-                clauses.append(frozenset(piece.parts if isinstance(piece, dual) else (piece,)))
-    clauses = resolve(clauses)
-    if frozenset() in clauses:
-        return ~unit
+    pieces = [piece for part in parts for piece in flat(kind, part)]
+    while pieces:
+        if ~unit in pieces:
+            return ~unit
+        clauses += [frozenset(flat(dual, piece)) for piece in pieces if piece != unit]
+        clauses = resolve(kind, clauses)
+        if frozenset() in clauses:
+            return ~unit
+        nested = [clause for clause in clauses if len(clause) == 1 and isinstance(next(iter(clause)), kind)]
+        pieces = [piece for clause in nested for part in clause for piece in flat(kind, part)]
+        clauses = [clause for clause in clauses if clause not in nested]
     joined = [sole(dual, clause) for clause in clauses]
     return sole(kind, joined) if joined else unit
+
+
+def flat(kind: type[And] | type[Or], part: Predicate) -> tuple[Predicate, ...]:
+    """What `kind` joins in `part`."""
+    return part.parts if isinstance(part, kind) else (part,)
 
 
 def sole(kind: type[And] | type[Or], parts: Iterable[Predicate]) -> Predicate:
@@ -250,11 +262,16 @@ def sole(kind: type[And] | type[Or], parts: Iterable[Predicate]) -> Predicate:
     return kind(tuple(ordered)) if len(ordered) > 1 else ordered[0]
 
 
-def resolve(clauses: list[frozenset[Predicate]]) -> list[frozenset[Predicate]]:
-    """Absorption, and `a or (not a and b) = a or b`, until nothing changes."""
+def resolve(kind: type[And] | type[Or], clauses: list[frozenset[Predicate]]) -> list[frozenset[Predicate]]:
+    """Absorption, single clauses put in, and `a or (not a and b) = a or b`, until nothing changes."""
     while True:
         clauses = sorted(set(clauses), key=lambda clause: sorted(part.key for part in clause))
-        clauses = [c for c in clauses if not any(other < c for other in clauses)]
+        clauses = [clause for clause in clauses if not any(other < clause for other in clauses)]
+        given = frozenset(part for clause in clauses if len(clause) == 1 for part in clause)
+        known = [clause if len(clause) == 1 else reduced(kind, clause, given) for clause in clauses]
+        if known != clauses:
+            clauses = [clause for clause in known if clause is not None]
+            continue
         for one, other in permutations(clauses, 2):
             clash = next((part for part in sorted(one, key=lambda p: p.key) if ~part in other), None)
             if clash is not None and one - {clash} <= other - {~clash}:
@@ -263,3 +280,18 @@ def resolve(clauses: list[frozenset[Predicate]]) -> list[frozenset[Predicate]]:
                 break
         else:
             return clauses
+
+
+def reduced(
+    kind: type[And] | type[Or], clause: frozenset[Predicate], given: frozenset[Predicate]
+) -> frozenset[Predicate] | None:
+    """`clause` beside `given`: parts that these refute are gone; None when it holds because of them."""
+    parts: set[Predicate] = set()
+    for part in clause:
+        inner = flat(kind, part)
+        left = [piece for piece in inner if piece not in given]
+        if not left:
+            return None
+        if not any(~piece in given for piece in left):
+            parts.add(sole(kind, left))
+    return frozenset(parts)
