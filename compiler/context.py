@@ -9,6 +9,7 @@ An op that names no location of its own gets `file:line:column` of the text it w
 broken laws are `UserError`s; when there are several, one `CombinedError` holds all of them.
 """
 
+import contextlib
 import io
 import linecache
 import os
@@ -25,8 +26,8 @@ from xdsl.parser import Parser
 from xdsl.parser.generic_parser import ParserState
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
-from xdsl.utils.lexer import Input
-from xdsl.utils.mlir_lexer import MLIRLexer
+from xdsl.utils.lexer import Input, Token
+from xdsl.utils.mlir_lexer import MLIRLexer, MLIRToken, MLIRTokenKind, StringLiteral
 
 from ..dialects.diagnostics import CombinedError, Place, UserError, did_you_mean, place_of
 
@@ -62,9 +63,20 @@ def make_context(*, allow_unregistered: bool = False) -> Context:
 
 
 class Lexer(MLIRLexer):
-    """xDSL's lexer; a string that is never closed is an error at once (its pattern tries every way to end one)."""
+    """xDSL's lexer, for text in any language.
+
+    A string that is never closed is an error at once (xDSL's pattern tries every way to end one), and one that is not
+    ASCII stays text: `"gr\\C3\\BCn"` is grün.
+    """
 
     _unescaped_characters_regex = re.compile(r'"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"')
+
+    def _lex_string_literal(self, start_pos: int) -> MLIRToken:
+        token = super()._lex_string_literal(start_pos)
+        with contextlib.suppress(UnicodeDecodeError):
+            StringLiteral.from_span(token.span).bytes_contents.decode()
+            return Token(MLIRTokenKind.STRING_LIT, token.span)
+        return token
 
 
 class LocatingParser(Parser):

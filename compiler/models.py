@@ -1,10 +1,10 @@
 """MODEL on the command line, compiled.
 
-| MODEL              | is                                                   | passes that run        |
-|--------------------|------------------------------------------------------|------------------------|
-| `FILE.py:FUNCTION` | the model and example inputs that a function returns | all, after the import  |
-| a folder           | what `save` wrote                                    | none, but for `compile` |
-| `FILE.mlir`        | a module; weights lie beside it, or in `--weights`   | none, but for `compile` |
+| MODEL              | is                                                   | passes run on it        |
+|--------------------|------------------------------------------------------|-------------------------|
+| `FILE.py:FUNCTION` | the model and example inputs that a function returns | always                  |
+| a folder           | what `save` wrote                                    | by `compile` only       |
+| `FILE.mlir`        | a module; weights lie beside it, or in `--weights`   | by `compile` only       |
 """
 
 import argparse
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from xdsl.passes import ModulePass
+from xdsl.dialects.builtin import ModuleOp
 
-from ..dialects.diagnostics import UsageError
+from ..dialects.diagnostics import UsageError, did_you_mean
 from . import api
 from .compiled import CompiledModel
 from .context import parse_file
@@ -39,12 +39,62 @@ def open_model(arguments: argparse.Namespace) -> Opened:
     """The model that the command line names, as it was saved, or compiled where it comes from a Python file."""
     path = Path(arguments.model)
     if not is_saved(path):
-        return compile_example(arguments)
+        return compile_model(arguments, Trace())
     for option in ("passes", "dont_care", "exact"):
         if getattr(arguments, option):
             flag = f"--{option.replace('_', '-')}"
             raise UsageError(f"{path} runs as it is, without {flag}", hint="`gossamer compile` runs passes on it")
     return Opened(load_saved(path, arguments))
+
+
+def compile_model(
+    arguments: argparse.Namespace, trace: Trace, *, start: str = IMPORT, stop: str | None = None
+) -> Opened:
+    """The model that the command line names, after the passes from stage `start` to stage `stop`; they fill `trace`."""
+    path = Path(arguments.model)
+    if not is_saved(path) and start != IMPORT:
+        raise UsageError(f"{path} starts at '{IMPORT}', not at '{start}'", hint="--from is for .mlir files")
+    chosen = parse_passes(DEFAULT_PIPELINE if arguments.passes is None else arguments.passes)
+    between(chosen, start, stop)
+    opened = Opened(load_saved(path, arguments)) if is_saved(path) else import_example(arguments)
+    base = opened.compiled
+    module = saved_module(base, start, arguments) if is_saved(path) else base.module
+    passes = parse_passes(api.default_pipeline(module)) if arguments.passes is None else chosen
+    trace.first, trace.offset = start, [IMPORT, *(step.name for step in passes)].index(start)
+    run_pipeline(module, between(passes, start, stop), trace=trace)
+    stages = {stage.name: partial(getattr, stage, "module") for stage in trace.stages}
+    compiled = CompiledModel(module, base.weights, base.original, stages, device=base.device, training=base.training)
+    return Opened(compiled, opened.example)
+
+
+def import_example(arguments: argparse.Namespace) -> Opened:
+    """The model of a function in a user's file, imported."""
+    example = load_example(arguments.model)
+    compiled = api.compile(
+        example.model,
+        example.args,
+        example.kwargs,
+        dynamic_shapes=example.options.get("dynamic_shapes"),
+        dont_care={**example.options.get("dont_care", {}), **pairs(arguments.dont_care)} or None,
+        target=arguments.target,
+        exact=arguments.exact,
+        pipeline="",
+    )
+    return Opened(compiled, example)
+
+
+def saved_module(saved: CompiledModel, start: str, arguments: argparse.Namespace) -> ModuleOp:
+    """The module of a saved model at stage `start`, with what the command line says of it."""
+    if Path(arguments.model).is_dir():
+        if start not in saved.stages:
+            raise UsageError(f"{arguments.model}: no stage '{start}' in it", hint=did_you_mean(start, saved.stages))
+        module = saved.stages[start]()
+    else:
+        module = saved.module.clone()
+    if dont_care := pairs(arguments.dont_care):
+        annotate(entry_function(module), dont_care)
+    module.attributes |= exactness(arguments.exact)
+    return module
 
 
 def is_saved(path: Path) -> bool:
@@ -64,64 +114,10 @@ def load_saved(path: Path, arguments: argparse.Namespace) -> CompiledModel:
     return CompiledModel(module, weights, shell(path.stem, module, weights), {path.stem: module.clone}, device=device)
 
 
-def compile_model(arguments: argparse.Namespace) -> Opened:
-    """The model that the command line names, after the passes that it asks for."""
-    path = Path(arguments.model)
-    if not is_saved(path):
-        return compile_example(arguments)
-    loaded = load_saved(path, arguments)
-    start = arguments.start or IMPORT
-    if path.is_dir() and start not in loaded.stages:
-        raise UsageError(f"{path}: holds no stage '{start}'", hint=f"it holds {' and '.join(loaded.stages)}")
-    module = loaded.stages[start]() if path.is_dir() else loaded.module.clone()
-    if dont_care := pairs(arguments.dont_care):
-        annotate(entry_function(module), dont_care)
-    module.attributes |= exactness(arguments.exact)
-    passes = chosen_passes(arguments)
-    trace = run_pipeline(module, between(passes, start, arguments.stop), trace=starting_at(start, passes))
-    stages = {stage.name: partial(getattr, stage, "module") for stage in trace.stages}
-    compiled = CompiledModel(
-        module, loaded.weights, loaded.original, stages, device=loaded.device, training=loaded.training
-    )
-    return Opened(compiled)
-
-
-def compile_example(arguments: argparse.Namespace) -> Opened:
-    """The model of a function in a user's file, compiled."""
-    start, stop = getattr(arguments, "start", None), getattr(arguments, "stop", None)
-    if start not in (None, IMPORT):
-        raise UsageError(f"{arguments.model} starts at '{IMPORT}', not at '{start}'", hint="--from is for .mlir files")
-    passes = between(chosen_passes(arguments), IMPORT, stop)
-    example = load_example(arguments.model)
-    compiled = api.compile(
-        example.model,
-        example.args,
-        example.kwargs,
-        dynamic_shapes=example.options.get("dynamic_shapes"),
-        dont_care={**example.options.get("dont_care", {}), **pairs(arguments.dont_care)} or None,
-        target=arguments.target,
-        exact=arguments.exact,
-        pipeline=passes,
-    )
-    return Opened(compiled, example)
-
-
-def chosen_passes(arguments: argparse.Namespace) -> tuple[ModulePass, ...]:
-    """The passes of `-p`, or the default ones."""
-    return parse_passes(DEFAULT_PIPELINE if arguments.passes is None else arguments.passes)
-
-
-def starting_at(start: str, passes: Sequence[ModulePass]) -> Trace:
-    """A trace that numbers its stages as a run of all `passes` would."""
-    return Trace(first=start, offset=[IMPORT, *(step.name for step in passes)].index(start))
-
-
 def pairs(options: Sequence[str] | None) -> Mapping[str, str]:
     """`["logits=mask"]` -> `{"logits": "mask"}`"""
     split = [option.partition("=") for option in options or ()]
     for option, (result, _, argument) in zip(options or (), split, strict=True):
         if not result or not argument:
-            raise UsageError(
-                f"--dont-care {option}: expected RESULT=ARGUMENT", hint="--dont-care logits=attention_mask"
-            )
+            raise UsageError(f"--dont-care {option}: expected RESULT=ARGUMENT", hint="--dont-care logits=mask")
     return {result: argument for result, _, argument in split}

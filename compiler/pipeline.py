@@ -15,8 +15,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -77,20 +75,6 @@ class Watcher(Protocol):
     def after(self, stage: Stage, /) -> None: ...
 
 
-WATCHERS: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
-"""Who hears of every pipeline that runs, beside the watchers of its own trace."""
-
-
-@contextmanager
-def watched(*watchers: Watcher) -> Iterator[None]:
-    """Let `watchers` hear of every pipeline that runs inside the block."""
-    token = WATCHERS.set((*WATCHERS.get(), *watchers))
-    try:
-        yield
-    finally:
-        WATCHERS.reset(token)
-
-
 @dataclass
 class Trace:
     """All stages of one run, in order. `first` is the name, and `offset` the position, of the stage that it starts at.
@@ -117,13 +101,8 @@ class Trace:
             changed=changed,
         )
         self.stages.append(stage)
-        for watcher in self.audience:
+        for watcher in self.watchers:
             watcher.after(stage)
-
-    @property
-    def audience(self) -> tuple[Watcher, ...]:
-        """Everybody who hears of this run."""
-        return (*self.watchers, *WATCHERS.get())
 
     def stage(self, name: str) -> Stage:
         """The last stage called `name`. Raises UsageError when there is none."""
@@ -245,7 +224,7 @@ def run_pipeline(
     steps, trace, context = parse_passes(passes), trace or Trace(), context or make_context()
     trace.record(module)
     for index, step in enumerate(steps):
-        for watcher in trace.audience:
+        for watcher in trace.watchers:
             watcher.before(step, module)
         start = time.perf_counter()
         try:

@@ -52,19 +52,6 @@ class PrintIR:
         sys.stderr.write(f"// -----// IR dump {when} //----- //\n{text}")
 
 
-class Recorder:
-    """Keeps every stage of what runs."""
-
-    def __init__(self) -> None:
-        self.stages: list[Stage] = []
-
-    def before(self, step: ModulePass, module: ModuleOp, /) -> None:
-        """Only stages are kept."""
-
-    def after(self, stage: Stage, /) -> None:
-        self.stages.append(stage)
-
-
 class Announcer:
     """Tells `show` which pass is running."""
 

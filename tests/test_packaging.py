@@ -52,7 +52,7 @@ def test_every_folder_of_the_library_is_packaged():
 
 
 def test_tests_and_samples_are_no_packages():
-    assert not [path for room in ("tests", "samples", "benchmarks") for path in (ROOT / room).rglob("__init__.py")]
+    assert not [path for room in ("tests", "samples") for path in (ROOT / room).rglob("__init__.py")]
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))

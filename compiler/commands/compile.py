@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from ...dialects.diagnostics import UserError
 from ..dump import Dump, summary
-from ..pipeline import Trace, watched
+from ..pipeline import IMPORT, Trace
 from ..terminal import print_diffs, print_timing, progress
-from ..watch import Announcer, PrintIR, Recorder
+from ..watch import Announcer, PrintIR
 from .options import add_model_options, add_print_options
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `gossamer compile`."""
     add_model_options(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="the folder to save the compiled model in")
-    parser.add_argument("--from", dest="start", metavar="STAGE", help="the stage that a .mlir file is at")
+    parser.add_argument(
+        "--from", dest="start", default=IMPORT, metavar="STAGE", help="the stage that a .mlir file is at"
+    )
     parser.add_argument("--to", dest="stop", metavar="STAGE", help="the last stage to make")
     parser.add_argument("--dump", type=Path, metavar="DIR", help="write every stage that changed into a folder")
     parser.add_argument("--check", action="store_true", help="run before and after each pass, and compare")
@@ -40,13 +42,12 @@ def execute(arguments: argparse.Namespace) -> None:
     """Compile, show, check, save."""
     from ..models import compile_model
 
-    recorder = Recorder()
     dump = Dump(arguments.dump) if arguments.dump else None
-    trace = Trace(stages=recorder.stages)
+    trace = Trace(watchers=[*([dump] if dump else []), *PrintIR.asked_for(arguments)], reproducers=arguments.dump)
     try:
-        watchers = [recorder, *([dump] if dump else []), *PrintIR.asked_for(arguments)]
-        with progress("importing the model") as show, watched(*watchers, Announcer(show)):
-            opened = compile_model(arguments)
+        with progress("importing the model") as show:
+            trace.watchers = [*trace.watchers, Announcer(show)]
+            opened = compile_model(arguments, trace, start=arguments.start, stop=arguments.stop)
     finally:
         if dump and trace.stages:
             dump.close(trace, arguments.line)

@@ -136,9 +136,10 @@ def check_state(model: torch.nn.Module, gathered: Sequence[warnings.WarningMessa
     for name in (name for w in gathered if (found := ASSIGNED.search(str(w.message))) for name in found[1].split(", ")):
         *path, attribute = name.removeprefix("self.").partition("[")[0].split(".")
         value = getattr(model.get_submodule(".".join(path)), attribute, None)
-        if all(id(leaf) in registered for leaf in pytree.tree_leaves(value) if leaf is not None) and value is not None:
+        held = [leaf for leaf in pytree.tree_leaves(value) if leaf is not None]
+        if held and all(id(leaf) in registered for leaf in held):
             continue
-        if value is not None:
+        if held:
             raise UserError(
                 f"{type(model).__name__} keeps state in {name}, which is no buffer",
                 hint=f"register it: self.register_buffer('{attribute}', ..)",

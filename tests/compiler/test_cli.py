@@ -584,6 +584,7 @@ def test_every_stage_of_a_real_model_is_checked_and_made_again_from_the_one_befo
         assert "every pass checked" in out
     stages = sorted(path.name for path in Path("first").glob("*.mlir"))
     assert len(stages) > 3
+    assert "guard-density{flops=" in Path("first/pipeline.txt").read_text(), "passes know what this machine can do"
     (tmp_path / "again").mkdir()
     (tmp_path / "again/00_import.mlir").write_bytes(Path("first/00_import.mlir").read_bytes())
     monkeypatch.chdir(tmp_path / "again")

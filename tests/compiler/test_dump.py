@@ -12,7 +12,7 @@ from gossamer.compiler.pipeline import PassError, Trace, between, parse_passes, 
 from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.dialects.arith import AddiOp
-from xdsl.dialects.builtin import ModuleOp, i32
+from xdsl.dialects.builtin import FileLineColLoc, IntAttr, ModuleOp, StringAttr, i32
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.passes import ModulePass
@@ -163,3 +163,17 @@ def test_text_is_read_back_to_the_same_text_whatever_values_are_called(hints):
     again = parse_text(text)
     assert again.is_structurally_equivalent(module)
     assert print_module(again) == text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_names_and_places_in_any_language_are_read_back(text):
+    module = ModuleOp([], {"name": StringAttr(text)})
+    module.location = FileLineColLoc(StringAttr(text), IntAttr(3), IntAttr(0))
+    again = parse_text(print_module(module))
+    assert again.attributes == module.attributes
+    assert again.location == module.location
+
+
+def test_bytes_that_are_no_text_stay_bytes():
+    text = 'builtin.module attributes {data = "\\FF\\00"} {\n} loc(unknown)\n'
+    assert print_module(parse_text(text)) == text

@@ -86,6 +86,15 @@ def test_a_wrong_call_says_what_was_expected(model: Any, args: Any, message: str
     assert caught.value.hint
 
 
+def test_dynamic_shapes_that_are_none_are_told():
+    x = torch.ones(4, 3)
+    with pytest.raises(UserError, match="no dynamic_shapes 'autp'") as unknown:
+        import_model(nn.ReLU(), (x,), dynamic_shapes="autp")
+    assert unknown.value.hint == "did you mean 'auto'?"
+    with pytest.raises(UserError, match="does not nest as the inputs do"):
+        import_model(nn.ReLU(), (x,), dynamic_shapes={"y": {0: Dim.DYNAMIC}})
+
+
 def test_an_object_that_cannot_be_taken_apart_is_named():
     class Box:
         def __init__(self, value: torch.Tensor):
@@ -108,6 +117,8 @@ EXAMPLES = (
     "_apply(): Couldn't swap Linear.weight",
     "Found <class 'transformers.cache_utils.DynamicCache'> in output, which is not a known type.",
     "Constraints violated (L['x'].size()[1])!",
+    "When `dynamic_shapes` is specified as a dict, its top-level keys must be the arg names",
+    "torch.classes.quantized.LinearPackedParamsBase does not have a field with name '__obj_flatten__'",
     "Could not extract specialized integer from data-dependent expression u0",
     "Could not guard on data-dependent expression u0 > 4",
     "Expected inputs of BF16 type but got mat_a.dtype=torch.float32",
