@@ -112,15 +112,21 @@ def explain(compiled: "CompiledModel") -> Explanation:
     module = compiled.stages[stage]() if stage else compiled.module
     function, final = entry_function(module), entry_function(compiled.module)
     sites = report(function, liveness(function, exact=is_exact(module)))
-    return Explanation(tuple(domains(final, sites)), tuple(lines(sites, compiled.module)))
+    found = tuple(domains(final, sites))
+    return Explanation(found, tuple(lines(sites, compiled.module, {d.rows for d in found if d.threshold == 0.0})))
 
 
-def lines(sites: Iterable[SiteReport], final: ModuleOp) -> Iterable[Line]:
-    """The table's rows. A site was packed where no call with its result's name takes full rows any more."""
+def lines(sites: Iterable[SiteReport], final: ModuleOp, unpaid: set[str]) -> Iterable[Line]:
+    """The table's rows. A site was packed where no call with its result's name takes full rows any more.
+
+    Sites of domains in `unpaid` never run packed.
+    """
     kept = {id_of(op) for op in final.walk() if isinstance(op, CallOp) and "sparse.layout" not in op.attributes}
     for site in sites:
-        packed = not site.reason and id_of(site.op) not in kept
-        reason = site.reason or ("" if packed else "it was not packed by this pipeline")
+        compact = not site.reason and id_of(site.op) not in kept
+        packed = compact and site.rows not in unpaid
+        doubt = "at no density does it pay" if compact else "it was not packed by this pipeline"
+        reason = site.reason or ("" if packed else doubt)
         blocker = place_of(site.blocker) if site.blocker is not None else None
         place = place_of(site.op)
         yield Line(

@@ -68,6 +68,8 @@ from xdsl.traits import (
     MemoryEffectKind,
     Pure,
     SymbolOpInterface,
+    SymbolTable,
+    SymbolUserOpInterface,
 )
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.str_enum import StrEnum
@@ -382,6 +384,19 @@ class WeightOp(IRDLOperation):
         )
 
 
+class NamesWeight(SymbolUserOpInterface):
+    """The symbol of a parameter or update is a declared weight, of the value's type."""
+
+    def verify(self, op: Operation) -> None:
+        assert isinstance(op, ParameterOp | UpdateOp)
+        name = op.weight.root_reference.data
+        declared = SymbolTable.lookup_symbol(op, op.weight)
+        if not isinstance(declared, WeightOp):
+            raise VerifyException(f"no weight @{name} is declared")
+        if isinstance(op, ParameterOp) and declared.type != op.value.type:
+            raise VerifyException(f"weight @{name} is {declared.type}, the value is {op.value.type}")
+
+
 @irdl_op_definition
 class ParameterOp(IRDLOperation):
     """The weight `name` as a value."""
@@ -389,7 +404,7 @@ class ParameterOp(IRDLOperation):
     name = "aten.parameter"
     weight = prop_def(SymbolRefAttr)
     value = result_def()
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), NamesWeight())
     assembly_format = "$weight attr-dict `:` type($value)"
 
     def __init__(self, weight: str, type: Attribute):
@@ -403,6 +418,7 @@ class UpdateOp(IRDLOperation):
     name = "aten.update"
     weight = prop_def(SymbolRefAttr)
     value = operand_def()
+    traits = traits_def(NamesWeight())
     assembly_format = "$weight `,` $value attr-dict `:` type($value)"
 
     def __init__(self, weight: str, value: SSAValue):

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import ArrayAttr, CallSiteLoc, FileLineColLoc, FusedLoc, NameLoc
 from xdsl.ir import Attribute, Operation
 
+WINDOW = 160
+"""How much of a long line an excerpt shows."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -35,8 +38,9 @@ class Place:
         text = linecache.getline(self.file, self.line).rstrip()
         if not text:
             return ""
-        caret = f"\n{'':>5} | {' ' * (self.column - 1)}^" if self.column else ""
-        return f"\n{self.line:>5} | {text}{caret}"
+        start = max(0, self.column - WINDOW // 2) if len(text) > WINDOW else 0
+        caret = f"\n{'':>5} | {' ' * (self.column - 1 - start)}^" if self.column else ""
+        return f"\n{self.line:>5} | {text[start : start + WINDOW]}{caret}"
 
 
 def place_of(source: Operation | Attribute) -> Place | None:

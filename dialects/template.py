@@ -111,7 +111,7 @@ def show(argument: Argument, operand: Callable[[int], str]) -> str:
         case complex():
             return f"complex<{show_float(argument.real)}, {show_float(argument.imag)}>"
         case str():
-            return '"' + argument.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+            return '"' + "".join(map(escaped, argument)) + '"'
         case Name(text, None):
             return text
         case Name(text, inner):
@@ -120,6 +120,14 @@ def show(argument: Argument, operand: Callable[[int], str]) -> str:
             return f"[{', '.join(show(a, operand) for a in argument)}]"
         case _:
             return str(argument)
+
+
+ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
+
+
+def escaped(character: str) -> str:
+    """One character of a string literal; control characters as two hexadecimal digits."""
+    return ESCAPES.get(character) or (f"\\{ord(character):02X}" if ord(character) < 32 else character)
 
 
 def show_float(value: float) -> str:

@@ -5,7 +5,6 @@ ZOO["BERT"].expected     "runs", or a regular expression that our error message 
 outcomes()               what comes of every one
 """
 
-import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -111,8 +110,7 @@ class Outcome(NamedTuple):
 
 def outcome(entry: Entry) -> Outcome:
     """Import, run and compare one model."""
-    sample = entry.build()
-    twin = copy.deepcopy(sample.model)
+    sample, twin = entry.build(), entry.build().model
     sizes = "static" if sample.dynamic_shapes is None else "dynamic"
     try:
         imported = import_model(sample.model, sample.args, sample.kwargs, sample.dynamic_shapes)

@@ -1,5 +1,6 @@
 """Corners of torch: state, nested arguments, odd weights, random numbers, gradients cut and invented."""
 
+import warnings
 from collections import namedtuple
 from typing import Any
 
@@ -324,6 +325,39 @@ class SparseProduct(nn.Module):
 @model("sparse tensor inside")
 def sparse_product() -> Sample:
     return Sample(SparseProduct(), (torch.randn(4, 8).relu(),))
+
+
+class SparseWeight(nn.Module):
+    """Its weight is sparse."""
+
+    weight: torch.Tensor
+
+    def __init__(self):
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.register_buffer("weight", torch.randn(8, 8).relu().to_sparse_csr())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sparse.mm(self.weight, x)
+
+
+@model("sparse weight")
+def sparse_weight() -> Sample:
+    return Sample(SparseWeight(), (torch.randn(8, 4),))
+
+
+class Histogram(nn.Module):
+    """A sequence within the results of an op."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        counts, edges = torch.histogramdd(x, [3, 4])
+        return counts, edges[1]
+
+
+@model("a sequence of results in a sequence")
+def histogram() -> Sample:
+    return Sample(Histogram(), (torch.rand(10, 2),))
 
 
 class Looked(nn.Module):
