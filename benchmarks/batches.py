@@ -1,6 +1,6 @@
 """Batches as they come: many short sequences, a few long ones, padded to the same length.
 
-    lengths = clip(lognormal(median = density x longest, sigma), 3, longest), scaled to the density that is asked for
+lengths = clip(lognormal(median = density x longest, sigma), 3, longest), scaled to the density that is asked for
 """
 
 import numpy as np

@@ -1,12 +1,13 @@
 """The peer to beat: padding taken out by hand, in plain torch, as an expert would write it for one model.
 
-    rows      where(mask)                                     flattened positions of tokens that count
-    x         embeddings of those rows                        [active, hidden]
-    layer     linears and norms on [active, hidden]; attention for each sequence alone
-    result    zeros, with x put back                          [batch, length, hidden]
+rows      where(mask)                                     flattened positions of tokens that count
+x         embeddings of those rows                        [active, hidden]
+layer     linears and norms on [active, hidden]; attention for each sequence alone
+result    zeros, with x put back                          [batch, length, hidden]
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,16 +23,17 @@ class Packing:
         self.rows = mask.flatten().nonzero().flatten()
         self.lengths: list[int] = mask.sum(1).tolist()
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, heads: int, **options: object) -> Tensor:
-        """Attention within each sequence; all are [active, channels]. `bias` [1, heads, length, length] is cut to fit."""
-        bias = options.pop("bias", None)
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, heads: int, bias: Tensor | None = None, scale: float | None = None
+    ) -> Tensor:
+        """Attention within each sequence, on [active, channels]; `bias` [1, heads, length, length] is cut to fit."""
         out, start = torch.empty_like(q), 0
         for length in self.lengths:
             rows = slice(start, start + length)
             start += length
-            heads_first = [x[rows].view(1, length, heads, -1).transpose(1, 2) for x in (q, k, v)]
-            mask = bias[:, :, :length, :length] if isinstance(bias, Tensor) else None
-            found = scaled_dot_product_attention(*heads_first, attn_mask=mask, **options)
+            q_, k_, v_ = (x[rows].view(1, length, heads, -1).transpose(1, 2) for x in (q, k, v))
+            mask = None if bias is None else bias[:, :, :length, :length]
+            found = scaled_dot_product_attention(q_, k_, v_, attn_mask=mask, scale=scale)
             out[rows] = found.transpose(1, 2).reshape(length, -1)
         return out
 
@@ -45,11 +47,12 @@ class Packing:
 def bert(model: BertModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     """The last hidden state of `model`, zeros on padding."""
     packing, parts = Packing(attention_mask), model.embeddings
+    layers: Any = model.encoder.layer
     rows, length = packing.rows, input_ids.shape[1]
     x = parts.word_embeddings.weight[input_ids.flatten()[rows]]
     x = x + parts.token_type_embeddings.weight[0] + parts.position_embeddings.weight[rows % length]
     x = parts.LayerNorm(x)
-    for layer in model.encoder.layer:
+    for layer in layers:
         own = layer.attention.self
         mixed = packing.attend(own.query(x), own.key(x), own.value(x), model.config.num_attention_heads)
         x = layer.attention.output(mixed, x)
@@ -63,9 +66,10 @@ def bert(model: BertModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
 def t5(model: T5EncoderModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     """The last hidden state of `model`, zeros on padding. Position biases are those of the first layer, cut to fit."""
     packing, stack = Packing(attention_mask), model.encoder
-    bias = stack.block[0].layer[0].SelfAttention.compute_bias(*[max(packing.lengths)] * 2)
+    blocks: Any = stack.block
+    bias = blocks[0].layer[0].SelfAttention.compute_bias(*[max(packing.lengths)] * 2)
     x = stack.embed_tokens.weight[input_ids.flatten()[packing.rows]]
-    for block in stack.block:
+    for block in blocks:
         attention, feed_forward = block.layer
         own, normed = attention.SelfAttention, attention.layer_norm(x)
         mixed = packing.attend(own.q(normed), own.k(normed), own.v(normed), own.n_heads, bias=bias, scale=1.0)
@@ -76,8 +80,9 @@ def t5(model: T5EncoderModel, input_ids: Tensor, attention_mask: Tensor) -> Tens
 def vit(model: ViTModel, pixel_values: Tensor, attention_mask: Tensor) -> Tensor:
     """The last hidden state of `model`, zeros on masked patches."""
     packing = Packing(attention_mask)
+    layers: Any = model.layers
     x = model.embeddings(pixel_values).flatten(0, 1)[packing.rows]
-    for layer in model.layers:
+    for layer in layers:
         own, normed = layer.attention, layer.layernorm_before(x)
         q, k, v = own.q_proj(normed), own.k_proj(normed), own.v_proj(normed)
         x = x + own.o_proj(packing.attend(q, k, v, own.num_attention_heads))

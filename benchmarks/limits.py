@@ -7,7 +7,8 @@
 | products  | 2 x rows x (4 H^2 + 2 H F)           | rows = B L       | rows = sum of lengths      |
 | attention | 4 x H x sum over sequences of n^2    | n = L            | n = the sequence's length  |
 
-No program that computes every active row reaches it: moves, norms and activations are left out, and are assumed free.
+Moves, norms and activations are taken as free. It bounds arithmetic, not time: smaller tensors also stay in cache, and
+a packed program can beat it where the dense one waits for memory.
 """
 
 from collections.abc import Sequence
@@ -29,5 +30,5 @@ class Encoder:
         return self.layers * (products + attention)
 
     def limit(self, lengths: Sequence[int], padded: int) -> float:
-        """How many times as fast as dense a program can be that computes only active rows."""
+        """How many times fewer operations it takes to compute active rows only."""
         return self.flops([padded] * len(lengths)) / self.flops(lengths)

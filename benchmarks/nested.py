@@ -7,6 +7,7 @@ post- or pre-norm, ReLU or GELU, no bias of positions.
 """
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ def bert_encoder(model: BertModel) -> nn.TransformerEncoder:
     return encoder
 
 
-def layer_weights(layer: nn.Module) -> dict[str, Tensor]:
+def layer_weights(layer: Any) -> dict[str, Tensor]:
     """A BERT layer's weights under the names of `nn.TransformerEncoderLayer`."""
     attention, weights = layer.attention, {}
     parts = {

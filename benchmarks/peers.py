@@ -3,7 +3,7 @@
 | peer                     | is                                                                         |
 |--------------------------|----------------------------------------------------------------------------|
 | eager                    | the model                                                                  |
-| torch.compile (inductor) | the model through torch's own compiler, for exactly these sizes            |
+| torch.compile            | the model through torch's own compiler (inductor), for exactly these sizes |
 | torch.nested             | `nn.TransformerEncoder` on nested tensors (`nested`)                       |
 | hand-packed              | padding taken out by hand, in plain torch (`hand_packed`)                  |
 | gossamer                 | the model through `gossamer.compile`                                       |
@@ -18,7 +18,7 @@ from typing import Any
 import gossamer
 import torch
 from torch import Tensor
-from transformers import BertModel
+from transformers import BertModel, T5EncoderModel, ViTModel
 
 from .hand_packed import BY_HAND
 from .nested import NestedBert
@@ -27,7 +27,7 @@ from .workloads import Workload
 
 EAGER, INDUCTOR, NESTED, PACKED, GOSSAMER = (
     "eager",
-    "torch.compile (inductor)",
+    "torch.compile",
     "torch.nested",
     "hand-packed",
     "gossamer",
@@ -43,7 +43,10 @@ class Peer:
     note: str = ""
 
 
-def of_model(name: str, workload: Workload, model: Callable[..., Any]) -> Peer:
+Model = Callable[..., Any]
+
+
+def of_model(name: str, workload: Workload, model: Model) -> Peer:
     """A peer that is called as the workload's model is."""
     return Peer(name, lambda: model(**workload.inputs).last_hidden_state)
 
@@ -59,29 +62,35 @@ def inductor(workload: Workload, limit: float) -> Peer:
     if not shutil.which(os.environ.get("CXX", "g++")) and not shutil.which("clang++"):
         return Peer(INDUCTOR, None, "there is no C++ compiler")
     torch.compiler.reset()
-    peer = of_model(INDUCTOR, workload, torch.compile(workload.model, dynamic=False))
-    if (problem := trial(peer, limit)) is not None:
+    model = torch.compile(workload.model, dynamic=False)
+    if problem := trial(lambda: model(**workload.inputs), limit):
         return Peer(INDUCTOR, None, problem)
-    return peer
+    return of_model(INDUCTOR, workload, model)
 
 
-def trial(peer: Peer, limit: float) -> str | None:
+def trial(run: Callable[[], object], limit: float) -> str:
     """Run once; what went wrong, if anything did."""
-    assert peer.run is not None
     try:
-        with time_limit(limit):
-            peer.run()
+        with time_limit(limit), torch.inference_mode():
+            run()
     except TimeoutError as error:
         return str(error)
     except Exception as error:  # whatever a peer's compiler raises, it is told in the table
         found = error.__cause__ or error
-        return f"{type(found).__name__}: {str(found).strip().splitlines()[0][:80] if str(found).strip() else ''}"
-    return None
+        return f"{type(found).__name__}: {found}".splitlines()[0][:100]
+    return ""
+
+
+NOT_NESTED = {
+    T5EncoderModel: "nn.TransformerEncoder has no relative positions",
+    ViTModel: "its fast path wants masks that are left-aligned",
+}
+"""Why a kind of model has no form on torch's nested tensors."""
 
 
 def nested(workload: Workload) -> Peer:
     if not isinstance(workload.model, BertModel):
-        return Peer(NESTED, None, "nn.TransformerEncoder has no such layer, or needs left-aligned masks")
+        return Peer(NESTED, None, NOT_NESTED[type(workload.model)])
     model = NestedBert(workload.model).eval()
     return Peer(NESTED, lambda: model(**workload.inputs))
 
@@ -91,5 +100,6 @@ def by_hand(workload: Workload) -> Peer:
     return Peer(PACKED, lambda: write(workload.model, *workload.inputs.values()))
 
 
-def compiled(workload: Workload) -> Peer:
-    return of_model(GOSSAMER, workload, gossamer.compile(workload.model, (), workload.inputs, **workload.options))
+def compiled(workload: Workload) -> gossamer.CompiledModel:
+    """The model through gossamer."""
+    return gossamer.compile(workload.model, (), workload.inputs, **workload.options)

@@ -1,9 +1,9 @@
 """Fair clocks: peers take turns, so that a slow minute of the machine slows all of them.
 
-    round 1    eager  packed  gossamer
-    round 2    packed  gossamer  eager
-    round 3    gossamer  eager  packed
-               median over rounds; ratio = median over rounds of eager / peer within the round
+round 1    eager  packed  gossamer
+round 2    packed  gossamer  eager
+round 3    gossamer  eager  packed
+           median over rounds; ratio = median over rounds of eager / peer within the round
 """
 
 import gc
@@ -34,13 +34,8 @@ class Rounds:
         return statistics.median(other / own for other, own in pairs)
 
 
-def interleaved(
-    runs: Mapping[str, Callable[[], object]], *, rounds: int, budget: float = float("inf"), warmup: int = 1
-) -> Rounds:
-    """Time `runs` in turns: `rounds` times each, less (but 3 times at least) once `budget` seconds are spent."""
-    for _ in range(warmup):
-        for run in runs.values():
-            run()
+def interleaved(runs: Mapping[str, Callable[[], object]], *, rounds: int, budget: float = float("inf")) -> Rounds:
+    """Time `runs` in turns, `rounds` times each; fewer (but 3 times) once `budget` seconds are spent. They are warm."""
     names, found = list(runs), Rounds({name: [] for name in runs})
     start = time.perf_counter()
     with without_collector():

@@ -4,21 +4,30 @@
 |--------------|----------------------------|-----------------------------|------------------------------|
 | `bert-short` | BERT-base                  | 32 x 128 tokens             | 30 %, lognormal lengths      |
 | `bert-long`  | BERT-base, 2048 positions  | 4 x 2048 tokens             | 40 %, lognormal lengths      |
-| `t5`         | T5-base's encoder          | 16 x 256 tokens             | 30 %, lognormal lengths      |
-| `vit`        | ViT-base                   | 16 x (1 + 196) patches      | class token, 30 % of patches |
-| dense        | BERT, GPT-2, ViT, Llama    | 4 x 128 tokens (4 x 197)    | all                          |
+| `t5`         | T5-base's encoder          | 16 x 128 tokens             | 30 %, lognormal lengths      |
+| `vit`        | ViT-base                   | 8 x (1 + 196) patches       | class token, 30 % of patches |
+| `dense`      | BERT, GPT-2, ViT, Llama    | 4 x 128 tokens, 4 x 197     | all                          |
+| `sweep`      | BERT-base, 2 layers        | 16 x 128 tokens             | 5 % to 100 %                 |
 
 `--quick` keeps the shapes of the programs and makes every size tiny: to see that all of it runs.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import (
-    BertConfig, BertModel, GPT2Config, GPT2Model, LlamaConfig, LlamaModel, T5Config, T5EncoderModel, ViTConfig,
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2Model,
+    LlamaConfig,
+    LlamaModel,
+    T5Config,
+    T5EncoderModel,
+    ViTConfig,
     ViTModel,
 )  # fmt: skip
 
@@ -40,7 +49,7 @@ class Workload:
     inputs: Mapping[str, Tensor]
     encoder: Encoder
     mask: Tensor | None = None
-    goals: Mapping[str, float] | None = None
+    goals: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -73,7 +82,7 @@ def sizes(quick: bool) -> Encoder:
     return TINY if quick else BASE
 
 
-def common(encoder: Encoder) -> dict[str, int]:
+def common(encoder: Encoder) -> dict[str, Any]:
     """What most of transformers' configurations call an encoder's sizes."""
     return {
         "hidden_size": encoder.hidden,
@@ -101,25 +110,18 @@ def bert(batch: int, length: int, density: float, encoder: Encoder = BASE, vocab
 def bert_short(quick: bool) -> Workload:
     batch, length = (4, 32) if quick else (32, 128)
     found = bert(batch, length, 0.3, sizes(quick), VOCABULARY[quick])
-    return with_goals(found, {"eager": 2.8, "hand-packed": 0.95})
+    return replace(found, goals={"eager": 2.8, "hand-packed": 0.95})
 
 
 def bert_long(quick: bool) -> Workload:
     batch, length = (2, 64) if quick else (4, 2048)
-    return with_goals(bert(batch, length, 0.4, sizes(quick), VOCABULARY[quick]), {"eager": 2.3})
-
-
-def with_goals(workload: Workload, goals: Mapping[str, float]) -> Workload:
-    """`workload`, with goals."""
-    return Workload(
-        workload.title, workload.model, workload.inputs, workload.encoder, workload.mask, goals
-    )
+    return replace(bert(batch, length, 0.4, sizes(quick), VOCABULARY[quick]), goals={"eager": 2.3})
 
 
 def t5(quick: bool) -> Workload:
     """T5-base's encoder on sequences of lognormal lengths."""
     torch.manual_seed(0)
-    encoder, (batch, length), vocabulary = sizes(quick), (4, 32) if quick else (16, 256), VOCABULARY[quick]
+    encoder, (batch, length), vocabulary = sizes(quick), (4, 32) if quick else (16, 128), VOCABULARY[quick]
     config = T5Config(
         vocab_size=vocabulary, d_model=encoder.hidden, d_ff=encoder.intermediate, num_layers=encoder.layers,
         num_heads=heads(encoder), d_kv=encoder.hidden // heads(encoder),
@@ -132,7 +134,7 @@ def t5(quick: bool) -> Workload:
 
 def vit(quick: bool) -> Workload:
     """ViT-base on images of which a random 30 % of the patches is kept, as masked autoencoders keep them."""
-    batch = 2 if quick else 16
+    batch = 2 if quick else 8
     model, images = vit_model(batch, quick)
     mask = patch_mask(batch, model.embeddings.patch_embeddings.num_patches, 0.3)
     encoder = sizes(quick)

@@ -158,7 +158,7 @@ def seed_live(found: Liveness, value: SSAValue, mask: SSAValue) -> Live:
 def visit(found: Liveness, op: CallOp) -> None:
     """Pass what the results need on to the operands."""
     states = [found.states[r] for r in op.results if r in found.states]
-    if not states:
+    if not states or op.target.data in SIZES_ONLY:
         return
     state = merged(found, states)
     needs = None
@@ -180,6 +180,9 @@ def merged(found: Liveness, states: list[Live | None]) -> Live | None:
         first = first | other
     return first
 
+
+SIZES_ONLY = {f"aten.{name}.default" for name in "zeros_like ones_like full_like empty_like new_zeros new_ones".split()}
+"""Calls that read the sizes of their operand and none of its elements."""
 
 Needs = list[Live | None]
 

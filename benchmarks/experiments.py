@@ -1,0 +1,176 @@
+"""The benchmarks by name: each measures and gives a section.
+
+| name                             | table                                                            |
+|----------------------------------|------------------------------------------------------------------|
+| bert-short, bert-long, t5, vit   | all peers on one workload, and the limit                         |
+| dense                            | four models without dead rows: gossamer against eager            |
+| sweep                            | density 5 % .. 100 %: gossamer and hand-packed against eager     |
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from . import peers
+from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
+from .sections import Section
+from .timing import Rounds, interleaved
+from .workloads import BASE, CONTROLS, ENCODERS, TINY, Workload, bert
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`rounds` at most and `budget` seconds of timing for a workload; `inductor` seconds that it may compile for."""
+
+    quick: bool = False
+    rounds: int = 7
+    budget: float = 30.0
+    inductor: float = 120.0
+
+
+Show = Callable[[str], object]
+"""Tells what is being done."""
+
+COLUMNS = ("peer", "ms", "x eager", "of the limit", "max difference", "note")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The peers of a workload, the result of each that ran, and their times."""
+
+    peers: list[Peer]
+    results: dict[str, Tensor]
+    rounds: Rounds
+
+    def ratio(self, name: str, to: str = EAGER) -> float:
+        """How many times as fast as `to`."""
+        return self.rounds.ratio(name, to)
+
+
+def measure(contenders: Iterable[Peer], settings: Settings, show: Show) -> Measured:
+    """Run every peer that can: once for its result and to warm up, then in turns."""
+    found = list(contenders)
+    runs = {peer.name: peer.run for peer in found if peer.run is not None}
+    show("warming up")
+    with torch.inference_mode():
+        results = {name: run() for name, run in runs.items()}
+        show(f"timing {len(runs)} peers")
+        return Measured(found, results, interleaved(runs, rounds=settings.rounds, budget=settings.budget))
+
+
+def contenders(workload: Workload, settings: Settings, show: Show, fast: Model | None = None) -> Iterable[Peer]:
+    """All peers of a workload; eager is the first. `fast` is what gossamer made of the model, if that is known."""
+    yield peers.eager(workload)
+    show(f"torch.compile is compiling (up to {settings.inductor:g} s)")
+    yield peers.inductor(workload, settings.inductor)
+    yield peers.nested(workload)
+    yield peers.by_hand(workload)
+    show("compiling with gossamer")
+    yield peers.of_model(GOSSAMER, workload, fast or peers.compiled(workload))
+
+
+def rows(workload: Workload, measured: Measured) -> list[tuple[str, ...]]:
+    """One row a peer, and the limit."""
+    found = []
+    for peer in measured.peers:
+        if peer.run is None:
+            found.append((peer.name, "not measured", "", "", "", peer.note))
+            continue
+        ratio = measured.ratio(peer.name)
+        apart = workload.difference(measured.results[EAGER], measured.results[peer.name])
+        compared = ("", "") if peer.name == EAGER else (f"{ratio / workload.limit:.0%}", f"{apart:.1e}")
+        time = milliseconds(measured.rounds.median(peer.name))
+        found.append((peer.name, time, f"{ratio:.2f}", *compared, peer.note))
+    return [*found, ("theoretical limit", "", f"{workload.limit:.2f}", "100%", "", "")]
+
+
+def milliseconds(seconds: float) -> str:
+    """Three digits or so."""
+    return f"{seconds * 1e3:.0f}" if seconds >= 0.1 else f"{seconds * 1e3:.2f}"
+
+
+def verdicts(workload: Workload, ratios: Callable[[str], float]) -> list[str]:
+    """What became of the goals."""
+    return [
+        f"goal {goal:g} x {peer}: {'reached' if ratio >= goal else 'MISSED'} ({ratio:.2f})"
+        for peer, goal in workload.goals.items()
+        if (ratio := ratios(peer))
+    ]
+
+
+def encoder(name: str, settings: Settings, show: Show) -> Section:
+    """All peers on one workload."""
+    show("making the model")
+    workload = ENCODERS[name](settings.quick)
+    measured = measure(contenders(workload, settings, show), settings, show)
+    notes = [] if settings.quick else verdicts(workload, partial(measured.ratio, GOSSAMER))
+    notes.append(f"{len(measured.rounds)} rounds; differences are from eager, on rows that are read")
+    return Section(name, workload.title, COLUMNS, rows(workload, measured), notes)
+
+
+def dense(settings: Settings, show: Show) -> Section:
+    """Models with nothing to win."""
+    found, notes = [], []
+    for make in CONTROLS:
+        workload = make(settings.quick)
+        show(f"compiling {workload.title}")
+        short = replace(settings, rounds=3 * settings.rounds, budget=settings.budget / 2)
+        measured = measure(
+            [peers.eager(workload), peers.of_model(GOSSAMER, workload, peers.compiled(workload))], short, show
+        )
+        ratio = measured.ratio(GOSSAMER)
+        apart = workload.difference(measured.results[EAGER], measured.results[GOSSAMER])
+        times = (milliseconds(measured.rounds.median(name)) for name in (EAGER, GOSSAMER))
+        found.append((workload.title, *times, f"{ratio:.3f}", f"{apart:.1e}"))
+        if not settings.quick:
+            notes += [f"{workload.title}: {verdict}" for verdict in verdicts(workload, lambda _, r=ratio: r)]
+    columns = ("model", "eager ms", "gossamer ms", "x eager", "max difference")
+    return Section("dense", "Dense controls: every row counts", columns, found, notes)
+
+
+DENSITIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
+FLOOR = 0.97
+"""The least ratio to eager that is promised at any density."""
+
+
+def sweep(settings: Settings, show: Show) -> Section:
+    """One program, batches of every density."""
+    batch, length = (4, 32) if settings.quick else (16, 128)
+    shape, vocabulary = (TINY, 100) if settings.quick else (replace(BASE, layers=2), 30522)
+    first = bert(batch, length, 0.3, shape, vocabulary)
+    show("compiling with gossamer")
+    fast = peers.compiled(first)
+    short = replace(settings, rounds=2 * settings.rounds, budget=settings.budget / 5)
+    found, ratios = [], []
+    for density in DENSITIES:
+        workload = replace(bert(batch, length, density, shape, vocabulary), model=first.model)
+        show(f"density {density:.2f}")
+        runners = [peers.eager(workload), peers.by_hand(workload), peers.of_model(GOSSAMER, workload, fast)]
+        measured = measure(runners, short, show)
+        ratios.append(measured.ratio(GOSSAMER))
+        found.append(density_row(workload, measured))
+    columns = (
+        "density", "eager ms", "hand-packed ms", "gossamer ms", "hand-packed x eager", "gossamer x eager", "limit",
+        "max difference",
+    )  # fmt: skip
+    word = "reached" if min(ratios) >= FLOOR else "MISSED"
+    notes = [] if settings.quick else [f"goal never under {FLOOR} x eager: {word} (lowest {min(ratios):.3f})"]
+    return Section("sweep", f"Density sweep, BERT, {shape.layers} layers, {batch} x {length}", columns, found, notes)
+
+
+def density_row(workload: Workload, measured: Measured) -> tuple[str, ...]:
+    """One density: times, ratios to eager, the limit."""
+    times = (milliseconds(measured.rounds.median(name)) for name in (EAGER, PACKED, GOSSAMER))
+    ratios = (f"{measured.ratio(name):.2f}" for name in (PACKED, GOSSAMER))
+    apart = workload.difference(measured.results[EAGER], measured.results[GOSSAMER])
+    return (f"{workload.density:.2f}", *times, *ratios, f"{workload.limit:.2f}", f"{apart:.1e}")
+
+
+EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
+    **{name: partial(encoder, name) for name in ENCODERS},
+    "dense": dense,
+    "sweep": sweep,
+}
