@@ -193,6 +193,11 @@ def print_call(printer: Printer, template: Template, operands: Sequence[SSAValue
             printer.print_string(piece)
 
 
+def types_once(operands: Sequence[SSAValue]) -> list[Attribute]:
+    """Types of different operands: one that a pass has put in two places is one operand when it is read."""
+    return [operand.type for operand in dict.fromkeys(operands)]
+
+
 def parse_call(parser: Parser) -> tuple[Template, list[UnresolvedOperand]]:
     """The template and its operands; each operand is listed once however often it is written."""
     operands: list[UnresolvedOperand] = []
@@ -281,7 +286,7 @@ class CallOp(IRDLOperation):
             printer.print_string(" attributes")
             printer.print_op_attributes(self.attributes)
         printer.print_string(" : ")
-        printer.print_function_type(self.operand_types, self.result_types)
+        printer.print_function_type(types_once(self.operands), self.result_types)
 
     @classmethod
     def parse(cls, parser: Parser) -> "CallOp":
@@ -328,7 +333,7 @@ class YieldOp(IRDLOperation):
         print_call(printer, self.template.data, self.operands)
         if self.operands:
             printer.print_string(" : ")
-            printer.print_list(self.operand_types, printer.print_attribute)
+            printer.print_list(types_once(self.operands), printer.print_attribute)
 
     @classmethod
     def parse(cls, parser: Parser) -> "YieldOp":

@@ -31,7 +31,7 @@ from .calls import argument, integer, integers, rank, shape
 from .fact_elementwise import BINARY, OTHERS, UNARY
 from .fact_gathers import BY_INDEX
 from .fact_moves import reshape
-from .fact_scope import MOVES, Call, Scope
+from .fact_scope import MOVES, Call, Scope, is_integer
 from .indices import Axis, Index
 
 CHOICES = "where.self where.ScalarOther where.ScalarSelf where.Scalar masked_fill.Scalar masked_fill.Tensor"
@@ -59,13 +59,21 @@ def elementwise(op: CallOp) -> OpAxes:
     return OpAxes(tuple(spread(sizes, labels, to) for sizes in shapes), results, dict.fromkeys(labels, role))
 
 
-axis_rule(
-    *(f"{name}.default" for name in (*UNARY.split(), *CONSTANTS.split())),
+ELEMENTWISE = (
+    *(f"{name}.default" for name in UNARY.split()),
     *(f"{name}.{form}" for name in BINARY.split() for form in ("Tensor", "Scalar", "default")),
     *(name.removeprefix("aten.") for name in OTHERS.split()),
     *CHOICES.split(),
     *RANDOM.split(),
-)(elementwise)
+)
+axis_rule(*ELEMENTWISE)(elementwise)
+
+
+@axis_rule(*(f"{name}.default" for name in CONSTANTS.split()))
+def constant(op: CallOp) -> OpAxes:
+    """One number everywhere; what it is modelled on is not read."""
+    labels = named("a", rank(op.results[0]))
+    return OpAxes(((),) * len(op.operands), (labels,), dict.fromkeys(labels, KEPT))
 
 
 @axis_rule("prelu.default")
@@ -123,7 +131,7 @@ def mapped(call: Call, at: tuple[Index, ...], sizes: tuple[Index, ...]) -> dict[
     }
 
 
-axis_rule(*({name.removeprefix("aten.") for name in MOVES} - set(BY_INDEX)))(moves)
+axis_rule(*({name.removeprefix("aten.") for name in MOVES} - {*BY_INDEX, *ELEMENTWISE}))(moves)
 
 
 # -- by index -----------------------------------------------------------------------------------------------------
@@ -176,6 +184,8 @@ def index_tensor(op: CallOp) -> OpAxes | None:
     given = argument(op, 1, "indices")
     places = [k for k, item in enumerate(given) if isinstance(item, SSAValue)] if isinstance(given, tuple) else []
     source, to = op.operands[0], shape(op.results[0])
+    if not all(isinstance(index.type, TensorType) and is_integer(index) for index in op.operands[1:]):
+        return None
     if not places or places != list(range(places[0], places[-1] + 1)) or len(set(op.operands)) <= len(places):
         return None
     width = len(to) - rank(source) + len(places)

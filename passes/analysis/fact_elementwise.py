@@ -44,7 +44,7 @@ DIVISIONS = frozenset(("div", "true_divide", "floor_divide"))
 SIGNED_AT_ZERO = DIVISIONS | {"reciprocal", "rsqrt", "digamma", "pow"}
 """1 / 0 and 1 / -0 differ: what these make of zeros is only known where it is an exact number."""
 
-BY_FACTORS = frozenset(("mul", "logical_and", "bitwise_and"))
+BY_FACTORS = frozenset(("mul", "logical_and", "bitwise_and", "__and__"))
 """0 already where one operand is."""
 
 
@@ -269,14 +269,16 @@ UNARY = (
 )
 BINARY = (
     "add sub rsub mul div true_divide floor_divide remainder fmod pow eq ne gt ge lt le maximum minimum fmax fmin "
-    "hypot logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor heaviside xlogy logaddexp"
+    "hypot logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor __and__ __or__ __xor__ heaviside "
+    "xlogy logaddexp"
 )
 OTHERS = (
     "aten.round.decimals aten.div.Tensor_mode aten.div.Scalar_mode aten.pow.Tensor_Scalar aten.pow.Tensor_Tensor "
     "aten.clamp.Tensor aten.lerp.Scalar aten.lerp.Tensor aten.addcmul.default aten.addcdiv.default aten.to.dtype "
     "aten.max.other aten.min.other aten.pow.Scalar aten.dropout.default aten.bernoulli.default"
 )
-register_rule(factors, "aten.mul.Tensor", "aten.mul.Scalar", "aten.logical_and.default", "aten.bitwise_and.Tensor")
+register_rule(factors, "aten.mul.Tensor", "aten.mul.Scalar", "aten.logical_and.default", "aten.bitwise_and.Tensor",
+              "aten.__and__.Tensor")  # fmt: skip
 register_rule(least, "aten.minimum.default", "aten.min.other", "aten.fmin.default")
 register_rule(quotient, "aten.div.Tensor", "aten.true_divide.Tensor")
 register_rule(scaled, "aten.prelu.default")

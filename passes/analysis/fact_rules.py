@@ -11,6 +11,7 @@ rule gives no facts: unknown is never wrong.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from xdsl.ir import Attribute, SSAValue
 
@@ -42,7 +43,7 @@ class Inactive:
     binary: bool = False
     needs_finite: frozenset[Var] = frozenset()
 
-    @property
+    @cached_property
     def on_value(self) -> Predicate:
         """The predicate in the value's own axes."""
         return reindex(self.predicate, {Axis(k): position(axis) for k, axis in enumerate(self.axes)})

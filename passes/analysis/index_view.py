@@ -105,14 +105,17 @@ def integers_only(name: str) -> Rule:
 
 
 def cast(view: IndexView, op: CallOp) -> Expr | None:
-    """To bool: not zero. From an integer: the same number. From a float nothing is known: it may underflow to zero."""
+    """To bool: not zero. From an integer: the same number, if it fits. A float or a narrow integer may become zero."""
     source = view.of(op.operands[0])
     if is_bool(op.results[0].type):
         return apply("nz", source)
     before = tensor_of(op.operands[0]).element_type
     if before == tensor_of(op.results[0]).element_type:
         return source
-    return apply("number", source) if isinstance(before, IntegerType) else None
+    after = tensor_of(op.results[0]).element_type
+    if not isinstance(before, IntegerType) or (isinstance(after, IntegerType) and after.width.data < before.width.data):
+        return None
+    return apply("number", source)
 
 
 def same(view: IndexView, op: CallOp) -> Expr | None:

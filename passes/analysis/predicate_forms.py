@@ -206,16 +206,16 @@ def sides(index: Index) -> tuple[Index, Index]:
 
 
 def negation(predicate: Predicate) -> Predicate:
-    """not predicate"""
+    """not predicate: the dual of a normal form is one"""
     match predicate:
         case Constant(value):
             return Constant(not value)
         case Not(of):
             return of
         case And(parts):
-            return disjunction(map(negation, parts))
+            return sole(Or, map(negation, parts))
         case Or(parts):
-            return conjunction(map(negation, parts))
+            return sole(And, map(negation, parts))
         case AtLeast(index):
             return AtLeast(-index - 1)
         case _:
@@ -288,10 +288,9 @@ def reduced(
     """`clause` beside `given`: parts that these refute are gone; None when it holds because of them."""
     parts: set[Predicate] = set()
     for part in clause:
-        inner = flat(kind, part)
-        left = [piece for piece in inner if piece not in given]
+        left = [piece for piece in flat(kind, part) if piece not in given]
         if not left:
             return None
         if not any(~piece in given for piece in left):
-            parts.add(sole(kind, left))
+            parts |= set(flat(Or if kind is And else And, sole(kind, left)))
     return frozenset(parts)

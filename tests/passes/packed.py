@@ -1,6 +1,6 @@
-"""One call packed onto a random domain, by the pieces that the passes use.
+"""One call packed onto a domain that is an input, by the pieces that the passes use.
 
-    Packed.of(call, flow)    gather every operand that carries rows, the compact call, scatter every result
+packed(example, flow, space)     gather every operand that carries rows, the compact call, scatter every result
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from gossamer.compiler.frontends.types import type_of
-from gossamer.dialects.aten import CallOp, dims, tensor_of, tensor_type
+from gossamer.dialects.aten import CallOp, tensor_of, tensor_type
 from gossamer.dialects.layout import DOMAIN_AXES, OTHER_AXES, Layout
 from gossamer.dialects.sparse import DomainOp, GatherOp, ScatterOp
 from gossamer.dialects.template import Argument, Ref, Template
@@ -33,6 +33,9 @@ def described(value: torch.Tensor, symbolic: bool) -> TensorType:
     known = type_of(value)
     assert isinstance(known, TensorType)
     return tensor_type(known.element_type, sizes)
+
+
+Space = tuple[int | str, ...]
 
 
 @dataclass
@@ -97,7 +100,7 @@ def layouts(shape: Sequence[int]) -> Iterator[Layout]:
             yield Layout(tuple(tuple(factors) if k == axis else (next(names),) for k in range(rank)))
 
 
-def space_of(layout: Layout, sizes: Sequence[int | str], shape: Sequence[int]) -> tuple[int | str, ...] | None:
+def space_of(layout: Layout, sizes: Sequence[int | str], shape: Sequence[int]) -> Space | None:
     """Sizes of the domain's axes under `layout`; a factor that shares its axis has 2 positions, or what is left."""
     space: dict[str, int | str] = {}
     for factors, size, number in zip(layout.axes, sizes, shape, strict=True):
@@ -129,7 +132,7 @@ def selected(layout: Layout, shape: Sequence[int], mask: torch.Tensor) -> torch.
     return flags.expand(factors).reshape(tuple(shape))
 
 
-def packed(given: Example, flow: Flow, space: tuple[int | str, ...]) -> ModuleOp | None:
+def packed(given: Example, flow: Flow, space: Space) -> ModuleOp | None:
     """The function that takes a mask too and gives each result packed and put back; None where there is no code."""
     block = Block(arg_types=[*(v.type for v in given.op.operands), tensor_type(i1, space)])
     *values, mask = block.args
@@ -162,6 +165,3 @@ def masks(space: Sequence[int]) -> Iterator[torch.Tensor]:
     if total:
         yield (torch.arange(total) == torch.randint(0, total, ())).reshape(tuple(space))
     yield torch.rand(tuple(space)) < 0.5
-
-
-__all__ = ["Example", "described", "dims", "example", "layouts", "masks", "numbers", "packed", "selected", "space_of"]

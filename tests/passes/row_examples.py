@@ -36,6 +36,11 @@ def integers(*sizes: int) -> Tensor:
     return Tensor("integers", sizes)
 
 
+def doubles(*sizes: int) -> Tensor:
+    """Ordinary numbers of the wider type."""
+    return Tensor("doubles", sizes)
+
+
 def flags(*sizes: int) -> Tensor:
     return Tensor("flags", sizes)
 
@@ -44,6 +49,8 @@ def make(tensor: Tensor) -> torch.Tensor:
     """New values at every call."""
     if tensor.kind == "integers":
         return torch.randint(0, 4, tensor.sizes)
+    if tensor.kind == "doubles":
+        return torch.randn(tensor.sizes, dtype=torch.float64)
     if tensor.kind == "flags":
         return torch.rand(tensor.sizes) < 0.5
     values = torch.randn(tensor.sizes)
@@ -111,6 +118,8 @@ EXAMPLES: dict[str, list[Call]] = {
     **{f"aten.{name}.Scalar": unary(1.5) for name in SCALAR.split()},
     **{f"aten.{name}.Tensor": binary(integers) + binary(flags) for name in BITWISE.split()},
     **{f"aten.{name}.Scalar": [((integers(2, 3, 4), 3), {})] for name in BITWISE.split()},
+    "aten.add.Tensor": [*binary(), ((floats(2, 3), doubles(1, 1)), {}), ((floats(2, 3, 4), doubles(1)), {})],
+    "aten.prelu.default": [((X, floats(1)), {}), ((specials(2, 4, 4), floats(4)), {}), ((X, floats(3)), {})],
     "aten.bitwise_not.default": [((flags(2, 3, 4),), {}), ((integers(2, 3),), {})],
     "aten.dropout.default": unary(0.5, False),
     "aten.threshold.default": unary(0.5, 2.0),
@@ -134,7 +143,7 @@ EXAMPLES: dict[str, list[Call]] = {
     "aten.to.dtype": unary(FLOAT64),
     "aten.to.dtype_layout": unary(dtype=FLOAT64),
     "aten.to.device": unary(Name("device", "cpu"), FLOAT64),
-    "aten.type_as.default": [((X, integers(2, 3, 4)), {})],
+    "aten.type_as.default": [((X, integers(2, 3, 4)), {}), ((X, integers(7, 4)), {}), ((X, doubles()), {})],
     "aten.round.decimals": unary(decimals=1),
     "aten.full_like.default": unary(2.5),
     "aten.threshold_backward.default": [((X, X, 0.5), {}), ((X, PLAIN, 0.5), {})],

@@ -226,7 +226,7 @@ ROWS = {
     ),
     "cat with zeros": row(lambda x: torch.cat([x, torch.zeros(4, 2)], 1), "0 on axes [1] unless i0 < 6"),
     "max_unpool": row(
-        lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2),
+        lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), (2, 2)),
         "0 on axes [1, 2, 3] unless nz(%max_unpool2d)[0, i0, i1, i2]",
         x=real(1, 2, 4, 4),
     ),

@@ -1,0 +1,114 @@
+"""Masks seen through: what an expression says of every element is what the program computes."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from gossamer.compiler.frontends.torch_export import import_model
+from gossamer.passes.analysis.index_view import IndexView, Source
+from gossamer.passes.solvers.index_expr import Apply, Axis, Constant, Element, apply, show, sources_of
+from gossamer.runtime import reference
+from gossamer.tests.imports import Wrap
+from gossamer.tests.passes.expressions import evaluate
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import SSAValue
+
+LOWEST = torch.finfo(torch.float32).min
+BATCH, LENGTH = 3, 5
+
+
+def causal(n: int) -> torch.Tensor:
+    return torch.arange(n)[None, :] <= torch.arange(n)[:, None]
+
+
+MASKS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "a mask of numbers": lambda m, x: m != 0,
+    "its opposite": lambda m, x: ~(m == 0),
+    "as truth values": lambda m, x: m.bool(),
+    "as numbers of another type": lambda m, x: m.float(),
+    "as small numbers": lambda m, x: (256 * m).to(torch.int8),
+    "as truth values and back": lambda m, x: m.bool().to(torch.int32),
+    "one minus the mask": lambda m, x: 1 - m.bool().float(),
+    "additive": lambda m, x: (1.0 - m.bool().float()) * LOWEST,
+    "additive by masked_fill": lambda m, x: torch.zeros(m.shape).masked_fill(m == 0, -torch.inf),
+    "additive by where": lambda m, x: torch.where(m.bool(), 0.0, LOWEST),
+    "put over heads and queries": lambda m, x: m[:, None, None, :].expand(-1, 1, LENGTH, -1).bool(),
+    "causal": lambda m, x: causal(LENGTH),
+    "causal and kept": lambda m, x: causal(LENGTH)[None, None] & m.bool()[:, None, None, :],
+    "a window": lambda m, x: (torch.arange(LENGTH)[:, None] - torch.arange(LENGTH)[None, :]) < 2,
+    "every second position": lambda m, x: m[:, ::2] > 0,
+    "a later part": lambda m, x: m[:, 1:4] >= 1,
+    "one position": lambda m, x: m[:, 0] > 0,
+    "transposed": lambda m, x: m.t().contiguous() != 0,
+    "permuted": lambda m, x: m[:, None, :].permute(2, 0, 1) != 0,
+    "reshaped by ones": lambda m, x: m.view(BATCH, 1, LENGTH, 1).squeeze(1).bool(),
+    "reshaped and back": lambda m, x: m.view(-1).view(BATCH, LENGTH) > 0,
+    "read by indices": lambda m, x: m[torch.arange(BATCH)[:, None, None], torch.arange(LENGTH)[None, None, :]].bool(),
+    "numbers compared": lambda m, x: x[..., 0] < 0.5,
+    "numbers that are not zero": lambda m, x: x.sum(-1) != 0,
+    "two masks": lambda m, x: (m > 0) | (x[..., 0] > 0),
+    "a choice": lambda m, x: torch.where(m > 0, torch.arange(LENGTH) > 1, torch.arange(LENGTH) < 2),
+    "positions times two": lambda m, x: 2 * torch.arange(LENGTH) + 1 >= m,
+    "from a start by a step": lambda m, x: torch.arange(3, 3 + 2 * LENGTH, 2) > m + 5,
+    "constants": lambda m, x: torch.ones_like(m) - torch.zeros(LENGTH, dtype=torch.long),
+    "subtracted the other way round": lambda m, x: torch.rsub(m, 1),
+    "scaled": lambda m, x: torch.add(m, m, alpha=2),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_the_expression_of_a_mask_has_its_elements(name):
+    inputs = {"m": torch.randint(0, 2, (BATCH, LENGTH)), "x": torch.randn(BATCH, LENGTH, 2)}
+    inputs["x"][0, 1] = torch.nan
+    program = import_model(Wrap(lambda m, x: MASKS[name](m, x) * 1), tuple(inputs.values()), {})
+    values: dict[SSAValue, torch.Tensor] = dict(zip(program.function.args, inputs.values(), strict=True))
+    reference.run(
+        program.module,
+        program.weights,
+        list(inputs.values()),
+        observe=lambda op, results: values.update(zip(op.results, results, strict=True)),
+    )
+    view, seen = IndexView(), 0
+    for value, found in values.items():
+        if isinstance(found, torch.Tensor):
+            e = view.of(value)
+            tensors = {source: values[source.value] for source in sources_of(e) if isinstance(source, Source)}
+            held = evaluate(e, found.shape, tensors).to(torch.float64)
+            seen += not (isinstance(e, Element) and isinstance(e.source, Source) and e.source.value is value)
+            assert show(e)
+            if has(e, "number"):
+                assert torch.equal(held != 0, found != 0)
+            else:
+                torch.testing.assert_close(held, found.to(torch.float64), equal_nan=True, rtol=1e-6, atol=0)
+    assert seen or name in ("as small numbers", "scaled", "numbers that are not zero")
+
+
+def has(e: object, name: str) -> bool:
+    """Does the function `name` occur in `e`?"""
+    return isinstance(e, Apply) and (e.name == name or any(has(part, name) for part in e.operands))
+
+
+def test_ways_to_write_one_key_mask_are_one_expression():
+    ways = [
+        lambda m: m.bool()[:, None, None, :],
+        lambda m: (m != 0)[:, None, None, :],
+        lambda m: ~(m == 0).view(BATCH, 1, 1, LENGTH),
+        lambda m: m[:, None, None, :].to(torch.bool),
+        lambda m: m[torch.arange(BATCH)[:, None, None, None], torch.arange(LENGTH)].bool(),
+    ]
+    found = set()
+    for way in ways:
+        function = import_model(Wrap(way), (torch.ones(BATCH, LENGTH, dtype=torch.long),), {}).function
+        (returned,) = (op for op in function.body.block.ops if isinstance(op, ReturnOp))
+        found.add(show(IndexView().of(returned.operands[0])))
+    assert len(found) == 1
+
+
+def test_a_value_that_nothing_is_known_of_is_an_element_of_itself():
+    function = import_model(Wrap(lambda x: x.cumsum(0)), (torch.randn(3, 4),), {}).function
+    (returned,) = (op for op in function.body.block.ops if isinstance(op, ReturnOp))
+    e = IndexView().of(returned.operands[0])
+    assert isinstance(e, Element)
+    assert e.indices == (Axis(0), Axis(1))
+    assert apply("nz", e) == Apply("nz", (e,))
+    assert apply("nz", Constant(0.0)) == Constant(False)

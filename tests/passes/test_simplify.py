@@ -1,0 +1,201 @@
+"""What goes, and what has to stay."""
+
+from collections import Counter
+
+import pytest
+import torch
+from gossamer.compiler.context import parse_text, print_module
+from gossamer.compiler.pipeline import run_pipeline
+from gossamer.dialects.aten import CallOp
+from gossamer.runtime.executor import Program
+from gossamer.tests.passes.programs import check, check_stays
+
+GONE = {
+    "a whole slice": 'aten.call "aten.slice.Tensor"(%a, 0, 0, 9223372036854775807)',
+    "a slice that ends past the last element": 'aten.call "aten.slice.Tensor"(%a, 1, 0, 99)',
+    "a slice without arguments": 'aten.call "aten.slice.Tensor"(%a)',
+    "a reshape to the same shape": 'aten.call "aten.reshape.default"(%a, [4, 6])',
+    "an expand to the same shape": 'aten.call "aten.expand.default"(%a, [4, 6])',
+    "an alias": 'aten.call "aten.alias.default"(%a)',
+    "a copy": 'aten.call "aten.clone.default"(%a)',
+    "a cast to the same type": 'aten.call "aten._to_copy.default"(%a, dtype = torch.int64)',
+    "dropout that drops nothing": 'aten.call "aten.dropout.default"(%a, 0.5, false)',
+    "adding 0 to integers": 'aten.call "aten.add.Tensor"(%a, 0)',
+}
+
+
+@pytest.mark.parametrize("name", GONE)
+def test_a_call_that_does_nothing_goes(name):
+    check(
+        "simplify",
+        before=f"""
+        func.func @forward(%x: tensor<4x6xi64>) -> tensor<4x6xi64> {{
+          %a = aten.call "aten.neg.default"(%x) : (tensor<4x6xi64>) -> tensor<4x6xi64>
+          %b = {GONE[name]} : (tensor<4x6xi64>) -> tensor<4x6xi64>
+          %c = aten.call "aten.abs.default"(%b) : (tensor<4x6xi64>) -> tensor<4x6xi64>
+          func.return %c : tensor<4x6xi64>
+        }}""",
+        after="""
+        func.func @forward(%x: tensor<4x6xi64>) -> tensor<4x6xi64> {
+          %a = aten.call "aten.neg.default"(%x) : (tensor<4x6xi64>) -> tensor<4x6xi64>
+          %c = aten.call "aten.abs.default"(%a) : (tensor<4x6xi64>) -> tensor<4x6xi64>
+          func.return %c : tensor<4x6xi64>
+        }""",
+    )
+
+
+STAYS = {
+    "a slice from 1": ('aten.call "aten.slice.Tensor"(%a, 0, 1)', "tensor<3x6xf32>"),
+    "a slice by 2": ('aten.call "aten.slice.Tensor"(%a, 0, 0, 9223372036854775807, 2)', "tensor<2x6xf32>"),
+    "a slice that ends early": ('aten.call "aten.slice.Tensor"(%a, 1, 0, 5)', "tensor<4x5xf32>"),
+    "adding 0 to floats, which turns -0.0 into 0.0": ('aten.call "aten.add.Tensor"(%a, 0)', "tensor<4x6xf32>"),
+    "a cast": ('aten.call "aten._to_copy.default"(%a, dtype = torch.float64)', "tensor<4x6xf64>"),
+    "a copy with other strides": (
+        'aten.call "aten.clone.default"(%a, memory_format = torch.contiguous_format)',
+        "tensor<4x6xf32>",
+    ),
+    "a move to a device": ('aten.call "aten._to_copy.default"(%a, device = device<"cpu">)', "tensor<4x6xf32>"),
+    "dropout that drops": ('aten.call random "aten.dropout.default"(%a, 0.5, true)', "tensor<4x6xf32>"),
+    "a cut of the gradient": ('aten.call "aten.detach.default"(%a)', "tensor<4x6xf32>"),
+}
+
+
+@pytest.mark.parametrize("name", STAYS)
+def test_a_call_that_does_something_stays(name):
+    call, result = STAYS[name]
+    check_stays(
+        "simplify",
+        f"""
+        func.func @forward(%x: tensor<4x6xf32>) -> {result} {{
+          %a = aten.call "aten.neg.default"(%x) : (tensor<4x6xf32>) -> tensor<4x6xf32>
+          %b = {call} : (tensor<4x6xf32>) -> {result}
+          %c = aten.call "aten.abs.default"(%b) : ({result}) -> {result}
+          func.return %c : {result}
+        }}""",
+    )
+
+
+def test_a_copy_of_an_input_that_leaves_stays():
+    check_stays(
+        "simplify",
+        """
+        func.func @forward(%x: tensor<4xi64>) -> (tensor<4xi64>, tensor<2x2xi64>, tensor<4xi64>) {
+          %a = aten.call "aten.clone.default"(%x) : (tensor<4xi64>) -> tensor<4xi64>
+          %b = aten.call "aten.clone.default"(%a) : (tensor<4xi64>) -> tensor<4xi64>
+          %v = aten.call "aten.reshape.default"(%b, [2, 2]) : (tensor<4xi64>) -> tensor<2x2xi64>
+          %z = aten.call "aten.add.Tensor"(%x, 0) : (tensor<4xi64>) -> tensor<4xi64>
+          func.return %a, %v, %z : tensor<4xi64>, tensor<2x2xi64>, tensor<4xi64>
+        }""",
+    )
+
+
+def test_a_copy_of_a_new_value_that_leaves_by_no_other_way_goes():
+    check(
+        "simplify",
+        before="""
+        func.func @forward(%x: tensor<4xf32>) -> tensor<4xf32> {
+          %a = aten.call "aten.neg.default"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+          %b = aten.call "aten.clone.default"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+          func.return %b : tensor<4xf32>
+        }""",
+        after="""
+        func.func @forward(%x: tensor<4xf32>) -> tensor<4xf32> {
+          %a = aten.call "aten.neg.default"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+          func.return %a : tensor<4xf32>
+        }""",
+    )
+
+
+def test_a_copy_of_a_new_value_that_leaves_too_stays():
+    check_stays(
+        "simplify",
+        """
+        func.func @forward(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+          %a = aten.call "aten.neg.default"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+          %b = aten.call "aten.clone.default"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+          func.return %a, %b : tensor<4xf32>, tensor<4xf32>
+        }""",
+    )
+
+
+def test_a_copy_of_an_expanded_tensor_stays():
+    check_stays(
+        "simplify",
+        """
+        func.func @forward(%x: tensor<1x4xf32>) -> tensor<3x4xf32> {
+          %a = aten.call "aten.expand.default"(%x, [3, 4]) : (tensor<1x4xf32>) -> tensor<3x4xf32>
+          %b = aten.call "aten.clone.default"(%a) : (tensor<3x4xf32>) -> tensor<3x4xf32>
+          %c = aten.call "aten.neg.default"(%b) : (tensor<3x4xf32>) -> tensor<3x4xf32>
+          func.return %c : tensor<3x4xf32>
+        }""",
+    )
+
+
+IN_PLACE = """
+func.func @forward(%x: tensor<4xi64>) -> (tensor<4xi64>, tensor<4xi64>) {{
+  %b = {copy} : (tensor<4xi64>) -> tensor<4xi64>
+  %c = aten.call mutates "aten.add_.Tensor"(%b, 1) : (tensor<4xi64>) -> tensor<4xi64>
+  func.return %b, %x : tensor<4xi64>, tensor<4xi64>
+}}"""
+
+
+@pytest.mark.parametrize("copy", ['aten.call "aten.clone.default"(%x)', 'aten.call "aten.add.Tensor"(%x, 0)'])
+def test_a_copy_stays_where_something_is_written_in_place(copy):
+    text = IN_PLACE.format(copy=copy)
+    check_stays("simplify", text)
+    module, x = parse_text(text), torch.arange(4)
+    run_pipeline(module, "simplify")
+    copied, same = Program.build(module, {})([x])
+    assert torch.equal(same, torch.arange(4))
+    assert torch.equal(copied, torch.arange(4) + 1)
+
+
+def test_a_view_becomes_a_reshape_where_nothing_is_written_in_place():
+    check(
+        "simplify",
+        before="""
+        func.func @forward(%x: tensor<4x6xf32>) -> tensor<24xf32> {
+          %v = aten.call "aten.view.default"(%x, [24]) : (tensor<4x6xf32>) -> tensor<24xf32>
+          func.return %v : tensor<24xf32>
+        }""",
+        after="""
+        func.func @forward(%x: tensor<4x6xf32>) -> tensor<24xf32> {
+          %v = aten.call "aten.reshape.default"(%x, [24]) : (tensor<4x6xf32>) -> tensor<24xf32>
+          func.return %v : tensor<24xf32>
+        }""",
+    )
+
+
+EQUAL_CALLS = """
+func.func @forward(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+  %a = aten.call "aten.neg.default"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %b = aten.call "aten.neg.default"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %c = aten.call "aten.add.Tensor"(%a, %b) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  %r = aten.call random "aten.rand_like.default"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %s = aten.call random "aten.rand_like.default"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %t = aten.call "aten.sub.Tensor"(%r, %s) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  func.return %c, %t : tensor<4xf32>, tensor<4xf32>
+}"""
+
+
+def test_calls_that_do_the_same_are_one_but_not_random_ones():
+    module = parse_text(EQUAL_CALLS)
+    run_pipeline(module, "simplify")
+    targets = Counter(op.target.data for op in module.walk() if isinstance(op, CallOp))
+    assert targets["aten.neg.default"] == 1
+    assert targets["aten.rand_like.default"] == 2
+
+
+def test_the_text_of_merged_calls_can_be_read_again():
+    module = parse_text(EQUAL_CALLS)
+    run_pipeline(module, "simplify")
+    x = torch.randn(4)
+    assert torch.equal(Program.build(parse_text(print_module(module)), {})([x])[0], -2 * x)
+
+
+def test_simplifying_twice_changes_nothing_more():
+    once = parse_text(IN_PLACE.format(copy='aten.call "aten.slice.Tensor"(%x, 0)'))
+    run_pipeline(once, "simplify")
+    twice = once.clone()
+    run_pipeline(twice, "simplify")
+    assert twice.is_structurally_equivalent(once)
