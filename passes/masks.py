@@ -24,6 +24,7 @@ from .solvers.sizes import Size
 BOOL = IntegerType(1)
 LOGIC = {"and": "aten.logical_and.default", "or": "aten.logical_or.default", "not": "aten.logical_not.default"}
 COMPARE = {"lt": "aten.lt", "le": "aten.le", "eq": "aten.eq", "ne": "aten.ne"}
+MIRRORED = {"lt": "aten.gt", "le": "aten.ge", "eq": "aten.eq", "ne": "aten.ne"}
 
 
 class CannotWriteError(Exception):
@@ -61,6 +62,9 @@ class MaskWriter:
             case Apply(name, (a, Constant(value))) if name in COMPARE:
                 index = self.index(a)
                 return self.emit(f"{COMPARE[name]}.Scalar", [index, value], self.boolean(index))
+            case Apply(name, (Constant(value), b)) if name in COMPARE:
+                index = self.index(b)
+                return self.emit(f"{MIRRORED[name]}.Scalar", [index, value], self.boolean(index))
             case Apply(name, (a, b)) if name in COMPARE:
                 left, right = self.index(a), self.index(b)
                 return self.emit(f"{COMPARE[name]}.Tensor", [left, right], self.boolean(left, right))

@@ -18,6 +18,7 @@ from ...dialects.aten import CallOp, tensor_of
 from ...dialects.layout import Layout
 from ...dialects.sparse import Mask
 from ..solvers.index_expr import TRUE, Apply, Axis, Constant, Expr, apply, axes_of, conjuncts, substitute
+from ..solvers.sizes import Size
 from .calls import argument, rank, shape
 from .index_view import IndexView, is_bool
 
@@ -63,8 +64,7 @@ def read_attention(view: IndexView, op: CallOp, layout: Layout) -> Attention | N
     if not isinstance(mask, SSAValue):
         return Attention(op, layout, TRUE, Mask.CAUSAL if causal else Mask.NONE, None, None, scale)
     allowed, bias = split(view, mask)
-    start = 4 - rank(mask)
-    parts = conjuncts(substitute(allowed, lambda k: Axis(start + k)))
+    parts = conjuncts(substitute(allowed, scores_axes(op, shape(mask)).__getitem__))
     keys = [part for part in parts if axes_of(part) <= {0, 3} and 3 in axes_of(part)]
     left = [part for part in parts if part not in keys]
     kind = Mask.NONE if not left else Mask.CAUSAL if left == [CAUSAL] else Mask.EXPLICIT
@@ -74,6 +74,13 @@ def read_attention(view: IndexView, op: CallOp, layout: Layout) -> Attention | N
         kind = Mask.EXPLICIT
     seen = substitute(apply("and", *keys), {0: Axis(0), 3: Axis(1)}.__getitem__)
     return Attention(op, layout, seen, kind, mask, bias, scale)
+
+
+def scores_axes(op: CallOp, mask: tuple[Size, ...]) -> list[Expr]:
+    """Each axis of a mask of that shape as an index of the scores [sequence, head, query, key] it broadcasts to."""
+    query, key = shape(op.operands[0]), shape(op.operands[1])
+    scores, start = (*query[:3], key[2]), 4 - len(mask)
+    return [Constant(0) if n == 1 != scores[start + k] else Axis(start + k) for k, n in enumerate(mask)]
 
 
 CAUSAL = Apply("le", (Axis(3), Axis(2)))

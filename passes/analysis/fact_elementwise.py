@@ -22,7 +22,7 @@ from xdsl.ir import Attribute, SSAValue
 from ...dialects.aten import ScalarType, tensor_of
 from ...dialects.template import Argument, Ref
 from .calls import argument, shape
-from .fact_fills import ZERO, Applied, Fill, Number, Whole, broadcast, ones, represents
+from .fact_fills import ONE, ZERO, Applied, Fill, Number, Whole, broadcast, ones, represents
 from .fact_numbers import ROUNDING_FREE, at
 from .fact_rules import Known, Part, register_rule, spread, whole
 from .fact_scope import Call, is_bool, is_integer, is_real, is_small
@@ -76,15 +76,18 @@ def elementwise(call: Call, known: Known) -> Iterator[Part]:
 
 
 def operand_choices(call: Call, known: Known, operand: SSAValue) -> list[Part | None]:
-    """The facts of an operand over the axes of the result, and None: it is the same along the inactive axes."""
+    """The facts of an operand over the axes of the result, and None: it is the same along the inactive axes.
+
+    What is 0 here and 1 elsewhere is a fact both ways.
+    """
     if not isinstance(operand.type, TensorType):
         return [None] if isinstance(operand.type, ScalarType) else []
     read_at = call.aligned(operand)
     if read_at is None:
         return []
-    facts = [
-        replace(part, predicate=call.scope.read(part.predicate, read_at, call.ranges)) for part in known.of(operand)
-    ]
+    found = list(known.of(operand))
+    found += [replace(part, predicate=~part.predicate, fill=ONE, binary=False) for part in found if part.binary]
+    facts = [replace(part, predicate=call.scope.read(part.predicate, read_at, call.ranges)) for part in found]
     return [*facts[:MAX_OPTIONS], None]
 
 
@@ -197,7 +200,7 @@ def factors(call: Call, known: Known) -> Iterator[Part]:
     left, right = list(zeros_of(call, known, one)), list(zeros_of(call, known, other))
     for a, b in product(left, right):
         if set(axes(a.predicate)) == set(axes(b.predicate)):
-            both = Part(a.predicate & b.predicate, binary=a.binary and b.binary, needs=a.needs | b.needs)
+            both = a.with_other(b, a.predicate & b.predicate)
             yield finite(call, finite(call, both, one), other)
     yield from (finite(call, replace(part, binary=False), other) for part in left)
     yield from (finite(call, replace(part, binary=False), one) for part in right)
@@ -247,8 +250,8 @@ def sum_and_product(call: Call, known: Known) -> Iterator[Part]:
         terms: Iterable[tuple[SSAValue, SSAValue]] = [(y, z)] if divides else [(y, z), (z, y)]
         for factor, other in terms:
             for part in zeros_of(call, known, factor):
-                together = Part(base.predicate | part.predicate, needs=base.needs | part.needs)
-                yield finite(call, together, other)
+                together = base.with_other(part, base.predicate | part.predicate)
+                yield finite(call, replace(together, binary=False), other)
 
 
 def interpolated(call: Call, known: Known) -> Iterator[Part]:
@@ -257,7 +260,8 @@ def interpolated(call: Call, known: Known) -> Iterator[Part]:
     if x is None or y is None or weight is None:
         return
     for one, other in product(zeros_of(call, known, x), zeros_of(call, known, y)):
-        yield finite(call, Part(one.predicate | other.predicate, needs=one.needs | other.needs), weight)
+        both = one.with_other(other, one.predicate | other.predicate)
+        yield finite(call, replace(both, binary=False), weight)
 
 
 UNARY = (

@@ -73,7 +73,7 @@ class Applied:
 
 Fill: TypeAlias = Number | Whole | Applied
 
-ZERO, NEGATIVE_INFINITY = Number(0.0), Number(-math.inf)
+ZERO, ONE, NEGATIVE_INFINITY = Number(0.0), Number(1.0), Number(-math.inf)
 
 DTYPES: dict[Attribute, str] = {
     Float64Type(): "float64", Float32Type(): "float32", Float16Type(): "float16", BFloat16Type(): "bfloat16",

@@ -8,6 +8,7 @@
 Sizes come from the types, so a size argument is never read. Add an op with `MOVES["target"] = rule`.
 """
 
+from ...dialects.aten import tensor_of
 from .calls import argument, integers
 from .fact_scope import MOVES, Call, Move, Reading, position
 from .index_arithmetic import Ranges, quotient, remainder
@@ -20,8 +21,7 @@ def identity(call: Call) -> Reading | None:
 
 def cast(call: Call) -> Reading | None:
     """A copy in the same type."""
-    same = call.element == call.source().type.element_type  # pyright: ignore[reportAttributeAccessIssue]
-    return identity(call) if same else None
+    return identity(call) if call.element == tensor_of(call.source()).element_type else None
 
 
 def expand(call: Call) -> Reading | None:
@@ -33,7 +33,9 @@ def copy(call: Call) -> Reading | None:
     """copy(self, src): src where self was"""
     source = call.tensor(1, "src")
     at = None if source is None else call.aligned(source)
-    return None if source is None or at is None else (source, at)
+    if source is None or at is None or tensor_of(source).element_type != call.element:
+        return None
+    return source, at
 
 
 def dropout(call: Call) -> Reading | None:

@@ -117,7 +117,7 @@ def zero_terms(labelled: Labelled, known: Known) -> Iterator[Part]:
             terms = labelled.term(one, a.predicate), labelled.term(other, b.predicate)
             used, also = (set(axes(term)) for term in terms)
             if used == also or any(axis >= labelled.call.rank for axis in used & also):
-                both = Part(labelled.any_term(terms[0] & terms[1]), needs=a.needs | b.needs)
+                both = replace(a.with_other(b, labelled.any_term(terms[0] & terms[1])), binary=False)
                 yield labelled.unless_infinite(labelled.unless_infinite(both, one), other)
     for factor, parts in found.items():
         for part in parts:
@@ -138,7 +138,7 @@ def plus(call: Call, known: Known, part: Part, bias: SSAValue | None) -> Iterato
     if fill is not None and not any(Axis(axis) in index.atoms() for axis in used for index in at):
         yield replace(part, fill=fill)
     for zero in known.read(call, bias, at, ZERO):
-        yield replace(part, predicate=part.predicate | zero.predicate).and_needs(*zero.needs)
+        yield part.with_other(zero, part.predicate | zero.predicate)
 
 
 def rows(labelled: Labelled, known: Known) -> Iterator[Part]:

@@ -16,7 +16,7 @@ from functools import cached_property
 from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.aten import tensor_of
-from .fact_fills import ZERO, Fill, Number, Sizes, Whole, filled, viewed
+from .fact_fills import ONE, ZERO, Fill, Number, Sizes, Whole, filled, viewed
 from .fact_fills import variables as fill_variables
 from .fact_scope import Call, Scope, is_small, position
 from .indices import Axis, Index, Var
@@ -52,10 +52,10 @@ class Inactive:
         """element, rows (the first axes), columns (the last), slices, or whole, of a value of `rank` axes."""
         covered = sorted(self.axes)
         kinds = {
+            tuple(range(rank - len(covered), rank)): "columns",
+            tuple(range(len(covered))): "rows",
             tuple(range(rank)): "element",
             (): "whole",
-            tuple(range(len(covered))): "rows",
-            tuple(range(rank - len(covered), rank)): "columns",
         }
         return kinds.get(tuple(covered), "slices")
 
@@ -76,6 +76,11 @@ class Part:
     exact: bool = True
     binary: bool = False
     needs: frozenset[Var] = frozenset()
+
+    def with_other(self, other: "Part", predicate: Predicate) -> "Part":
+        """What holds where this and `other` do: zero again."""
+        exact, binary = self.exact and other.exact, self.binary and other.binary
+        return Part(predicate, exact=exact, binary=binary, needs=self.needs | other.needs)
 
     def and_needs(self, *vars: Var) -> "Part":
         """The same where more must be finite."""
@@ -132,7 +137,9 @@ def settle(call: Call, parts: Iterable[Part]) -> tuple[Inactive, ...]:
         if fact is not None and not any(weaker(fact, other) for other in facts):
             facts = {other: None for other in facts if not weaker(other, fact)}
             facts[fact] = None
-    return tuple(facts)[:MAX_FACTS]
+    one_elsewhere = {~fact.on_value for fact in facts if fact.binary}
+    told = [fact for fact in facts if fact.fill != ONE or fact.on_value not in one_elsewhere]
+    return tuple(told)[:MAX_FACTS]
 
 
 def normal(scope: Scope, value: SSAValue, part: Part) -> Inactive | None:
@@ -180,15 +187,17 @@ def whole(call: Call, value: SSAValue) -> Whole:
 
 
 def trailing(call: Call, value: SSAValue, rank: int) -> Fill | None:
-    """`value` as a fill of `rank` axes, its own axes last."""
+    """`value` as a fill of `rank` axes, its own axes last; None where it is of another type than the result."""
     fill = whole(call, value)
-    return viewed(fill, (1,) * (rank - len(fill.sizes)) + fill.sizes)
+    return viewed(fill, (1,) * (rank - len(fill.sizes)) + fill.sizes) if fill.element == call.element else None
 
 
 def on_axis(call: Call, value: SSAValue, rank: int, axis: int) -> Fill | None:
-    """A vector as a fill of `rank` axes, along `axis`."""
+    """A vector as a fill of `rank` axes, along `axis`; None where it is of another type than the result."""
     fill = whole(call, value)
-    return viewed(fill, tuple(fill.sizes[0] if k == axis else 1 for k in range(rank))) if len(fill.sizes) == 1 else None
+    if len(fill.sizes) != 1 or fill.element != call.element:
+        return None
+    return viewed(fill, tuple(fill.sizes[0] if k == axis else 1 for k in range(rank)))
 
 
 def spread(fill: Fill, sizes: Sizes, element: Attribute) -> Fill | None:

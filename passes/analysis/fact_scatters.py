@@ -9,6 +9,7 @@ wins does not matter.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from xdsl.ir import SSAValue
 
@@ -31,7 +32,7 @@ def onto(writes: Write) -> Callable[[Call, Known], Iterator[Part]]:
         if written is None:
             return
         for base in known.zeros(call.source()):
-            yield Part(base.predicate | written.predicate, needs=base.needs | written.needs)
+            yield replace(base.with_other(written, base.predicate | written.predicate), binary=False)
 
     return rule
 

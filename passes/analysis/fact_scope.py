@@ -97,7 +97,9 @@ class Call:
         """An integer argument as a formula in sizes; None when it is missing, a tensor, or nothing is known."""
         value = argument(self.op, position, name, default)
         if isinstance(value, SSAValue) and isinstance(value.type, ScalarType) and value.type.kind.data == "int":
-            return Index.of(value.type.expression.data)
+            size = Index.of(value.type.expression.data)
+            known = all(isinstance(atom, Symbol) and atom.name in self.scope.minima for atom in size.atoms())
+            return size if known else None
         return Index.of(value) if isinstance(value, int) else None
 
     def axis(self, position: int, name: str = "dim", default: int | None = None, rank: int | None = None) -> int | None:
@@ -106,10 +108,12 @@ class Call:
         return None if not isinstance(value, int) or not count else value % count
 
     def axes(self, position: int, name: str = "dim", rank: int | None = None) -> tuple[int, ...] | None:
-        """A list of axes, counted from the front; all of them where none are given; None when they are computed."""
+        """A list of axes, counted from the front; all of them where none are given; None when it is empty."""
         value, count = argument(self.op, position, name), self.rank if rank is None else rank
-        if value is None or value == ():
+        if value is None:
             return tuple(range(count))
+        if value == ():
+            return None
         listed = value if isinstance(value, tuple) else (value,)
         return tuple(a % count for a in listed if isinstance(a, int)) if count else ()
 
@@ -303,11 +307,12 @@ def values(function: FuncOp) -> Iterator[SSAValue]:
 
 
 def minima(function: FuncOp) -> Iterator[tuple[str, int]]:
-    """The least value of each size symbol (`aten.symbols`)."""
+    """The least value of each symbol that is bounded from below (`aten.symbols`)."""
     table = function.attributes.get("aten.symbols")
     for name, limits in table.data.items() if isinstance(table, DictionaryAttr) else ():
-        if isinstance(limits, ArrayAttr) and limits.data and isinstance(least := limits.data[0], IntegerAttr):
-            yield name, max(0, least.value.data)
+        match limits:
+            case ArrayAttr(data=(IntegerAttr() as least, *_)) if least.value.data >= 0:
+                yield name, least.value.data
 
 
 def mutating(function: FuncOp) -> Iterator[CallOp]:

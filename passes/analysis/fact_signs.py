@@ -12,6 +12,7 @@ from xdsl.ir import SSAValue
 
 from ...dialects.aten import tensor_of
 from .calls import argument
+from .fact_fills import represents
 from .fact_integers import FULLS, ONES, ZEROS, constant_of
 from .fact_scope import Call, Scope, call_of, is_bool
 
@@ -42,7 +43,8 @@ def is_finite(scope: Scope, value: SSAValue) -> bool:
         before = tensor_of(call.source()).element_type
         narrow = isinstance(element, Float16Type) and isinstance(before, IntegerType) and before.width.data > 8
         return isinstance(before, IntegerType) and not narrow
-    return call.target in CONSTANTS and (given := constant_of(call)) is not None and math.isfinite(given)
+    given = constant_of(call) if call.target in CONSTANTS else None
+    return given is not None and represents(element, given) and math.isfinite(given)
 
 
 def is_nonnegative(scope: Scope, value: SSAValue, depth: int = DEPTH) -> bool:

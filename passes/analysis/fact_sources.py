@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from xdsl.dialects.builtin import IntegerType
 
 from .calls import argument
-from .fact_fills import Number
 from .fact_rules import Known, Part, register_rule, rule
 from .fact_scope import Call, is_bool, position
 from .fact_truth import cast_from
@@ -123,11 +122,9 @@ def loss(call: Call, _: Known) -> Iterator[Part]:
 
 
 def truth_of_result(call: Call, _: Known) -> Iterator[Part]:
-    """Truth values are their own predicate; one that is seen through says both where they hold and where not."""
+    """Truth values are their own predicate."""
     if is_bool(call.result):
         yield own(call)
-        if is_seen_through(call):
-            yield Part(~call.scope.truth(call.result), Number(1.0))
 
 
 register_rule(truth_of_result, "*")

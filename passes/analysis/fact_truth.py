@@ -28,6 +28,9 @@ RELATIONS: dict[str, Callable[[float, float], bool]] = {
     "gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le, "eq": operator.eq,
 }  # fmt: skip
 
+EXACT = 2**20
+"""Integers are compared with a number up to here as they are, even if it makes torch compare real numbers."""
+
 SMALL = 64
 """A number up to here is exact in every element type, and no other integer is rounded to it."""
 
@@ -58,7 +61,7 @@ def compare(scope: Scope, value: SSAValue, relation: str, constant: float) -> Pr
         for_false, for_true = holds(0, constant), holds(1, constant)
         truth = scope.truth(value)
         return Constant(for_true) if for_true == for_false else truth if for_true else ~truth
-    if is_integer(value):
+    if is_integer(value) and abs(constant) <= EXACT:
         return compare_integer(scope.number(value), relation, constant)
     source, at = scope.root(value)
     uncast = cast_from(scope, source) if abs(constant) <= SMALL else None
@@ -78,9 +81,7 @@ def cast_from(scope: Scope, value: SSAValue) -> SSAValue | None:
 
 
 def compare_integer(number: Index, relation: str, constant: float) -> Predicate:
-    """An integer in `relation` to any number."""
-    if not math.isfinite(constant):
-        return Constant(RELATIONS[relation](0, constant))
+    """An integer in `relation` to a finite number."""
     floor, ceiling = math.floor(constant), math.ceil(constant)
     match relation:
         case "eq":

@@ -113,7 +113,9 @@ def step_of(term: tuple[Monomial, int], leading: Monomial, scale: int) -> Index 
 
 
 def quotient(dividend: Index, divisor: Index, ranges: Ranges = NOTHING_KNOWN) -> Index:
-    """dividend // divisor for a positive divisor, in normal form."""
+    """dividend // divisor for a positive divisor, in normal form; by 0 it is never read."""
+    if not divisor.terms:
+        return Index()
     whole, rest = divide(dividend, divisor)
     if not rest.terms or ranges.within(rest, divisor):
         return whole
@@ -124,7 +126,9 @@ def quotient(dividend: Index, divisor: Index, ranges: Ranges = NOTHING_KNOWN) ->
 
 
 def remainder(dividend: Index, divisor: Index, ranges: Ranges = NOTHING_KNOWN) -> Index:
-    """dividend % divisor for a positive divisor, in normal form."""
+    """dividend % divisor for a positive divisor, in normal form; by 0 it is never read."""
+    if not divisor.terms:
+        return Index()
     _, rest = divide(dividend, divisor)
     if not rest.terms or ranges.within(rest, divisor):
         return rest

@@ -49,7 +49,7 @@ def nonzero(var: Var, rank: int) -> Predicate:
     return NonZero(var, tuple(Index.of(Axis(k)) for k in range(rank)))
 
 
-def reduced(index: Index) -> Index:
+def lowest_terms(index: Index) -> Index:
     """`index` divided by what its coefficients have in common, the constant rounded down."""
     common = math.gcd(*(coefficient for monomial, coefficient in index.terms if monomial)) or 1
     scaled = ((monomial, coefficient // common) for monomial, coefficient in index.terms)
@@ -58,7 +58,7 @@ def reduced(index: Index) -> Index:
 
 def at_least(index: Index, ranges: Ranges = NOTHING_KNOWN) -> Predicate:
     """index >= 0"""
-    index = reduced(index)
+    index = lowest_terms(index)
     found = ranges.bounds(index)
     if found is not None and ranges.nonnegative(found[0]):
         return ALWAYS
@@ -72,8 +72,10 @@ def equal(left: Index, right: Index | int, ranges: Ranges = NOTHING_KNOWN) -> Pr
     index = left - right
     if index.number is not None:
         return Constant(index.number == 0)
-    if -reduced(index) != (index := reduced(-index)):
+    is_rounded = -lowest_terms(-index) != lowest_terms(index)
+    if is_rounded:
         return NEVER
+    index = lowest_terms(index)
     if at_least(index, ranges) == NEVER or at_least(-index, ranges) == NEVER:
         return NEVER
     if index.terms[-1][1] < 0:

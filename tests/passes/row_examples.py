@@ -67,7 +67,7 @@ PLAIN = floats(2, 3, 4)
 
 UNARY = (
     "abs acos acosh alias angle asin asinh atan atanh ceil celu clone contiguous cos cosh deg2rad detach "
-    "digamma elu erf erfc erfinv exp exp2 expm1 floor frac gelu hardshrink hardsigmoid hardswish hardtanh "
+    "digamma elu erf erfc erfinv exp exp2 expm1 floor frac hardshrink hardsigmoid hardswish hardtanh "
     "isfinite isinf isnan leaky_relu lgamma lift_fresh_copy log log10 log1p log2 log_sigmoid logical_not logit mish "
     "nan_to_num neg positive rad2deg reciprocal relu relu6 round rsqrt selu sgn sigmoid sign signbit silu sin sinc "
     "sinh softplus softshrink sqrt square tan tanh trunc _to_copy zeros_like ones_like"
@@ -147,7 +147,8 @@ EXAMPLES: dict[str, list[Call]] = {
     "aten.round.decimals": unary(decimals=1),
     "aten.full_like.default": unary(2.5),
     "aten.threshold_backward.default": [((X, X, 0.5), {}), ((X, PLAIN, 0.5), {})],
-    "aten.gelu_backward.default": [((X, PLAIN), {})],
+    "aten.gelu.default": [((PLAIN,), {}), ((floats(6, 4),), {"approximate": "tanh"})],
+    "aten.gelu_backward.default": [((PLAIN, floats(2, 3, 4)), {})],
     "aten.view.default": [
         ((X, (6, 4)), {}),
         ((X, (2, 3, 2, 2)), {}),

@@ -10,13 +10,11 @@ from typing import Any
 import gossamer
 import pytest
 import torch
-import transformers
 from gossamer.compiler.compiled import CompiledModel
 from gossamer.tests.passes.models import (
     FLOAT32_MIN,
     SIZES,
     WIDTH,
-    WORDS,
     Block,
     Inputs,
     dynamic,
@@ -247,13 +245,15 @@ def test_13_sizes_are_found_when_the_program_runs(batch, length):
     check(program, vectors(keep), keep)
 
 
-@pytest.mark.parametrize("head", ["zeros", "where"])
+BIASED: dict[str, Callable[..., torch.Tensor]] = {
+    "rows that are cleared": lambda m, h, k: h * k[..., None],
+    "rows that are replaced": lambda m, h, k: torch.where(k[..., None], m.linear(h), h),
+}
+
+
+@pytest.mark.parametrize("head", BIASED)
 def test_14_the_bias_gets_the_gradient_of_every_row_and_no_other(head):
-    heads = {
-        "zeros": lambda m, h, k: h * k[..., None],
-        "where": lambda m, h, k: torch.where(k[..., None], m.linear(h), h),
-    }
-    program = packed(Net(heads[head]), vectors(right()))
+    program = packed(Net(BIASED[head]), vectors(right()))
     inputs, gradients = vectors(right()), []
     for call in (program, program.original):
         program.original.zero_grad()
@@ -301,13 +301,14 @@ def test_18_a_residual_joins_rows_of_one_domain():
 
 def test_20_one_domain_serves_every_layer_and_every_result():
     inputs = words(right())
-    model = transformers.BertModel(transformers.BertConfig(vocab_size=WORDS, **SIZES, num_hidden_layers=3)).eval()
+    model = network("BertModel", "BertConfig", **SIZES, num_hidden_layers=3)
     program = packed(model, inputs, {"last_hidden_state": "attention_mask"})
     assert domains(program) == 1
-    check_last = inputs["attention_mask"] != 0
+    keep = inputs["attention_mask"] != 0
     with torch.no_grad():
         ours, theirs = program(**inputs), model(**inputs)
-    torch.testing.assert_close(
-        ours.last_hidden_state[check_last], theirs.last_hidden_state[check_last], rtol=2e-5, atol=2e-5
-    )
-    torch.testing.assert_close(ours.pooler_output, theirs.pooler_output, rtol=2e-5, atol=2e-5)
+    for found, wanted in (
+        (ours.last_hidden_state[keep], theirs.last_hidden_state[keep]),
+        (ours.pooler_output, theirs.pooler_output),
+    ):
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5)

@@ -76,15 +76,11 @@ ROWS = {
         torch.isfinite, "0 on axes [0, 1] unless nz(%isfinite); else 1", "1 on axes [0] unless nz(%m); needs finite %x"
     ),
     "at least 0": masked(
-        lambda h: h >= 0,
-        "0 on axes [0, 1] unless %mul >= 0.0; else 1",
-        "1 on axes [0, 1] unless not %mul >= 0.0",
-        "1 on axes [0] unless nz(%m); needs finite %x",
+        lambda h: h >= 0, "0 on axes [0, 1] unless %mul >= 0.0; else 1", "1 on axes [0] unless nz(%m); needs finite %x"
     ),
     "logical_not": masked(
         torch.logical_not,
         "0 on axes [0, 1] unless not nz(%mul); else 1",
-        "1 on axes [0, 1] unless nz(%mul)",
         "1 on axes [0] unless nz(%m); needs finite %x",
     ),
     "prelu": row(
@@ -165,37 +161,18 @@ ROWS = {
         c=mask(4, 6),
     ),
     "logical_or": row(
-        lambda x, y: x.relu().logical_or(y.relu()),
-        "0 on axes [0, 1] unless nz(%relu) or nz(%relu_1); else 1",
-        "1 on axes [0, 1] unless not nz(%relu) and not nz(%relu_1)",
+        lambda x, y: x.relu().logical_or(y.relu()), "0 on axes [0, 1] unless nz(%relu) or nz(%relu_1); else 1"
     ),
     "logical_and": row(
-        lambda x, y: x.relu().logical_and(y.relu()),
-        "0 on axes [0, 1] unless nz(%relu) and nz(%relu_1); else 1",
-        "1 on axes [0, 1] unless not nz(%relu) or not nz(%relu_1)",
+        lambda x, y: x.relu().logical_and(y.relu()), "0 on axes [0, 1] unless nz(%relu) and nz(%relu_1); else 1"
     ),
-    "and": row(
-        lambda m, n: m & n,
-        "0 on axes [0] unless nz(%m) and nz(%n); else 1",
-        "1 on axes [0] unless not nz(%m) or not nz(%n)",
-    ),
-    "xor": row(
-        lambda m, n: m ^ n,
-        "0 on axes [0] unless nz(%m) and not nz(%n) or not nz(%m) and nz(%n); else 1",
-        "1 on axes [0] unless (nz(%m) or not nz(%n)) and (not nz(%m) or nz(%n))",
-    ),
-    "to bool": row(
-        lambda x: x.relu().bool(), "0 on axes [0, 1] unless nz(%relu); else 1", "1 on axes [0, 1] unless not nz(%relu)"
-    ),
-    "not equal to 0": row(
-        lambda x: (x.relu() != 0).float(),
-        "0 on axes [0, 1] unless nz(%relu); else 1",
-        "1 on axes [0, 1] unless not nz(%relu)",
-    ),
+    "and": row(lambda m, n: m & n, "0 on axes [0] unless nz(%m) and nz(%n); else 1"),
+    "xor": row(lambda m, n: m ^ n, "0 on axes [0] unless nz(%m) and not nz(%n) or not nz(%m) and nz(%n); else 1"),
+    "to bool": row(lambda x: x.relu().bool(), "0 on axes [0, 1] unless nz(%relu); else 1"),
+    "not equal to 0": row(lambda x: (x.relu() != 0).float(), "0 on axes [0, 1] unless nz(%relu); else 1"),
     "a chain of comparisons": row(
         lambda i, x: ((i != 0) & (x > 0)).float(),
         "0 on axes [0] unless nz(%i) and %x > 0.0; else 1",
-        "1 on axes [0] unless not nz(%i) or not %x > 0.0",
         i=below(3, 4),
         x=real(4),
     ),

@@ -269,16 +269,9 @@ ROWS = {
     "prod: one zero is enough": row(
         lambda x: x.relu().prod(1), "0 on axes [0] unless not any(not nz(%relu)[i0, j1] for j1 < 6); needs finite %relu"
     ),
-    "any": row(
-        lambda x: x.relu().any(1),
-        "0 on axes [0] unless any(nz(%relu)[i0, j1] for j1 < 6); else 1",
-        "1 on axes [0] unless not any(nz(%relu)[i0, j1] for j1 < 6)",
-    ),
+    "any": row(lambda x: x.relu().any(1), "0 on axes [0] unless any(nz(%relu)[i0, j1] for j1 < 6); else 1"),
     "all": row(
-        lambda m: m.all(-1).float(),
-        "0 on axes [0] unless not any(not nz(%m)[i0, j1] for j1 < 3); else 1",
-        "1 on axes [0] unless any(not nz(%m)[i0, j1] for j1 < 3)",
-        m=mask(4, 3),
+        lambda m: m.all(-1).float(), "0 on axes [0] unless not any(not nz(%m)[i0, j1] for j1 < 3); else 1", m=mask(4, 3)
     ),
     "logsumexp of relu": row(lambda x: x.relu().logsumexp(1)),
     "logsumexp of -inf": row(

@@ -1,5 +1,6 @@
 """Liveness by force: rows that are said to be dead are overwritten in every value, and nobody may notice."""
 
+import random
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def test_rows_that_are_dead_may_hold_anything(name):
     program = imported(name)
     found, masks = liveness(program.function), read(program.function)
     names, total = leaf_names(program.function.res_attrs), 0
-    for pattern in PATTERNS:
+    for pattern in ("holes", *random.sample(sorted(PATTERNS), 2)):
         inputs = CASES[name].inputs(PATTERNS[pattern](3, 6))
         with torch.no_grad():
             plain = reference.run(program.module, program.weights, list(inputs.values()))

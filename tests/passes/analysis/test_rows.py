@@ -91,7 +91,7 @@ def check(given: Example, flow: Flow, space: Space, interpreted: bool) -> bool:
     return True
 
 
-FLOWS_EACH = 3
+FLOWS_EACH = 2
 """How many ways of packing are tried for each example, out of up to 100: other ones at every run."""
 
 
