@@ -75,26 +75,26 @@ def test_a_whole_layer_is_one_packed_region(name):
     assert ops["sparse.domain"] == ops["sparse.scatter"] == 1
 
 
-@pytest.mark.parametrize("name", ["BERT", "OPT", "block, -inf", "mean"])
+@pytest.mark.parametrize("name", ["BERT", "block, -inf", "mean"])
 def test_in_double_precision_little_is_left_but_the_order_of_sums(name):
     for pattern in ("right", "holes"):
         inputs = converted(CASES[name].inputs(PATTERNS[pattern](3, 6)), torch.float64)
         check(compiled(name, torch.float64), inputs, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["BERT", "Llama", "mean of rows"])
+@pytest.mark.parametrize("name", ["BERT", "mean of rows"])
 def test_bfloat16_stays_within_its_rounding(name):
     inputs = converted(CASES[name].inputs(PATTERNS["right"](3, 6)), torch.bfloat16)
     check(compiled(name, torch.bfloat16), inputs, rtol=0.1, atol=0.15)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@pytest.mark.parametrize("name", ["BERT", "OPT", "mean"])
+@pytest.mark.parametrize("name", ["BERT", "mean"])
 def test_the_guarded_program_gives_the_same(name, pattern):
     check(compiled(name, pipeline=GUARDED), CASES[name].inputs(PATTERNS[pattern](2, 6)), rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["BERT", "OPT", "mean"])
+@pytest.mark.parametrize("name", ["BERT", "mean"])
 def test_a_guard_that_takes_the_dense_side_gives_the_models_bits(name):
     inputs = CASES[name].inputs(PATTERNS["full"](2, 6))
     check(compiled(name, pipeline=GUARDED), inputs, rtol=0.0, atol=0.0)
