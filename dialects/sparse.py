@@ -11,6 +11,8 @@
 | `sparse.gather`      | compact = full[domain, ..]                                                      |
 | `sparse.scatter`     | full[domain, ..] = compact; elsewhere `fill`, or anything where rows are `dead` |
 | `sparse.attention`   | softmax(q k^T + mask) v inside each sequence, over active positions only        |
+| `sparse.support`     | the positions of the last axis where any row is not zero                        |
+| `sparse.matmul`      | x w^T + bias, summed over (k), or computed at (n), active positions only        |
 
 A gather and a scatter name the layout of the full tensor in einops letters (see `layout.py`): `"i a j b"` has the
 domain's axes i, j at 0 and 2. The compact form has the active positions first, then the other axes in order.
@@ -373,8 +375,97 @@ class AttentionOp(IRDLOperation):
             raise VerifyException("an explicit mask needs `mask` or `bias`")
 
 
+@irdl_op_definition
+class SupportOp(IRDLOperation):
+    """The positions along the last axis of `x` at which any row is not zero (NaN counts as active), ascending."""
+
+    name = "sparse.support"
+    x = operand_def(TensorType)
+    domain = result_def(DomainType)
+    traits = traits_def(Pure())
+    assembly_format = "$x attr-dict `:` type($x) `->` type($domain)"
+
+    def __init__(self, x: SSAValue):
+        super().__init__(operands=[x], result_types=[DomainType.of(dims(x.type)[-1:])])
+
+    def verify_(self) -> None:
+        if not dims(self.x.type) or domain_of(self.domain).sizes != dims(self.x.type)[-1:]:
+            raise VerifyException(f"a support selects from the last axis: {self.x.type} -> {self.domain.type}")
+
+
+class Skip(StrEnum):
+    """The axis of x [.., k] w^T [k, n] along which a product skips."""
+
+    K = auto()
+    N = auto()
+
+
+@irdl_attr_definition
+class SkipAttr(EnumAttribute[Skip], SpacedOpaqueSyntaxAttribute):
+    """The axis along which a product skips."""
+
+    name = "sparse.skip"
+
+
+@irdl_op_definition
+class MatmulOp(IRDLOperation):
+    """x w^T + bias with x [.., k], weight [n, k], bias [n], as `aten.linear`, where the domain is active.
+
+    `k`: the sum runs over active positions of k alone. Legal where the inactive ones contribute exactly 0: x is zero
+    there and the weight finite, or the other way round. REASSOC: fewer terms are summed, in another order.
+    `n`: only active outputs are computed, the others are 0. Legal where nobody reads those with effect. REASSOC: a
+    library may sum a product of fewer outputs in another order.
+    Over a domain that is everywhere this is `aten.linear`.
+    """
+
+    name = "sparse.matmul"
+    x = operand_def(TensorType)
+    weight = operand_def(TensorType)
+    domain = operand_def(DomainType)
+    bias = opt_operand_def(TensorType)
+    axis = prop_def(SkipAttr)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+    assembly_format = (
+        "$x `,` $weight `[` $domain `]` $axis (`bias` $bias^ `:` type($bias))? attr-dict "
+        "`:` type($x) `,` type($weight) `,` type($domain) `->` type($output)"
+    )
+
+    def __init__(self, x: SSAValue, weight: SSAValue, domain: SSAValue, axis: Skip, bias: SSAValue | None = None):
+        sizes = (*dims(x.type)[:-1], dims(weight.type)[0])
+        super().__init__(
+            operands=[x, weight, domain, bias],
+            properties={"axis": SkipAttr(axis)},
+            result_types=[tensor_type(tensor_of(x).element_type, sizes)],
+        )
+
+    def verify_(self) -> None:
+        x, weight, output = (dims(value.type) for value in (self.x, self.weight, self.output))
+        if not x or len(weight) != 2 or x[-1] != weight[1] or output != (*x[:-1], weight[0]):
+            raise VerifyException(
+                f"a product is [.., k] by [n, k] -> [.., n]: {self.x.type} by {self.weight.type} -> {self.output.type}"
+            )
+        skipped = weight[1 if self.axis.data is Skip.K else 0]
+        if domain_of(self.domain).sizes != (skipped,):
+            raise VerifyException(f"along {self.axis.data} the domain selects from {skipped}, got {self.domain.type}")
+        if self.bias is not None and dims(self.bias.type) != weight[:1]:
+            raise VerifyException(f"a bias has one number for each output: [{weight[0]}], got {self.bias.type}")
+
+
 Sparse = Dialect(
     "sparse",
-    [DomainOp, EverywhereOp, SizeOp, DensityOp, CoversOp, FitsOp, GatherOp, ScatterOp, AttentionOp],
-    [DomainType, LayoutAttr, MaskAttr],
+    [
+        DomainOp,
+        EverywhereOp,
+        SizeOp,
+        DensityOp,
+        CoversOp,
+        FitsOp,
+        GatherOp,
+        ScatterOp,
+        AttentionOp,
+        SupportOp,
+        MatmulOp,
+    ],
+    [DomainType, LayoutAttr, MaskAttr, SkipAttr],
 )

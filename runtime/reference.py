@@ -43,8 +43,11 @@ from ..dialects.sparse import (
     FitsOp,
     GatherOp,
     Mask,
+    MatmulOp,
     ScatterOp,
     SizeOp,
+    Skip,
+    SupportOp,
 )
 from .calls import arguments, number, resolve
 from .domain import Domain
@@ -226,3 +229,19 @@ class SparseFunctions(InterpreterFunctions):
             table, causal = mask if bias is None else bias, kind is Mask.CAUSAL
             table = table if kind is Mask.EXPLICIT else None
         return (masked_attention(query, key, value, domain, table=table, causal=causal, scale=scale),)
+
+    @impl(SupportOp)
+    def support(self, _: Interpreter, op: SupportOp, args: PythonValues) -> PythonValues:
+        columns = args[0].reshape(-1, args[0].shape[-1]).unbind(1)
+        active = [index for index, column in enumerate(columns) if any(entry != 0 for entry in column.tolist())]
+        rows = torch.tensor(active, dtype=torch.int64, device=args[0].device)
+        return (Domain((len(columns),), rows),)
+
+    @impl(MatmulOp)
+    def matmul(self, _: Interpreter, op: MatmulOp, args: PythonValues) -> PythonValues:
+        x, weight, domain, *bias = args
+        active = torch.zeros(domain.space, dtype=torch.bool, device=x.device).index_fill(0, domain.rows, True)
+        if op.axis.data is Skip.K:
+            x, weight = x[..., active], weight[:, active]
+        full = torch.nn.functional.linear(x, weight, *bias)
+        return (full if op.axis.data is Skip.K else torch.where(active, full, full.new_zeros(())),)

@@ -112,3 +112,35 @@ func.func @gathers_are_from_tensors(%x: i32, %d: !sparse.domain<4>) {
   %c = "sparse.gather"(%x, %d) <{layout = #sparse<layout "i a">}> : (i32, !sparse.domain<4>) -> tensor<?x8xf32>
   func.return
 }
+
+// -----
+
+func.func @support_selects_from_the_last_axis(%x: tensor<2x8xf32>) {
+  // expected-error @below {{a support selects from the last axis: tensor<2x8xf32> -> !sparse.domain<2>}}
+  %d = sparse.support %x : tensor<2x8xf32> -> !sparse.domain<2>
+  func.return
+}
+
+// -----
+
+func.func @product_has_matching_sizes(%x: tensor<2x8xf32>, %w: tensor<4x7xf32>, %d: !sparse.domain<8>) {
+  // expected-error @below {{a product is [.., k] by [n, k] -> [.., n]: tensor<2x8xf32> by tensor<4x7xf32> -> tensor<2x4xf32>}}
+  %y = sparse.matmul %x, %w[%d] k : tensor<2x8xf32>, tensor<4x7xf32>, !sparse.domain<8> -> tensor<2x4xf32>
+  func.return
+}
+
+// -----
+
+func.func @product_skips_an_axis_of_its_weight(%x: tensor<2x8xf32>, %w: tensor<4x8xf32>, %d: !sparse.domain<8>) {
+  // expected-error @below {{along n the domain selects from 4, got !sparse.domain<8>}}
+  %y = sparse.matmul %x, %w[%d] n : tensor<2x8xf32>, tensor<4x8xf32>, !sparse.domain<8> -> tensor<2x4xf32>
+  func.return
+}
+
+// -----
+
+func.func @bias_has_a_number_for_each_output(%x: tensor<2x8xf32>, %w: tensor<4x8xf32>, %d: !sparse.domain<8>, %b: tensor<8xf32>) {
+  // expected-error @below {{a bias has one number for each output: [4], got tensor<8xf32>}}
+  %y = sparse.matmul %x, %w[%d] k bias %b : tensor<8xf32> : tensor<2x8xf32>, tensor<4x8xf32>, !sparse.domain<8> -> tensor<2x4xf32>
+  func.return
+}

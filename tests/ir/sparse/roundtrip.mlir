@@ -5,7 +5,7 @@
 
 func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x128x768xf32, #aten.dims<"s0", 128, 768>>,
                   %shared: tensor<?x4x768xf32>,                  %heads: tensor<?x12x128x64xf32, #aten.dims<"s0", 12, 128, 64>>, %row: tensor<1x4x768xf32>,
-                  %own: tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>>, %bias: tensor<1x12x128x128xf32>) {
+                  %own: tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>>, %bias: tensor<1x12x128x128xf32>, %vec: tensor<2x64xf32>, %weight: tensor<32x64xf32>, %vb: tensor<32xf32>) {
   %active = sparse.domain %mask : tensor<?x128xi64, #aten.dims<"s0", 128>> -> !sparse.domain<"s0", 128>
   %all = sparse.everywhere %active : !sparse.domain<"s0", 128>
   %density = sparse.density %active : !sparse.domain<"s0", 128>
@@ -24,11 +24,15 @@ func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x
   %filled = sparse.scatter %shared[%d] "j (i b) a" fill %row : tensor<1x4x768xf32> {kept} : tensor<?x4x768xf32>, !sparse.domain<"s0", 128> -> tensor<128x?x768xf32, #aten.dims<128, "4*s0", 768>>
   %plain = sparse.attention %h, %h, %h[%d] none : tensor<?x12x64xf32>, tensor<?x12x64xf32>, tensor<?x12x64xf32>, !sparse.domain<"s0", 128> -> tensor<?x12x64xf32>
   %masked = sparse.attention %h, %h, %h[%d] explicit mask %own : tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>> bias %bias : tensor<1x12x128x128xf32> scale 1.250000e-01 : f64 : tensor<?x12x64xf32>, tensor<?x12x64xf32>, tensor<?x12x64xf32>, !sparse.domain<"s0", 128> -> tensor<?x12x64xf32>
+  %s = sparse.support %vec : tensor<2x64xf32> -> !sparse.domain<64>
+  %k = sparse.matmul %vec, %weight[%s] k bias %vb : tensor<32xf32> : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<64> -> tensor<2x32xf32>
+  %back = sparse.support %k : tensor<2x32xf32> -> !sparse.domain<32>
+  %n = sparse.matmul %vec, %weight[%back] n : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<32> -> tensor<2x32xf32>
   func.return
 }
 // GOLDEN:
 // builtin.module {
-//   func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x128x768xf32, #aten.dims<"s0", 128, 768>>, %shared: tensor<?x4x768xf32>, %heads: tensor<?x12x128x64xf32, #aten.dims<"s0", 12, 128, 64>>, %row: tensor<1x4x768xf32>, %own: tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>>, %bias: tensor<1x12x128x128xf32>) {
+//   func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x128x768xf32, #aten.dims<"s0", 128, 768>>, %shared: tensor<?x4x768xf32>, %heads: tensor<?x12x128x64xf32, #aten.dims<"s0", 12, 128, 64>>, %row: tensor<1x4x768xf32>, %own: tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>>, %bias: tensor<1x12x128x128xf32>, %vec: tensor<2x64xf32>, %weight: tensor<32x64xf32>, %vb: tensor<32xf32>) {
 //     %active = sparse.domain %mask : tensor<?x128xi64, #aten.dims<"s0", 128>> -> !sparse.domain<"s0", 128>
 //     %all = sparse.everywhere %active : !sparse.domain<"s0", 128>
 //     %density = sparse.density %active : !sparse.domain<"s0", 128>
@@ -47,6 +51,10 @@ func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x
 //     %filled = sparse.scatter %shared[%d] "j (i b) a" fill %row : tensor<1x4x768xf32> {kept} : tensor<?x4x768xf32>, !sparse.domain<"s0", 128> -> tensor<128x?x768xf32, #aten.dims<128, "4*s0", 768>>
 //     %plain = sparse.attention %h, %h, %h[%d] none : tensor<?x12x64xf32>, tensor<?x12x64xf32>, tensor<?x12x64xf32>, !sparse.domain<"s0", 128> -> tensor<?x12x64xf32>
 //     %masked = sparse.attention %h, %h, %h[%d] explicit mask %own : tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>> bias %bias : tensor<1x12x128x128xf32> scale 1.250000e-01 : f64 : tensor<?x12x64xf32>, tensor<?x12x64xf32>, tensor<?x12x64xf32>, !sparse.domain<"s0", 128> -> tensor<?x12x64xf32>
+//     %s = sparse.support %vec : tensor<2x64xf32> -> !sparse.domain<64>
+//     %k = sparse.matmul %vec, %weight[%s] k bias %vb : tensor<32xf32> : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<64> -> tensor<2x32xf32>
+//     %back = sparse.support %k : tensor<2x32xf32> -> !sparse.domain<32>
+//     %n = sparse.matmul %vec, %weight[%back] n : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<32> -> tensor<2x32xf32>
 //     func.return
 //   }
 // }

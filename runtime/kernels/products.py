@@ -1,0 +1,58 @@
+"""Products that skip: the torch calls that stand in where no kernel was generated.
+
+    k    linear(x[.., active], w[:, active], bias)
+    n    zeros; [.., active] = linear(x, w[active], bias[active])
+
+Both copy the active part of the weight first. Along k the copy is of whole rows where the weight lies k-major in
+memory, as `weight.t().contiguous().t()` does.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from ...dialects.sparse import MatmulOp, Skip, SupportOp
+from ..domain import Domain
+from .registry import kernel
+
+
+@kernel("sparse.support")
+def support(_: SupportOp) -> Callable[[Tensor], Domain]:
+    """One row is its own mask; of several rows the union counts."""
+
+    def run(x: Tensor) -> Domain:
+        width = x.shape[-1]
+        if x.numel() == width:
+            return Domain.of(x.reshape(width))
+        return Domain.of((x != 0).reshape(-1, width).any(0))
+
+    return run
+
+
+def skip_k(x: Tensor, weight: Tensor, domain: Domain, bias: Tensor | None = None) -> Tensor:
+    """The sum over active positions of k."""
+    if domain.everywhere:
+        return linear(x, weight, bias)
+    kept = weight.t().index_select(0, domain.rows)
+    product = x.index_select(-1, domain.rows) @ kept
+    return product if bias is None else product + bias
+
+
+def skip_n(x: Tensor, weight: Tensor, domain: Domain, bias: Tensor | None = None) -> Tensor:
+    """Active outputs, and zeros."""
+    if domain.everywhere:
+        return linear(x, weight, bias)
+    rows = domain.rows
+    active = linear(x, weight.index_select(0, rows), None if bias is None else bias.index_select(0, rows))
+    full = active.new_zeros(*x.shape[:-1], weight.shape[0])
+    if torch.is_grad_enabled() and active.requires_grad:
+        return full.index_copy(-1, rows, active)
+    return full.index_copy_(-1, rows, active)
+
+
+@kernel("sparse.matmul")
+def matmul(op: MatmulOp) -> Callable[..., Tensor]:
+    """x w^T + bias along the axis that the op skips"""
+    return skip_k if op.axis.data is Skip.K else skip_n
