@@ -11,15 +11,16 @@ the union of the rows that its members need, so that `sink-scatters` can keep th
 
 Legal where the rows outside the domain are dead (`analysis/liveness.py`), the op treats each row alone
 (`analysis/rows.py`), and, for attention, the keys outside the domain have probability 0. That last needs every
-active position to be a key that the mask allows: where this is not plain from the masks, `sparse.covers` asks when
-the program runs, and the domain becomes everywhere if it does not hold. Under `exact="bitwise"` attention is never
+active position to be a key that the mask allows, or, for keys of another sequence, a key in each sequence: where
+this is not plain from the masks, `sparse.covers` asks when the program runs, and the domain becomes everywhere if it
+does not hold. Under `exact="bitwise"` attention is never
 packed, and products only over a number of rows for which they were found to give the same bits: a multiple of
 `row-multiple` out of `rows`, which come in as options.
 
 Pays when the domain is sparse: `guard-density` decides when the program runs. Linear in the number of ops.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -64,16 +65,8 @@ def find_sites(function: FuncOp, found: Liveness) -> Iterator[Site]:
             continue
         if op.target.data in PRODUCTS and flow_from_result(op, 0, state.layout, state.space) is not None:
             yield Site(op, state)
-        elif op.target.data == ATTENTION and packs(found, op, state):
+        elif op.target.data == ATTENTION and found.packs(op):
             yield Site(op, state, found.attentions[op].keys)
-
-
-def packs(found: Liveness, op: CallOp, state: Live) -> bool:
-    """Queries, keys and values of an attention have dead rows of one group: its domain serves all three."""
-    if found.exact or op not in found.attentions:
-        return False
-    states = [found.live(operand) for operand in op.operands[:3]]
-    return all(s is not None and s.group == state.group and s.layout == state.layout for s in states)
 
 
 @dataclass
@@ -98,8 +91,9 @@ class Packer:
         for group, sites in groups.items():
             if self.found.exact and not self.is_stable(sites[0].state.space):
                 continue
-            if self.known_before(rows[group], sites[0].op, order):
-                self.pack(rows[group], sites)
+            needed = self.found.some_key(group)
+            if self.known_before(apply("and", rows[group], *needed), sites[0].op, order):
+                self.pack(rows[group], sites, needed)
 
     def sources(self) -> list[MaskedRows]:
         """Ops that fill rows and feed a product; none under `exact`: a product of one row may round differently."""
@@ -120,7 +114,7 @@ class Packer:
         flow = flow_from_result(op, 0, source.layout, space)
         writer = MaskWriter(self.function, space)
         try:
-            domain = self.domain(writer, source.rows, [])
+            domain = self.domain(writer, source.rows)
         except CannotWriteError:
             return
         if flow is None:
@@ -152,11 +146,11 @@ class Packer:
         values = [source.value for source in sources_of(rows) if isinstance(source, Source)]
         return all(isinstance(v.owner, Block) or order[v.owner] < order[op] for v in values)
 
-    def pack(self, rows: Expr, sites: list[Site]) -> None:
-        """One domain, and the compact form of every site."""
+    def pack(self, rows: Expr, sites: list[Site], needed: list[Expr]) -> None:
+        """One domain, and the compact form of every site. Each sequence must have one of each of the keys `needed`."""
         writer = MaskWriter(self.function, sites[0].state.space)
         try:
-            domain = self.domain(writer, rows, sites)
+            domain = self.domain(writer, rows, sites, needed)
         except CannotWriteError:
             return
         for op in writer.ops:
@@ -168,21 +162,22 @@ class Packer:
             else:
                 self.product(site, domain)
 
-    def domain(self, writer: MaskWriter, rows: Expr, sites: list[Site]) -> SSAValue:
-        """The domain of `rows`; everywhere unless each attention's mask allows every active key."""
+    def domain(
+        self, writer: MaskWriter, rows: Expr, sites: Sequence[Site] = (), needed: Sequence[Expr] = ()
+    ) -> SSAValue:
+        """The domain of `rows`; everywhere unless each attention's mask allows what makes the others dead."""
         multiple = self.row_multiple if self.found.exact else 0
         active = DomainOp(writer.whole(writer.write(rows)), writer.space, multiple)
         writer.ops.append(active)
         domain = active.domain
         domain.name_hint = "active"
         for keys in dict.fromkeys(site.keys for site in sites if site.keys is not None):
-            if apply("or", keys, rows) == keys:
-                continue
-            allowed = CoversOp(writer.whole(writer.write(keys)), domain)
-            guard = guarded(allowed.result, domain)
-            writer.ops += [allowed, guard]
-            domain = guard.results[0]
-            domain.name_hint = "domain"
+            if apply("or", keys, rows) != keys:
+                domain = only_if(writer, CoversOp(writer.whole(writer.write(keys)), domain), domain)
+        for keys in dict.fromkeys(needed):
+            every = EverywhereOp(active.domain)
+            writer.ops.append(every)
+            domain = only_if(writer, CoversOp(writer.any_of_sequence(writer.write(keys)), every.domain), domain)
         return domain
 
     def product(self, site: Site, domain: SSAValue) -> None:
@@ -220,6 +215,14 @@ class Packer:
 def space_of(source: MaskedRows) -> tuple[Size, ...]:
     """The index space of a source's rows."""
     return shape(source.op.results[0])[: len(source.layout.domain_axes)]
+
+
+def only_if(writer: MaskWriter, condition: CoversOp, domain: SSAValue) -> SSAValue:
+    """`domain` where `condition` holds, else everywhere; written by `writer`."""
+    guard = guarded(condition.result, domain)
+    writer.ops += [condition, guard]
+    guard.results[0].name_hint = "domain"
+    return guard.results[0]
 
 
 def guarded(condition: SSAValue, domain: SSAValue) -> scf.IfOp:

@@ -128,6 +128,12 @@ class MaskWriter:
                 value = self.emit("aten.slice.Tensor", [value, axis, 0, self.size(wanted)], type)
         return value
 
+    def any_of_sequence(self, value: SSAValue) -> SSAValue:
+        """Where any position along the last axis holds, over the whole index space."""
+        sizes = shape(value)
+        type = tensor_type(BOOL, [*sizes[:-1], 1])
+        return self.whole(self.emit("aten.any.dim", [value, len(sizes) - 1, True], type))
+
     def whole(self, value: SSAValue) -> SSAValue:
         """`value` expanded to the whole index space."""
         if shape(value) == self.space:

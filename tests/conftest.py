@@ -10,9 +10,11 @@
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,21 @@ from gossamer.compiler.cli import main
 
 RUN = re.compile(r"^//\s*RUN:\s*(.*)$")
 GOLDEN = "// GOLDEN:\n"
+
+RATES = {"flops": 1e10, "bandwidth": 1e10, "call": 1e-7, "sequence": 1e-6}
+"""A machine on which small programs are packed: what tests see is decided by it, not by the machine they run on."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def same_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is measured, and nothing is read from or written to the user's cache."""
+    from gossamer.compiler import machine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(machine, "measure", lambda: RATES)
+        machine.rates.cache_clear()
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,7 +8,9 @@
 
 A value is either needed whole, or its rows are live under a predicate over a domain's axes, in some layout.
 Values that flow into each other belong to one group, which gets one domain: the union of what its members need.
-Linear in the number of ops. Don't-care liveness: research on dynamic sparsity, section 3.1 L.
+An attention whose hidden keys count for nothing only on a condition (see `attention.py`) that its group cannot give
+is refused, and all is done again without it. Linear in the number of ops for each of those. Don't-care liveness:
+research on dynamic sparsity, section 3.1 L.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +24,7 @@ from ...dialects.aten import CallOp
 from ...dialects.layout import Layout
 from ..solvers.index_expr import FALSE, TRUE, Axis, Constant, Expr, apply, axes_of, is_mask
 from ..solvers.sizes import Size
-from .attention import ATTENTION, Attention, read_attention
+from .attention import ATTENTION, Attention, Condition, read_attention
 from .calls import argument, integer, rank, shape
 from .index_view import IndexView
 from .row_shapes import axis_of
@@ -57,6 +59,7 @@ class Liveness:
     parents: list[int] = field(default_factory=list)
     readers: dict[SSAValue, Operation] = field(default_factory=dict)
     exact: bool = False
+    refused: frozenset[CallOp] = frozenset()
 
     def group(self) -> int:
         """A new group."""
@@ -91,6 +94,29 @@ class Liveness:
         self.parents[self.root(state.group)] = self.root(before.group)
         self.states[value] = before | state
 
+    def packs(self, op: CallOp) -> bool:
+        """Do the queries, keys and values of an attention have dead rows of one group: does its domain serve all?"""
+        state = self.live(op.results[0])
+        if self.exact or op not in self.attentions or state is None:
+            return False
+        states = [self.live(operand) for operand in op.operands[:3]]
+        return all(s is not None and s.group == state.group and s.layout == state.layout for s in states)
+
+    def broken(self) -> frozenset[CallOp]:
+        """Attentions that need each query to see its own key, and do not pack: nothing else can see to that."""
+        return frozenset(
+            op for op, seen in self.attentions.items() if seen.condition is Condition.OWN_KEY and not self.packs(op)
+        )
+
+    def some_key(self, group: int) -> list[Expr]:
+        """Keys of which each sequence must have one for the rows of `group` to be dead."""
+        return [
+            seen.keys
+            for op, seen in self.attentions.items()
+            if seen.condition is Condition.SOME_KEY and not self.packs(op)
+            if any((state := self.live(operand)) and state.group == group for operand in op.operands[1:3])
+        ]
+
     def needed_whole_by(self, value: SSAValue) -> Operation | None:
         """The op that reads every row of `value`, or of what row-wise ops make of it; None where rows are dead."""
         while value in self.states and self.states[value] is None:
@@ -112,7 +138,14 @@ class Liveness:
 
 def liveness(function: FuncOp, *, exact: bool = False) -> Liveness:
     """Liveness of every value of `function`. `exact` refuses rows that are dead only if they are finite."""
-    found = Liveness(exact=exact)
+    found = walk(function, Liveness(exact=exact))
+    while broken := found.broken():
+        found = walk(function, Liveness(exact=exact, refused=found.refused | broken))
+    return found
+
+
+def walk(function: FuncOp, found: Liveness) -> Liveness:
+    """`found`, filled backwards from the results."""
     for op in reversed(list(function.body.block.ops)):
         if isinstance(op, ReturnOp):
             for value, seed in zip(op.operands, dont_care(function), strict=True):
@@ -200,12 +233,14 @@ def by_rows(op: CallOp, state: Live | None) -> Needs | None:
     ]
 
 
+HEADS_SECOND = Layout.parse("i a j b")
+"""[sequence, heads, position, width]: how queries, keys and values of attention are laid out."""
+
+
 def attention(found: Liveness, op: CallOp, state: Live | None) -> Needs | None:
     """Queries: the rows of the result. Keys and values: the rows that the mask does not hide."""
-    if state is None:
-        return None
-    seen = read_attention(found.view, op, state.layout)
-    if seen is None:
+    seen = read_attention(found.view, op, HEADS_SECOND if state is None else state.layout)
+    if seen is None or op in found.refused:
         return None
     found.attentions[op] = seen
     rest: Needs = [WHOLE] * (len(op.operands) - 3)

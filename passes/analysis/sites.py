@@ -88,6 +88,8 @@ def because(blocker: Operation | None, op: CallOp) -> str:
 
 def attention_reason(op: CallOp, found: Liveness) -> str:
     """Why an attention cannot be packed; empty when it can."""
+    if op in found.refused:
+        return "its mask hides keys with a finite number, and nothing says that a query sees its own"
     if op not in found.attentions:
         return "its mask or layout cannot be read: [batch, heads, positions, width] and no dropout are needed"
     states = [found.live(operand) for operand in op.operands[:3]]

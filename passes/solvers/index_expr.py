@@ -8,6 +8,7 @@ anything hashable with an `order` given by the caller. Pure mathematics: no IR, 
 """
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -182,8 +183,8 @@ def comparison(name: str, a: Expr, b: Expr) -> Expr:
     """a < b, a <= b, a == b or a != b"""
     if isinstance(a, Constant) and isinstance(b, Constant):
         return Constant(COMPARISONS[name](a.value, b.value))
-    if a == b and is_index(a):
-        return Constant(name in ("le", "eq"))
+    if (apart := difference(a, b)) is not None:
+        return Constant(COMPARISONS[name](apart, 0))
     if name == "le" and isinstance(a, Constant) and a.value <= 0 and at_least_zero(b):
         return TRUE
     if name == "lt" and isinstance(b, Constant) and b.value <= 0 and at_least_zero(a):
@@ -191,6 +192,34 @@ def comparison(name: str, a: Expr, b: Expr) -> Expr:
     if name in ("eq", "ne"):
         return equality(name, *((b, a) if isinstance(a, Constant) else (a, b)))
     return Apply(name, (a, b))
+
+
+def difference(a: Expr, b: Expr) -> int | None:
+    """a - b where that is one number, both being sums of indices: q + 2 - q is 2"""
+    left, right = linear(a), linear(b)
+    if left is None or right is None:
+        return None
+    left.subtract(right)
+    apart = left.pop(None, 0)
+    return None if any(left.values()) else apart
+
+
+def linear(e: Expr) -> Counter[int | None] | None:
+    """A sum of indices as how often each occurs, the number that is added under None; None for anything else."""
+    match e:
+        case Axis(number):
+            return Counter({number: 1})
+        case Constant(value) if isinstance(value, int):
+            return Counter({None: int(value)})
+        case Apply("add" | "sub" as name, (a, b)) if (left := linear(a)) is not None and (
+            right := linear(b)
+        ) is not None:
+            (left.update if name == "add" else left.subtract)(right)
+            return left
+        case Apply("mul", (a, Constant(value))) if isinstance(value, int) and (inner := linear(a)) is not None:
+            return Counter({atom: count * value for atom, count in inner.items()})
+        case _:
+            return None
 
 
 def equality(name: str, a: Expr, b: Expr) -> Expr:

@@ -51,11 +51,10 @@ def two_masks(keep: torch.Tensor) -> Inputs:
 
 
 def pairs(keep: torch.Tensor) -> Inputs:
-    """Words for an encoder and a decoder, each with its mask; every sequence has a first word to attend to."""
-    first = torch.arange(keep.shape[1]) == 0
+    """Words for an encoder and a decoder, each with its mask."""
     decoder = keep.flip(0)
     return {
-        **words(keep | first),
+        **words(keep),
         "decoder_input_ids": torch.randint(2, WORDS, tuple(decoder.shape)),
         "decoder_attention_mask": decoder.long(),
     }

@@ -53,6 +53,14 @@ MIXES: dict[str, tuple[Mask, Callable[..., Tensor]]] = {
     "keys, scaled": (NONE, lambda q, k, v, m, b: attend(q, k, v, m, scale=0.7)),
     "keys up to the query": (CAUSAL, lambda q, k, v, m, b: attend(q, k, v, m & causal(q))),
     "keys after the query": (EXPLICIT, lambda q, k, v, m, b: attend(q, k, v, m & (order(q.shape[2]) >= 0))),
+    "keys up to the query, added": (
+        CAUSAL,
+        lambda q, k, v, m, b: attend(q, k, v, additive(m & causal(q))),
+    ),
+    "keys of a window, added": (
+        EXPLICIT,
+        lambda q, k, v, m, b: attend(q, k, v, additive(m & (order(q.shape[2]) > -3) & causal(q))),
+    ),
     "keys in a window": (EXPLICIT, lambda q, k, v, m, b: attend(q, k, v, m & (order(q.shape[2]).abs() < 3))),
     "keys of kept queries": (EXPLICIT, lambda q, k, v, m, b: attend(q, k, v, m & m.transpose(2, 3))),
     "a bias": (EXPLICIT, lambda q, k, v, m, b: attend(q, k, v, torch.where(m, b, -torch.inf))),
@@ -68,6 +76,7 @@ STAYS: dict[str, Callable[..., Tensor]] = {
     "a bias that is added": lambda q, k, v, m, b: attend(q, k, v, additive(m, -1.0) + b),
     "keys that are only made unlikely": lambda q, k, v, m, b: attend(q, k, v, additive(m, -1e4)),
     "keys that are values too": lambda q, k, v, m, b: attend(q, k, k, m),
+    "keys before the query, added": lambda q, k, v, m, b: attend(q, k, v, additive(m & (order(q.shape[2]) < 0))),
     "a mask of queries": lambda q, k, v, m, b: attend(q, k, v, m.transpose(2, 3).expand(-1, 1, -1, q.shape[2])),
 }
 """Attention in which padded keys count, or may count."""
@@ -115,3 +124,41 @@ def test_queries_that_share_heads_of_keys_are_the_same():
 
 def test_the_mask_of_one_sequence_does_not_speak_for_the_others():
     check(packed(Layer(lambda q, k, v, m, b: attend(q, k, v, m[:1]))))
+
+
+class Across(nn.Module):
+    """Queries of `ctx` over keys and values of `x`; `mask` makes one of the keys that are kept."""
+
+    def __init__(self, mask: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+        self.mask = mask
+
+    def forward(self, ctx: Tensor, x: Tensor, keep: Tensor) -> Tensor:
+        q, k, v = self.query(ctx), self.key(x), self.value(x)
+        q, k, v = (t.unflatten(-1, (2, -1)).transpose(1, 2) for t in (q, k, v))
+        return attend(q, k, v, self.mask(keep[:, None, None, :])).transpose(1, 2).flatten(2)
+
+
+ACROSS = pytest.mark.parametrize("mask", [lambda m: m, additive, lambda m: additive(m, -torch.inf)])
+"""Truth values, the lowest number, -inf."""
+
+
+@ACROSS
+@pytest.mark.parametrize("exact", [None, "bitwise"])
+def test_keys_of_another_sequence_that_may_have_none(mask, exact):
+    program = gossamer.compile(
+        Across(mask), kwargs={"ctx": torch.randn(3, 5, WIDTH)} | vectors(PATTERNS["right"](3, 16)), exact=exact
+    )
+    for pattern in PATTERNS.values():
+        inputs = {"ctx": torch.randn(3, 5, WIDTH)} | vectors(pattern(3, 16))
+        with torch.no_grad():
+            found, wanted = program(**inputs), program.original(**inputs)
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5, equal_nan=True)
+
+
+def test_keys_of_another_sequence_are_packed_where_each_sequence_has_one():
+    inputs = {"ctx": torch.randn(3, 5, WIDTH)} | vectors(PATTERNS["right"](3, 16))
+    program = gossamer.compile(Across(additive), kwargs=inputs, pipeline="simplify,insert-gathers,sink-scatters")
+    assert program.ir().count("sparse.gather") == 1
+    assert program.ir().count("sparse.covers") == 1
