@@ -20,7 +20,8 @@ from xdsl.passes import ModulePass
 from ..dialects.aten import CallOp
 from ..dialects.layout import DOMAIN_AXES
 from .analysis.facts import forward_facts, show_facts
-from .analysis.liveness import Live, liveness
+from .analysis.live import Live
+from .analysis.liveness import liveness
 from .insert_gathers import is_exact
 from .solvers.index_expr import show
 

@@ -36,7 +36,8 @@ from ..dialects.sparse import AttentionOp, CoversOp, DomainOp, EverywhereOp, Gat
 from .analysis.attention import ATTENTION
 from .analysis.calls import shape
 from .analysis.index_view import Source
-from .analysis.liveness import Live, Liveness, liveness
+from .analysis.live import Live, Liveness
+from .analysis.liveness import liveness
 from .analysis.masked_rows import MaskedRows, feeds, masked_rows
 from .analysis.row_reductions import PRODUCTS
 from .analysis.rows import flow_from_result

@@ -12,9 +12,9 @@
 | GatherAboveRowWise   | gather(f(x, y), d) -> f(gather(x, d), gather(y, d)), f(x, y) not read else |
 
 Legal for ops with a row rule (`analysis/rows.py`). A dead row stays dead through them, but for ops that bring rows
-to life by a mask (x * mask, where): those stay where they are. A fill goes through the op once, on one row; then
-every operand that carries rows must be a scatter over the same domain. Pays always: it only removes rows. Linear
-in the number of ops; each op moves at most once.
+to life by a mask (x * mask, where) or read the size of their operand alone (ones_like): those stay where they are. A
+fill goes through the op once, on one row; then every operand that carries rows must be a scatter over the same domain.
+Pays always: it only removes rows. Linear in the number of ops; each op moves at most once.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ from ..dialects.aten import CallOp, tensor_of
 from ..dialects.sparse import GatherOp, ScatterOp, domain_of
 from .analysis.calls import argument, shape
 from .analysis.index_view import IndexView
-from .analysis.liveness import row_mask
+from .analysis.live_rules import SIZES_ONLY, row_mask
 from .analysis.rows import Flow, flow_from_operand, flow_from_result
 from .packing import CompactCode, compact_operands, write_compact
 
@@ -72,6 +72,8 @@ MASKING = {"aten.mul.Tensor": (0, 1), "aten.masked_fill.Scalar": (1,), "aten.mas
 
 def brings_rows_to_life(view: IndexView, op: CallOp) -> bool:
     """Do rows of the result mean something where rows of an operand do not?"""
+    if op.target.data in SIZES_ONLY:
+        return True
     masks = (argument(op, position, "") for position in MASKING.get(op.target.data, ()))
     to = shape(op.results[0]) if op.results else ()
     return any(isinstance(mask, SSAValue) and row_mask(view, mask, to) is not None for mask in masks)

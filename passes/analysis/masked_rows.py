@@ -17,7 +17,7 @@ from ...dialects.layout import Layout
 from ..solvers.index_expr import Expr, apply, axes_of
 from .calls import argument, shape
 from .index_view import IndexView
-from .liveness import row_mask
+from .live_rules import row_mask
 from .row_rules import RULES
 from .rows import flow_from_operand
 

@@ -19,7 +19,7 @@ from ...dialects.layout import DOMAIN_AXES
 from ..solvers.index_expr import TRUE, show
 from .attention import ATTENTION
 from .calls import rank, target
-from .liveness import Liveness
+from .live import Liveness
 from .row_reductions import PRODUCTS
 from .rows import flow_from_result
 

@@ -319,3 +319,22 @@ def test_20_one_domain_serves_every_layer_and_every_result():
         (ours.pooler_output, theirs.pooler_output),
     ):
         torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_a_number_read_off_a_tensor_reads_all_of_it():
+    def head(net: Net, h: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        return h * keep[..., None] * h.sum().item()
+
+    inputs = vectors(right())
+    check(gossamer.compile(Net(head), kwargs=inputs, pipeline=PACKED), inputs)
+
+
+@pytest.mark.parametrize("like", [torch.ones_like, torch.zeros_like, lambda h: torch.full_like(h, 7.0)])
+def test_a_tensor_of_the_size_of_packed_rows_is_full_everywhere(like):
+    def head(net: Net, h: torch.Tensor, keep: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return h * keep[..., None], like(h)
+
+    inputs = vectors(right())
+    program = packed(Net(head), inputs)
+    assert domains(program) == 1
+    check(program, inputs)

@@ -10,7 +10,8 @@ from gossamer.compiler.frontends.torch_export import Imported, import_model
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.dialects.aten import CallOp, dims
 from gossamer.passes.analysis.index_view import Source
-from gossamer.passes.analysis.liveness import Live, Liveness, liveness
+from gossamer.passes.analysis.live import Live, Liveness
+from gossamer.passes.analysis.liveness import liveness
 from gossamer.passes.solvers.index_expr import Expr, sources_of
 from gossamer.runtime import reference
 from gossamer.runtime.calls import arguments, resolve
