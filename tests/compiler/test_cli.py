@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy
@@ -137,7 +138,7 @@ def test_help_names_every_command(run):
 
 def test_version_names_what_gossamer_stands_on(run):
     code, out, _ = run("--version")
-    assert (code, out) == (0, f"gossamer 0.1.0 (xdsl 0.74.0, torch {torch.__version__})\n")
+    assert (code, out) == (0, f"gossamer 0.1.0 (xdsl 0.74.0, torch {version('torch')})\n")
 
 
 @pytest.mark.parametrize(
