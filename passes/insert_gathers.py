@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import scf
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp, StringAttr, UnitAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
@@ -37,6 +37,7 @@ from .analysis.attention import ATTENTION
 from .analysis.calls import shape
 from .analysis.index_view import Source
 from .analysis.live import Live, Liveness
+from .analysis.live_rules import MASKS_ROWS, brings_rows_to_life
 from .analysis.liveness import liveness
 from .analysis.masked_rows import MaskedRows, feeds, masked_rows
 from .analysis.row_reductions import PRODUCTS
@@ -81,6 +82,7 @@ class Packer:
 
     def run(self) -> None:
         """Pack every group that has a site and whose rows can be written down."""
+        self.mark()
         rows = self.found.rows_of_groups()
         groups: dict[int, list[Site]] = {}
         for site in find_sites(self.function, self.found):
@@ -95,6 +97,13 @@ class Packer:
             needed = self.found.some_key(group)
             if self.known_before(apply("and", rows[group], *needed), sites[0].op, order):
                 self.pack(rows[group], sites, needed)
+
+    def mark(self) -> None:
+        """Mark the ops that bring dead rows to life: their masks may be packed, and look like any tensor then."""
+        for op in self.function.body.block.ops:
+            dead = isinstance(op, CallOp) and any(self.found.live(operand) is not None for operand in op.operands)
+            if isinstance(op, CallOp) and dead and brings_rows_to_life(self.found.view, op):
+                op.attributes[MASKS_ROWS] = UnitAttr()
 
     def sources(self) -> list[MaskedRows]:
         """Ops that fill rows and feed a product; none under `exact`: a product of one row may round differently."""

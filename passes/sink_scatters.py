@@ -12,9 +12,11 @@
 | GatherAboveRowWise   | gather(f(x, y), d) -> f(gather(x, d), gather(y, d)), f(x, y) not read else |
 
 Legal for ops with a row rule (`analysis/rows.py`). A dead row stays dead through them, but for ops that bring rows
-to life by a mask (x * mask, where) or read the size of their operand alone (ones_like): those stay where they are. A
-fill goes through the op once, on one row; then every operand that carries rows must be a scatter over the same domain.
-Pays always: it only removes rows. Linear in the number of ops; each op moves at most once.
+to life by a mask (x * mask, where) or read the size of their operand alone (ones_like): those stay where they are,
+`insert-gathers` has marked them (`sparse.masks_rows`) while their masks could still be seen through. A copy that makes
+a result contiguous stays below its scatter. A fill goes through the op once, on one row; then every operand that
+carries rows must be a scatter over the same domain. Pays always: it only removes rows. Linear in the number of ops;
+each op moves at most once.
 """
 
 from collections.abc import Mapping
@@ -22,7 +24,7 @@ from dataclasses import dataclass, field
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.dialects.func import FuncOp
+from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
@@ -34,11 +36,11 @@ from xdsl.pattern_rewriter import (
 )
 from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
 
-from ..dialects.aten import CallOp, tensor_of
+from ..dialects.aten import CallOp, dims, tensor_of
+from ..dialects.layout import Layout
 from ..dialects.sparse import GatherOp, ScatterOp, domain_of
-from .analysis.calls import argument, shape
 from .analysis.index_view import IndexView
-from .analysis.live_rules import SIZES_ONLY, row_mask
+from .analysis.live_rules import MASKS_ROWS, brings_rows_to_life
 from .analysis.rows import Flow, flow_from_operand, flow_from_result
 from .packing import CompactCode, compact_operands, write_compact
 
@@ -65,20 +67,6 @@ class ScatterOfGather(RewritePattern):
             rewriter.replace(op, (), (gather.full,))
 
 
-MASKING = {"aten.mul.Tensor": (0, 1), "aten.masked_fill.Scalar": (1,), "aten.masked_fill.Tensor": (1,),
-           "aten.where.self": (0,), "aten.where.ScalarOther": (0,), "aten.where.ScalarSelf": (0,)}  # fmt: skip
-"""Which arguments may be a mask over rows that brings dead rows to life: zeros, or the other value."""
-
-
-def brings_rows_to_life(view: IndexView, op: CallOp) -> bool:
-    """Do rows of the result mean something where rows of an operand do not?"""
-    if op.target.data in SIZES_ONLY:
-        return True
-    masks = (argument(op, position, "") for position in MASKING.get(op.target.data, ()))
-    to = shape(op.results[0]) if op.results else ()
-    return any(isinstance(mask, SSAValue) and row_mask(view, mask, to) is not None for mask in masks)
-
-
 @dataclass
 class RowWiseAboveScatter(RewritePattern):
     """f(scatter(x, d, fill), y) -> scatter(f(x, gather(y, d)), d, f(fill))"""
@@ -92,14 +80,16 @@ class RowWiseAboveScatter(RewritePattern):
             if not isinstance(scatter, ScatterOp):
                 continue
             flow = flow_from_operand(op, index, scatter.layout.data, domain_of(scatter.domain).sizes)
-            if flow is not None and self.move(op, scatter, flow, rewriter):
+            if flow is None or makes_contiguous(op, scatter):
+                continue
+            if self.move(op, scatter, flow, rewriter):
                 return
 
     def move(self, op: CallOp, scatter: ScatterOp, flow: Flow, rewriter: PatternRewriter) -> bool:
         """Rewrite `op` above `scatter`; False when that is not legal."""
         fills: Mapping[int, SSAValue] | None = None
         if scatter.fill is None:
-            if brings_rows_to_life(self.view, op):
+            if MASKS_ROWS in op.attributes or brings_rows_to_life(self.view, op):
                 return False
         elif (fills := all_fills(op, scatter.domain, flow)) is None:
             return False
@@ -117,6 +107,18 @@ class RowWiseAboveScatter(RewritePattern):
         ops = [*code.gathers, *compact.ops, *(filled.ops if filled else ()), *scatters]
         rewriter.replace(op, ops, [new.full for new in scatters])
         return True
+
+
+CONTIGUOUS = ("aten.contiguous.default", "aten.clone.default")
+
+
+def makes_contiguous(op: CallOp, scatter: ScatterOp) -> bool:
+    """Is a result promised to be contiguous, which a scatter gives only in layouts that start with the domain?"""
+    copies = op.target.data in CONTIGUOUS
+    rows_first = scatter.layout.data == Layout.leading(
+        len(domain_of(scatter.domain).sizes), len(dims(scatter.full.type))
+    )
+    return copies and not rows_first and any(isinstance(use.operation, ReturnOp) for use in op.results[0].uses)
 
 
 def all_fills(op: CallOp, domain: SSAValue, flow: Flow) -> dict[int, SSAValue] | None:

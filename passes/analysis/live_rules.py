@@ -161,3 +161,20 @@ RULES: dict[str, Callable[[Liveness, CallOp, Live | None], Needs | None]] = {
     "aten.mul.Tensor": multiply,
 }
 """Ops that read less than their row rule says, or say where rows come from."""
+
+
+MASKS_ROWS = "sparse.masks_rows"
+"""Marks a call whose result has rows that mean something where an operand's are dead."""
+
+MASKING = {"aten.mul.Tensor": (0, 1), "aten.masked_fill.Scalar": (1,), "aten.masked_fill.Tensor": (1,),
+           "aten.where.self": (0,), "aten.where.ScalarOther": (0,), "aten.where.ScalarSelf": (0,)}  # fmt: skip
+"""Which arguments may be a mask over rows that brings dead rows to life: zeros, or the other value."""
+
+
+def brings_rows_to_life(view: IndexView, op: CallOp) -> bool:
+    """Do rows of the result mean something where rows of an operand do not?"""
+    if op.target.data in SIZES_ONLY:
+        return True
+    masks = (argument(op, position, "") for position in MASKING.get(op.target.data, ()))
+    to = shape(op.results[0]) if op.results else ()
+    return any(isinstance(mask, SSAValue) and row_mask(view, mask, to) is not None for mask in masks)

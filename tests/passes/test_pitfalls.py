@@ -338,3 +338,38 @@ def test_a_tensor_of_the_size_of_packed_rows_is_full_everywhere(like):
     program = packed(Net(head), inputs)
     assert domains(program) == 1
     check(program, inputs)
+
+
+class Flags(nn.Module):
+    """Rows that are chosen by a mask which is itself computed from masked rows."""
+
+    def __init__(self, head: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
+        super().__init__()
+        self.linear, self.other, self.head = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH), head
+
+    def forward(self, x: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        flag = (self.other(x * keep[..., None]) > 0.5).any(-1, keepdim=True)
+        return self.head(flag, self.linear(x))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda flag, h: torch.where(flag.expand(-1, -1, WIDTH), h, 5.0),
+        lambda flag, h: h * flag.float() + 1,
+        lambda flag, h: h * flag.long().expand(-1, -1, WIDTH) + 1,
+        lambda flag, h: h.masked_fill(~flag, 3.0),
+    ],
+)
+def test_a_mask_made_of_packed_rows_still_brings_rows_to_life(head):
+    inputs = vectors(right())
+    check(packed(Flags(head), inputs), inputs)
+
+
+@pytest.mark.parametrize("keep", [right(), torch.ones(3, 6, dtype=torch.bool)])
+def test_a_result_that_is_made_contiguous_is(keep):
+    def head(net: Net, h: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        return (h * keep[..., None]).transpose(1, 2).contiguous()
+
+    program = gossamer.compile(Net(head), kwargs=vectors(right()))
+    assert program(**vectors(keep)).is_contiguous()
