@@ -16,13 +16,13 @@ from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, Module
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
-from ..dialects.aten import ScalarType, TemplateAttr, dims
+from ..dialects.aten import AssignOp, ScalarType, TemplateAttr, dims
 from ..dialects.diagnostics import UserError, place_of
 from ..dialects.template import Ref
 from ..runtime.calls import arguments
 from ..runtime.dtypes import DTYPES
 from .binding import Binder
-from .leaves import FixedLeaf, Leaf, NumberLeaf, OpaqueLeaf, Symbol, TensorLeaf
+from .leaves import ContiguousLeaf, FixedLeaf, Leaf, NumberLeaf, OpaqueLeaf, Symbol, TensorLeaf
 from .signature import argument_names, assembler, parse_forward, parse_spec
 
 ENTRY = "forward"
@@ -68,9 +68,19 @@ def input_leaves(
     """What every leaf of the arguments must be."""
     types, symbols = function.function_type.inputs.data, symbols_of(function, names, inputs)
     return [
-        leaf_of(name, types[leaf.index], symbols, device) if isinstance(leaf, Ref) else FixedLeaf(name, leaf)
+        strided(function, leaf.index, leaf_of(name, types[leaf.index], symbols, device))
+        if isinstance(leaf, Ref)
+        else FixedLeaf(name, leaf)
         for name, leaf in zip(names, inputs, strict=True)
     ]
+
+
+def strided(function: FuncOp, index: int, leaf: Leaf) -> Leaf:
+    """`leaf`, argument `index` of the function, with what it must be in memory."""
+    attributes = function.arg_attrs.data[index].data if function.arg_attrs is not None else {}
+    if "aten.contiguous" not in attributes or not isinstance(leaf, TensorLeaf):
+        return leaf
+    return ContiguousLeaf(leaf, any(isinstance(use.operation, AssignOp) for use in function.args[index].uses))
 
 
 def text_of(function: FuncOp, name: str) -> str:

@@ -142,6 +142,34 @@ class TensorLeaf:
 
 
 @dataclass(frozen=True, slots=True)
+class ContiguousLeaf:
+    """A tensor that was contiguous in the example, and is read by strides, or `written`.
+
+    What lies otherwise is copied; where it would be written, nobody can tell `x.contiguous().add_(1)`, which leaves
+    it as it was, from `x.add_(1)`, since both left the same program: it is refused.
+    """
+
+    leaf: TensorLeaf
+    written: bool
+
+    @property
+    def name(self) -> str:
+        return self.leaf.name
+
+    def take(self, value: Any, sizes: dict[str, int], flat: list[object]) -> None:
+        self.leaf.take(value, sizes, flat)
+        if value.is_contiguous():
+            return
+        if self.written:
+            raise UserError(
+                f"argument '{self.name}' is written in place, and is not contiguous as it was in the example",
+                details=[f"its strides are {list(value.stride())}"],
+                hint=f"pass {self.name}.contiguous(), or compile with an example that lies in memory as this one does",
+            )
+        flat[-1] = value.contiguous()
+
+
+@dataclass(frozen=True, slots=True)
 class NumberLeaf:
     """An integer that stands for a size symbol."""
 

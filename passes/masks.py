@@ -122,6 +122,8 @@ class MaskWriter:
         """`value` no longer than the index space where export did not tie the two sizes."""
         for axis, domain_axis in enumerate(axes):
             size, wanted = shape(value)[axis], self.space[domain_axis]
+            if isinstance(size, int) and isinstance(wanted, int) and size not in (1, wanted):
+                raise CannotWriteError(f"%{value.name_hint} has {size} positions where there are {wanted}")
             if size != wanted and size != 1:
                 sizes = [*shape(value)[:axis], wanted, *shape(value)[axis + 1 :]]
                 type = tensor_type(tensor_of(value).element_type, sizes)

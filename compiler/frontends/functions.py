@@ -13,16 +13,17 @@ USER_INPUT_MUTATION                             `aten.assign` at the end
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.fx import Node
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, IntegerAttr, StringAttr, i64
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, IntegerAttr, StringAttr, UnitAttr, i64
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
-from ...dialects.aten import AssignOp, ParameterOp, TemplateAttr, UpdateOp, WeightKind
+from ...dialects.aten import AssignOp, CallOp, ParameterOp, TemplateAttr, UpdateOp, WeightKind
 from ...dialects.diagnostics import UserError
 from ...dialects.template import Argument, Ref, Template
 from ..signature import argument_names, leaf_names, parse_forward, spec_text
@@ -41,11 +42,15 @@ UNBOUNDED = sys.maxsize - 1
 
 @dataclass
 class Leaves:
-    """Arguments or results of a function among the flattened leaves of its nested inputs or outputs."""
+    """Arguments or results of a function among the flattened leaves of its nested inputs or outputs.
+
+    `contiguous`: arguments that were so in the example.
+    """
 
     types: list[Attribute] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     template: list[Argument] = field(default_factory=list)
+    contiguous: list[int] = field(default_factory=list)
 
     def add(self, type: Attribute, path: str) -> None:
         self.template.append(Ref(len(self.types)))
@@ -77,7 +82,29 @@ def function_of(exported: Export, forward: str, weights: Weights, locations: Loc
         "aten.out_spec": StringAttr(spec_text(exported.out_spec)),
         "aten.symbols": symbols(exported),
     }
+    mark_contiguous(function, inputs.contiguous)
     return function
+
+
+READ_STRIDES = frozenset(
+    f"aten.{name}" for name in ("as_strided.default", "view.dtype", "view_as_complex.default", "view_as_real.default")
+)
+"""Calls whose result depends on how their operand lies in memory."""
+
+
+def mark_contiguous(function: FuncOp, contiguous: Sequence[int]) -> None:
+    """Mark arguments that the example gave contiguous, where it matters that they are.
+
+    On those `x.contiguous()` left nothing in the graph: what is written to it, or read by strides, would be `x` itself.
+    """
+    ops = list(function.walk())
+    by_strides = any(isinstance(op, CallOp) and op.target.data in READ_STRIDES for op in ops)
+    written = {op.operands[0] for op in ops if isinstance(op, AssignOp)}
+    attributes = list(function.arg_attrs.data) if function.arg_attrs is not None else []
+    for index in contiguous:
+        if by_strides or function.args[index] in written:
+            attributes[index] = DictionaryAttr(attributes[index].data | {"aten.contiguous": UnitAttr()})
+    function.arg_attrs = ArrayAttr(attributes)
 
 
 def add_inputs(exported: Export, forward: str, weights: Weights, graph: Graph) -> Leaves:
@@ -102,6 +129,9 @@ def add_inputs(exported: Export, forward: str, weights: Weights, graph: Graph) -
             leaves.add(type_of(node.meta["val"]), path)
             graph.values[node] = argument = graph.block.insert_arg(leaves.types[-1], len(graph.block.args))
             argument.name_hint = value_name(path)
+            value = node.meta["val"]
+            if isinstance(value, torch.Tensor) and value.layout is torch.strided and value.is_contiguous():
+                leaves.contiguous.append(len(leaves.types) - 1)
     return leaves
 
 

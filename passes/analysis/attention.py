@@ -70,8 +70,10 @@ class Attention:
 def read_attention(view: IndexView, op: CallOp, layout: Layout) -> Attention | None:
     """The attention whose result has `layout` (sequence, heads, position, width); None if it cannot be packed."""
     plain = layout.axes[-2] == ("j",) and layout.domain_axes == ("i", "j") and layout.axes[0] == ("i",)
-    if not plain or rank(op.operands[0]) != 4 or argument(op, 4, "dropout_p", 0.0) != 0.0:
+    if not plain or any(rank(v) != 4 for v in op.operands[:3]) or argument(op, 4, "dropout_p", 0.0) != 0.0:
         return None
+    if len({shape(operand)[0] for operand in (*op.operands[:3], op.results[0])}) > 1:
+        return None  # sequences share keys: what one hides another may see
     if [argument(op, k, "") for k in range(3)] != list(op.operands[:3]):
         return None
     mask, scale = argument(op, 3, "attn_mask"), argument(op, 6, "scale")

@@ -451,6 +451,42 @@ def test_a_program_moves_with_its_weights():
         fast(x)
 
 
+class Contiguous(nn.Module):
+    """`head` of its input, made contiguous."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    def forward(self, x):
+        return self.head(x.contiguous())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda x: x.as_strided((2, 4), (4, 1)),
+        lambda x: torch.view_as_complex(x.view(3, 2, 2)).abs(),
+        lambda x: x.view(torch.int32),
+    ],
+)
+def test_what_is_read_by_strides_is_made_contiguous_where_it_was_so_in_the_example(head):
+    fast = gossamer.compile(Contiguous(head), torch.randn(3, 4))
+    for x in (torch.randn(3, 4), torch.randn(4, 3).t(), torch.randn(1, 4).expand(3, 4)):
+        assert torch.equal(fast(x), fast.original(x))
+
+
+def test_what_is_written_must_lie_in_memory_as_in_the_example():
+    fast = gossamer.compile(Contiguous(lambda x: x.mul_(2)), torch.randn(3, 4))
+    x = torch.randn(4, 3).t()
+    before = x.clone()
+    with pytest.raises(UserError, match="argument 'x' is written in place, and is not contiguous"):
+        fast(x)
+    assert torch.equal(x, before)
+    assert torch.equal(fast(y := before.contiguous()), 2 * before)
+    assert torch.equal(y, 2 * before)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_model_moves_between_devices():
     model, x = nn.Sequential(nn.Linear(4, 4), nn.GELU()), torch.randn(3, 4)

@@ -162,3 +162,21 @@ def test_keys_of_another_sequence_are_packed_where_each_sequence_has_one():
     program = gossamer.compile(Across(additive), kwargs=inputs, pipeline="simplify,insert-gathers,sink-scatters")
     assert program.ir().count("sparse.gather") == 1
     assert program.ir().count("sparse.covers") == 1
+
+
+def test_keys_that_the_batch_shares_are_hidden_by_no_sequence_alone():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.key, self.value = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+
+        def forward(self, x: Tensor, memory: Tensor, keep: Tensor) -> Tensor:
+            q, k, v = self.query(x), self.key(memory), self.value(memory)
+            q, k, v = (t.unflatten(-1, (2, -1)).transpose(1, 2) for t in (q, k, v))
+            return attend(q, k.expand(1, -1, -1, -1), v, keep[:, None, None, :]).transpose(1, 2).flatten(2)
+
+    keep = PATTERNS["right"](3, 9)
+    inputs = {"x": torch.randn(3, 5, WIDTH), "memory": torch.randn(1, 9, WIDTH), "keep": keep}
+    program = gossamer.compile(Shared(), kwargs=inputs)
+    with torch.no_grad():
+        torch.testing.assert_close(program(**inputs), program.original(**inputs), rtol=2e-5, atol=2e-5)
