@@ -7,17 +7,18 @@ and remembered. After that an argument costs one check, and nothing is flattened
 """
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.utils._pytree import TreeSpec
 
 from ..dialects.diagnostics import UserError, did_you_mean
-from .leaves import FixedLeaf, Leaf, Nest, TensorLeaf
+from .leaves import ContiguousLeaf, FixedLeaf, Leaf, Nest, TensorLeaf
 from .signature import positional_names
-from .sizes import evaluate
+from .sizes import evaluate, holds
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,16 @@ class Plan:
 
 
 class Binder:
-    """Callable: `(args, kwargs)` of a call -> the program's inputs. Raises UserError where they do not fit."""
+    """Callable: `(args, kwargs)` of a call -> the program's inputs. Raises UserError where they do not fit.
 
-    def __init__(self, forward: inspect.Signature, spec: TreeSpec, leaves: Sequence[Leaf]):
+    `conditions` on sizes are those under which the model took the way that export saw.
+    """
+
+    def __init__(
+        self, forward: inspect.Signature, spec: TreeSpec, leaves: Sequence[Leaf], conditions: Sequence[str] = ()
+    ):
         self.forward = forward
+        self.conditions = tuple(conditions)
         self.arguments = dict(by_name(forward, spec, leaves))
         self.derived = tuple(derived_sizes(leaves))
         self.plans: dict[tuple[int | str, ...], Plan] = {}
@@ -48,7 +55,24 @@ class Binder:
             tensor, expected = flat[index], evaluate(expression, sizes)
             if isinstance(tensor, torch.Tensor) and expected not in (None, tensor.shape[axis]):
                 leaf.refuse(tensor, sizes)
+        for condition in self.conditions:
+            if holds(condition, sizes) is False:
+                self.refuse(condition, sizes)
         return flat
+
+    def refuse(self, condition: str, sizes: Mapping[str, int]) -> NoReturn:
+        """Raise what `sizes` do not fulfil, with the arguments that set them."""
+        symbols = [
+            (symbol, f"'{symbol.name}' = {sizes[symbol.name]} is the size of axis {axis} of argument '{leaf.name}'")
+            for leaf in tensor_leaves(self.arguments.values())
+            for axis, symbol in leaf.symbols
+            if re.search(rf"\b{symbol.name}\b", condition)
+        ]
+        raise UserError(
+            f"the model takes another way for these sizes: the program was compiled for {condition}",
+            details=list({symbol.name: text for symbol, text in reversed(symbols)}.values()),
+            hint="compile the model with an example of such sizes, too",
+        )
 
     def understand(self, positional: int, keywords: tuple[str, ...]) -> Plan:
         """The plan of calls with so many positional arguments and these keywords."""
@@ -95,6 +119,20 @@ class Binder:
             f"argument '{name}' was not given when the model was compiled, so the program has no place for it",
             hint=f"compile with an example of '{name}'; known: {', '.join(self.arguments) or 'none'}",
         )
+
+
+def tensor_leaves(leaves: Iterable[Leaf]) -> Iterator[TensorLeaf]:
+    """The tensors among `leaves`, nested ones too."""
+    for leaf in leaves:
+        match leaf:
+            case TensorLeaf():
+                yield leaf
+            case ContiguousLeaf(leaf=inner):
+                yield inner
+            case Nest(leaves=inner):
+                yield from tensor_leaves(inner)
+            case _:
+                pass
 
 
 def by_name(forward: inspect.Signature, spec: TreeSpec, leaves: Sequence[Leaf]) -> Iterator[tuple[str, Leaf]]:

@@ -5,20 +5,22 @@
 
 Rows where the argument is zero may hold anything; its rank r says that rows run over the first r axes of the result.
 A result is named by its path. `"hidden_states"` means every leaf below it and `"*"` every result, as far as they run
-over the mask's axes (a pooled output does not, and stays exact).
+over the mask's axes (a pooled output does not, and stays exact). Export may give one size two symbols: then the sizes
+of the example decide, and a call in which they differ is refused (`aten.conditions`).
 """
 
 from collections.abc import Mapping, Sequence
 
 import torch
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, StringAttr, TensorType, f64
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, IntegerAttr, StringAttr, TensorType, f64
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
 from ..dialects.aten import dims
 from ..dialects.diagnostics import UserError, did_you_mean
+from .sizes import evaluate
 
-NAME, DONT_CARE, DENSITY = "aten.name", "sparse.dont_care", "sparse.density"
+NAME, DONT_CARE, DENSITY, CONDITIONS = "aten.name", "sparse.dont_care", "sparse.density", "aten.conditions"
 
 
 def annotate(function: FuncOp, dont_care: Mapping[str, str]) -> None:
@@ -31,11 +33,13 @@ def annotate(function: FuncOp, dont_care: Mapping[str, str]) -> None:
     results = entries(function.res_attrs)
     types = function.function_type.outputs.data
     masks = dict(zip(leaf_names(function.arg_attrs), function.function_type.inputs.data, strict=True))
+    sizes = example_sizes(function)
+    equal: dict[str, None] = {}
     for pattern, argument in dont_care.items():
         if argument not in masks:
             raise UserError(f"dont_care: there is no argument '{argument}'", hint=did_you_mean(argument, masks))
         named = matching(pattern, leaf_names(function.res_attrs))
-        fitting = [index for index in named if runs_over(types[index], masks[argument])]
+        fitting = [index for index in named if runs_over(types[index], masks[argument], sizes)]
         if not fitting:
             raise UserError(
                 f"dont_care: '{argument}' must run over the first axes of '{pattern}'",
@@ -43,7 +47,13 @@ def annotate(function: FuncOp, dont_care: Mapping[str, str]) -> None:
             )
         for index in fitting:
             results[index][DONT_CARE] = StringAttr(argument)
+            pairs = zip(dims(masks[argument]), dims(types[index]), strict=False)
+            equal |= dict.fromkeys(f"Eq({a}, {b})" for a, b in pairs if a != b)
     function.res_attrs = ArrayAttr(map(DictionaryAttr, results))
+    if equal:
+        before = function.attributes.get(CONDITIONS)
+        kept = before.data if isinstance(before, ArrayAttr) else ()
+        function.attributes[CONDITIONS] = ArrayAttr(dict.fromkeys((*kept, *map(StringAttr, equal))))
 
 
 def measure(function: FuncOp, calls: Sequence[Sequence[object]]) -> None:
@@ -84,13 +94,27 @@ def matching(pattern: str, names: Sequence[str]) -> list[int]:
     return found
 
 
-def runs_over(result: Attribute, mask: Attribute) -> bool:
-    """Are the mask's axes the first axes of the result? (Export may give one size two symbols: those may be equal.)"""
+def example_sizes(function: FuncOp) -> dict[str, int]:
+    """What each size symbol was in the example inputs, where that is known."""
+    table = function.attributes.get("aten.symbols")
+    found: dict[str, int] = {}
+    for name, ends in table.data.items() if isinstance(table, DictionaryAttr) else ():
+        match ends:
+            case ArrayAttr(data=(_, _, IntegerAttr(value=hint))) if hint.data >= 0:
+                found[name] = hint.data
+    return found
+
+
+def runs_over(result: Attribute, mask: Attribute, sizes: Mapping[str, int]) -> bool:
+    """Are the mask's axes the first axes of the result, in the example where two symbols stand for them?"""
     if not isinstance(result, TensorType) or not isinstance(mask, TensorType):
         return False
     full, rows = dims(result), dims(mask)
-    pairs = zip(rows, full, strict=False)
-    return len(rows) <= len(full) and all(a == b or (isinstance(a, str) and isinstance(b, str)) for a, b in pairs)
+
+    def equal(a: int | str, b: int | str) -> bool:
+        return a == b or (isinstance(a, str) and isinstance(b, str) and evaluate(a, sizes) == evaluate(b, sizes))
+
+    return len(rows) <= len(full) and all(map(equal, rows, full))
 
 
 def show(type: Attribute) -> str:

@@ -57,7 +57,12 @@ def read_entry(function: FuncOp, device: torch.device | None = None) -> Entry:
         raise UserError(f"the arguments or results of @{function.sym_name.data} do not fit their structure",
                         place=place_of(function))  # fmt: skip
     return Entry(
-        Binder(forward, in_spec, input_leaves(function, argument_names(in_spec, forward), inputs, device)),
+        Binder(
+            forward,
+            in_spec,
+            input_leaves(function, argument_names(in_spec, forward), inputs, device),
+            texts_of(function, "aten.conditions"),
+        ),
         assembler(out_spec, [itemgetter(x.index) if isinstance(x, Ref) else always(x) for x in outputs]),
     )
 
@@ -89,6 +94,13 @@ def text_of(function: FuncOp, name: str) -> str:
     if not isinstance(attribute, StringAttr):
         raise missing(function, name)
     return attribute.data
+
+
+def texts_of(function: FuncOp, name: str) -> list[str]:
+    """A list of texts among the attributes of the function; empty where it has none of that name."""
+    attribute = function.attributes.get(name)
+    texts = attribute.data if isinstance(attribute, ArrayAttr) else ()
+    return [text.data for text in texts if isinstance(text, StringAttr)]
 
 
 def leaves_of(function: FuncOp, name: str, types: Sequence[Attribute]) -> list[object]:

@@ -1,4 +1,7 @@
-"""Size expressions, as the types of the IR hold them: `evaluate("2*s0 + 1", {"s0": 3}) == 7`."""
+"""Size expressions, as the types of the IR hold them, and conditions on sizes.
+
+evaluate("2*s0 + 1", {"s0": 3}) == 7            holds("Ne(Mod(s0, 2), 0)", {"s0": 3}) is True
+"""
 
 import ast
 import operator
@@ -14,10 +17,23 @@ OPERATORS: dict[type[ast.AST], Callable[..., int]] = {
     ast.Pow: operator.pow,
     ast.USub: lambda size: -size,
 }
+COMPARISONS: dict[type[ast.AST], Callable[[int, int], bool]] = {
+    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Eq: operator.eq, ast.NotEq: operator.ne,
+}  # fmt: skip
+CONDITIONS: dict[str, Callable[..., bool]] = {
+    "Eq": operator.eq,
+    "Ne": operator.ne,
+    "And": lambda *parts: all(parts),
+    "Or": lambda *parts: any(parts),
+    "Not": operator.not_,
+}
+"""What sympy prints of conditions, as torch's guards on sizes are."""
 FUNCTIONS: dict[str, Callable[..., int]] = {
     "Max": max,
     "Min": min,
     "Mod": operator.mod,
+    "PythonMod": operator.mod,
     "FloorDiv": operator.floordiv,
     "CleanDiv": operator.floordiv,
 }
@@ -29,6 +45,29 @@ def evaluate(expression: str, sizes: Mapping[str, int]) -> int | None:
         return value(parse(expression), sizes)
     except (KeyError, SyntaxError, ZeroDivisionError):
         return None
+
+
+def holds(condition: str, sizes: Mapping[str, int]) -> bool | None:
+    """Whether the condition holds; None where a symbol is not in `sizes` or the text is no condition on sizes."""
+    try:
+        return truth(parse(condition), sizes)
+    except (KeyError, SyntaxError, ZeroDivisionError):
+        return None
+
+
+def truth(node: ast.expr, sizes: Mapping[str, int]) -> bool:
+    """Whether a parsed condition holds. Raises KeyError where it is more than comparisons and `CONDITIONS`."""
+    match node:
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            numbers = [value(part, sizes) for part in (left, *others)]
+            return all(COMPARISONS[type(op)](a, b) for op, a, b in zip(ops, numbers, numbers[1:], strict=False))
+        case ast.Call(func=ast.Name(id="Eq" | "Ne" as name), args=args, keywords=[]):
+            return CONDITIONS[name](*(value(argument, sizes) for argument in args))
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
+            return CONDITIONS[name](*(truth(argument, sizes) for argument in args))
+        case ast.BoolOp(op=op, values=parts):
+            return CONDITIONS["And" if isinstance(op, ast.And) else "Or"](*(truth(part, sizes) for part in parts))
+    raise KeyError(ast.dump(node))
 
 
 @lru_cache

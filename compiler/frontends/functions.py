@@ -15,10 +15,12 @@ USER_INPUT_MUTATION                             `aten.assign` at the end
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.fx import Node
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, IntegerAttr, StringAttr, UnitAttr, i64
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
@@ -82,6 +84,8 @@ def function_of(exported: Export, forward: str, weights: Weights, locations: Loc
         "aten.out_spec": StringAttr(spec_text(exported.out_spec)),
         "aten.symbols": symbols(exported),
     }
+    if found := conditions(exported):
+        function.attributes["aten.conditions"] = ArrayAttr(map(StringAttr, found))
     mark_contiguous(function, inputs.contiguous)
     return function
 
@@ -163,14 +167,40 @@ def add_outputs(exported: Export, weights: Weights, graph: Graph, outputs: tuple
 
 def symbols(exported: Export) -> DictionaryAttr:
     """`{s72 = [min, max, size in the example inputs]}`, -1 where there is no bound or no size."""
-    program = exported.program
-    values = (node.meta.get("val") for node in program.graph.nodes)
-    mode = next((v.fake_mode for v in values if isinstance(v, torch._subclasses.FakeTensor)), None)
-    hints = mode.shape_env.backed_var_to_val if mode and mode.shape_env else {}
+    environment = shape_environment(exported)
+    hints = environment.backed_var_to_val if environment else {}
     table: dict[str, Attribute] = {}
-    for symbol, bounds in sorted(program.range_constraints.items(), key=lambda item: str(item[0])):
+    for symbol, bounds in sorted(exported.program.range_constraints.items(), key=lambda item: str(item[0])):
         lower = int(bounds.lower) if bounds.lower > -UNBOUNDED else -sys.maxsize - 1
         upper = int(bounds.upper) if bounds.upper < UNBOUNDED else -1
         numbers = (lower, upper, int(hints.get(symbol, -1)))
         table[str(symbol)] = ArrayAttr(IntegerAttr(number, i64) for number in numbers)
     return DictionaryAttr(table)
+
+
+def shape_environment(exported: Export) -> ShapeEnv | None:
+    """What torch knows of the size symbols of an exported program; None where all sizes are fixed."""
+    values = (node.meta.get("val") for node in exported.program.graph.nodes)
+    mode = next((v.fake_mode for v in values if isinstance(v, torch._subclasses.FakeTensor)), None)
+    return mode.shape_env if mode else None
+
+
+def conditions(exported: Export) -> list[str]:
+    """Conditions on sizes that the model asked for and that held: `Ne(Mod(s27, 2), 0)`.
+
+    Bounds of a single symbol stand in `aten.symbols`, and equal sizes have one symbol, but for those left out here:
+    a size that export takes to be two or more may be 0 or 1.
+    """
+    environment = shape_environment(exported)
+    found = {environment.simplify(guard.expr) for guard in environment.guards} if environment else set()
+    return sorted(str(condition) for condition in found if not is_bound(condition))
+
+
+def is_bound(condition: Any) -> bool:
+    """Is a condition (of sympy's) always true, a bound of one symbol, or that one is not 0 or 1?"""
+    sides = condition.args
+    symbol = next((side for side in sides if side.is_Symbol), None)
+    number = next((side for side in sides if side.is_number), None)
+    if not condition.free_symbols or (symbol is None or number is None):
+        return not condition.free_symbols
+    return not condition.func.__name__.startswith(("Eq", "Ne", "Uneq")) or number in (0, 1)

@@ -451,6 +451,68 @@ def test_a_program_moves_with_its_weights():
         fast(x)
 
 
+class Ways(nn.Module):
+    """Another way for each `question` that sizes answer with yes."""
+
+    def __init__(self, question):
+        super().__init__()
+        self.question = question
+
+    def forward(self, x):
+        return 2 * x if self.question(*x.shape) else x + 1
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda a, b: b % 2 == 0,
+        lambda a, b: a > b,
+        lambda a, b: b == 8,
+        lambda a, b: b != 7,
+        lambda a, b: a * b > 30,
+        lambda a, b: a > b or b % 4 == 0,
+    ],
+)
+def test_sizes_for_which_the_model_takes_another_way_are_refused(question, tmp_path):
+    fast = gossamer.compile(Ways(question), torch.randn(3, 7), dynamic_shapes="auto")
+    fast.save(tmp_path / "out")
+    again = gossamer.load(tmp_path / "out")
+    for sizes in ((3, 7), (3, 8), (8, 7), (5, 9), (2, 12), (9, 9)):
+        x = torch.randn(sizes)
+        if question(*sizes) == question(3, 7):
+            assert torch.equal(fast(x), fast.original(x))
+        else:
+            for program in (fast, again):
+                with pytest.raises(UserError, match=r"takes another way for these sizes|has shape"):
+                    program(x)
+
+
+class TwoLengths(nn.Module):
+    """Rows of `x` that `mask` marks, and rows of `y`, of which there are as many or others."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x, mask, y):
+        return {"first": self.first(x), "second": self.second(y)}
+
+
+def test_a_star_means_no_result_of_another_length():
+    inputs = {"x": torch.randn(3, 7, 8), "mask": torch.rand(3, 7) < 0.3, "y": torch.randn(3, 5, 8)}
+    fast = gossamer.compile(TwoLengths(), kwargs=inputs, dont_care={"*": "mask"}, dynamic_shapes="auto")
+    found, wanted = fast(**inputs), fast.original(**inputs)
+    torch.testing.assert_close(found["second"], wanted["second"])
+    torch.testing.assert_close(found["first"][inputs["mask"]], wanted["first"][inputs["mask"]])
+
+
+def test_lengths_that_were_equal_in_the_example_must_stay_so():
+    inputs = {"x": torch.randn(3, 7, 8), "mask": torch.rand(3, 7) < 0.3, "y": torch.randn(3, 7, 8)}
+    fast = gossamer.compile(TwoLengths(), kwargs=inputs, dont_care={"*": "mask"}, dynamic_shapes="auto")
+    with pytest.raises(UserError, match=r"compiled for Eq\("):
+        fast(**inputs | {"y": torch.randn(3, 6, 8)})
+
+
 class Contiguous(nn.Module):
     """`head` of its input, made contiguous."""
 

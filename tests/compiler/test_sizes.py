@@ -1,7 +1,7 @@
 """Size expressions."""
 
 import pytest
-from gossamer.compiler.sizes import evaluate
+from gossamer.compiler.sizes import evaluate, holds
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,23 @@ def test_a_size_is_computed(text, size):
 )
 def test_what_is_no_size_is_none(text):
     assert evaluate(text, {"a": 3, "b": 5}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "truth"),
+    [
+        ("a < b", True),
+        ("-a + b <= 0", False),
+        ("Ne(Mod(b, 2), 0)", True),
+        ("Eq(PythonMod(b, 2), 0)", False),
+        ("And(a < b, Eq(a, 3))", True),
+        ("Or(a > b, Not(Eq(a, 3)))", False),
+        ("1 < a < b", True),
+        ("c < a", None),
+        ("f(a) < b", None),
+        ("a", None),
+        ("Eq(a // 0, 1)", None),
+    ],
+)
+def test_a_condition_holds_or_does_not_or_is_none(text, truth):
+    assert holds(text, {"a": 3, "b": 5}) is truth
