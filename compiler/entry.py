@@ -73,16 +73,18 @@ def input_leaves(
     """What every leaf of the arguments must be."""
     types, symbols = function.function_type.inputs.data, symbols_of(function, names, inputs)
     return [
-        strided(function, leaf.index, leaf_of(name, types[leaf.index], symbols, device))
+        as_marked(function, leaf.index, leaf_of(name, types[leaf.index], symbols, device))
         if isinstance(leaf, Ref)
         else FixedLeaf(name, leaf)
         for name, leaf in zip(names, inputs, strict=True)
     ]
 
 
-def strided(function: FuncOp, index: int, leaf: Leaf) -> Leaf:
-    """`leaf`, argument `index` of the function, with what it must be in memory."""
+def as_marked(function: FuncOp, index: int, leaf: Leaf) -> Leaf:
+    """`leaf`, argument `index` of the function, with what its attributes say of its value or its place in memory."""
     attributes = function.arg_attrs.data[index].data if function.arg_attrs is not None else {}
+    if isinstance(leaf, OpaqueLeaf) and isinstance(text := attributes.get("aten.value"), StringAttr):
+        return OpaqueLeaf(leaf.name, text.data)
     if "aten.contiguous" not in attributes or not isinstance(leaf, TensorLeaf):
         return leaf
     return ContiguousLeaf(leaf, any(isinstance(use.operation, AssignOp) for use in function.args[index].uses))

@@ -205,11 +205,18 @@ class FixedLeaf:
 
 @dataclass(frozen=True, slots=True)
 class OpaqueLeaf:
-    """Neither tensor nor number: passed on as it is."""
+    """Neither tensor nor number. `text` is what it was in the example, where export built it into the program."""
 
     name: str
+    text: str = ""
 
     def take(self, value: Any, sizes: dict[str, int], flat: list[object]) -> None:
+        if self.text and repr(value) != self.text:
+            raise UserError(
+                f"argument '{self.name}' is {value!r}, expected {self.text}",
+                details=["the program is made for that value"],
+                hint=f"compile with an example in which '{self.name}' is what you pass here",
+            )
         flat.append(value)
 
 

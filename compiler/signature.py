@@ -202,7 +202,9 @@ def _assemble(unflatten: Callable, children: Sequence[Callable[[list], Any]], co
 
 
 def is_literal(value: object) -> bool:
-    """Can `value` stand in a source text? Not what is compound, nor inf and nan."""
+    """Can `value` stand in a source text? Not inf and nan, nor what is compound, but for tuples of literals."""
+    if type(value) is tuple:
+        return all(map(is_literal, value))
     return type(value) in (bool, int, str, type(None)) or (type(value) is float and math.isfinite(value))
 
 

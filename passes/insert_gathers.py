@@ -20,6 +20,7 @@ packed, and products only over a number of rows for which they were found to giv
 Pays when the domain is sparse: `guard-density` decides when the program runs. Linear in the number of ops.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,13 +28,13 @@ from xdsl.context import Context
 from xdsl.dialects import scf
 from xdsl.dialects.builtin import ModuleOp, StringAttr, UnitAttr
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ..dialects.aten import CallOp, dims, tensor_of, tensor_type
 from ..dialects.sparse import AttentionOp, CoversOp, DomainOp, EverywhereOp, GatherOp, ScatterOp
-from .analysis.attention import ATTENTION
+from .analysis.attention import ATTENTION, LOWEST
 from .analysis.calls import shape
 from .analysis.index_view import Source
 from .analysis.live import Live, Liveness
@@ -138,7 +139,7 @@ class Packer:
         if any(isinstance(size, str) for size in sizes):
             return
         row = tensor_type(compact.element_type, sizes)
-        fill = call("aten.new_full.default", (code.results[0], sizes, source.fill), row)
+        fill = call("aten.new_full.default", (code.results[0], sizes, as_held(source.fill, row.element_type)), row)
         result = op.results[0]
         scatter = ScatterOp(code.results[0], domain, source.layout, tensor_of(result), fill.results[0])
         scatter.full.name_hint = result.name_hint
@@ -225,6 +226,12 @@ class Packer:
 def space_of(source: MaskedRows) -> tuple[Size, ...]:
     """The index space of a source's rows."""
     return shape(source.op.results[0])[: len(source.layout.domain_axes)]
+
+
+def as_held(value: float, element: Attribute) -> float:
+    """`value` as an element of that type holds it: infinite where it is out of range."""
+    lowest = LOWEST.get(type(element), -math.inf)
+    return math.copysign(math.inf, value) if abs(value) > -lowest else value
 
 
 def only_if(writer: MaskWriter, condition: CoversOp, domain: SSAValue) -> SSAValue:

@@ -74,9 +74,9 @@ class Program:
             raise UserError(f"the program takes {self.inputs} inputs, got {len(args)}")
         try:
             return self.run(*args)
-        except UserError:
+        except (UserError, torch.OutOfMemoryError):
             raise
-        except Exception as error:
+        except FAULTS as error:
             located = self.locate(error)
             if located is None:
                 raise
@@ -103,6 +103,10 @@ class Program:
         values = {**self.writer.namespace, **found.tb_frame.f_locals}
         names = (self.writer.names.get(operand, "") for operand in op.operands)
         return fault(op, {name: values[name] for name in names if name in values}, error)
+
+
+FAULTS = (ArithmeticError, AssertionError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What ops raise. Anything else is somebody's signal, as checkpointing stops a recomputation by one, and passes."""
 
 
 def find(module: ModuleOp, function: str) -> func.FuncOp:

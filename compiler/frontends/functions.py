@@ -25,7 +25,7 @@ from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, Integ
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
-from ...dialects.aten import AssignOp, CallOp, ParameterOp, TemplateAttr, UpdateOp, WeightKind
+from ...dialects.aten import AssignOp, CallOp, ObjectType, ParameterOp, TemplateAttr, UpdateOp, WeightKind
 from ...dialects.diagnostics import UserError
 from ...dialects.template import Argument, Ref, Template
 from ..signature import argument_names, leaf_names, parse_forward, spec_text
@@ -46,13 +46,14 @@ UNBOUNDED = sys.maxsize - 1
 class Leaves:
     """Arguments or results of a function among the flattened leaves of its nested inputs or outputs.
 
-    `contiguous`: arguments that were so in the example.
+    `contiguous`: arguments that were so in the example. `values`: what those were that are no tensors and no numbers.
     """
 
     types: list[Attribute] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     template: list[Argument] = field(default_factory=list)
     contiguous: list[int] = field(default_factory=list)
+    values: dict[int, str] = field(default_factory=dict)
 
     def add(self, type: Attribute, path: str) -> None:
         self.template.append(Ref(len(self.types)))
@@ -60,7 +61,10 @@ class Leaves:
         self.paths.append(path)
 
     def attributes(self) -> ArrayAttr[DictionaryAttr]:
-        return ArrayAttr(DictionaryAttr({"aten.name": StringAttr(path)}) for path in self.paths)
+        named = [{"aten.name": StringAttr(path)} for path in self.paths]
+        for index, text in self.values.items():
+            named[index]["aten.value"] = StringAttr(text)
+        return ArrayAttr(map(DictionaryAttr, named))
 
 
 def function_of(exported: Export, forward: str, weights: Weights, locations: Locations) -> FuncOp:
@@ -136,6 +140,8 @@ def add_inputs(exported: Export, forward: str, weights: Weights, graph: Graph) -
             value = node.meta["val"]
             if isinstance(value, torch.Tensor) and value.layout is torch.strided and value.is_contiguous():
                 leaves.contiguous.append(len(leaves.types) - 1)
+            elif not isinstance(value, torch.Tensor) and isinstance(leaves.types[-1], ObjectType):
+                leaves.values[len(leaves.types) - 1] = "" if hex(id(value)) in repr(value) else repr(value)
     return leaves
 
 

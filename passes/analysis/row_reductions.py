@@ -58,13 +58,14 @@ register(RowRule(product_backward, product_forward, same_call), *PRODUCTS)
 
 
 def embedding_backward(op: CallOp, _result: int, layout: Layout, _space: Space) -> Flow | None:
-    if not layout.is_untouched(len(layout.axes) - 1):
-        return None
+    if not layout.is_untouched(len(layout.axes) - 1) or argument(op, 3, "scale_grad_by_freq", False) is not False:
+        return None  # a gradient that is scaled by how often an index occurs counts all rows
     return Flow((None, canonical(layout.axes[:-1])), (layout,))
 
 
 def embedding_forward(op: CallOp, operand: int, layout: Layout, _space: Space) -> Layout | None:
-    return canonical([*layout.axes, (("n",),)]) if operand == 1 else None
+    scaled = argument(op, 3, "scale_grad_by_freq", False) is not False
+    return canonical([*layout.axes, (("n",),)]) if operand == 1 and not scaled else None
 
 
 register(RowRule(embedding_backward, embedding_forward, same_call), "aten.embedding.default")

@@ -4,6 +4,7 @@ import copy
 import pickle
 from collections import namedtuple
 from dataclasses import dataclass
+from enum import Enum
 
 import gossamer
 import pytest
@@ -15,6 +16,7 @@ from gossamer.dialects.diagnostics import UserError
 from torch import nn
 from torch.export import Dim
 from torch.utils import _pytree as pytree
+from torch.utils.checkpoint import checkpoint
 from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
 from transformers.cache_utils import DynamicCache
 from xdsl.context import Context
@@ -511,6 +513,37 @@ def test_lengths_that_were_equal_in_the_example_must_stay_so():
     fast = gossamer.compile(TwoLengths(), kwargs=inputs, dont_care={"*": "mask"}, dynamic_shapes="auto")
     with pytest.raises(UserError, match=r"compiled for Eq\("):
         fast(**inputs | {"y": torch.randn(3, 6, 8)})
+
+
+class Scale(Enum):
+    ONCE, TWICE = 1, 2
+
+
+class Scaled(nn.Module):
+    def forward(self, x, by, pair=(1, 2)):
+        return x * by.value + pair[0]
+
+
+def test_a_value_that_export_built_in_is_the_only_one_taken():
+    x = torch.ones(2)
+    fast = gossamer.compile(Scaled(), (x, Scale.TWICE))
+    assert torch.equal(fast(x, Scale.TWICE), fast.original(x, Scale.TWICE))
+    assert torch.equal(fast(x, Scale.TWICE, pair=(1, 2)), fast.original(x, Scale.TWICE))
+    with pytest.raises(UserError, match=r"argument 'by' is <Scale.ONCE: 1>, expected <Scale.TWICE: 2>"):
+        fast(x, Scale.ONCE)
+    with pytest.raises(UserError, match="argument 'pair'"):
+        fast(x, Scale.TWICE, pair=(3, 2))
+
+
+def test_a_compiled_model_can_be_checkpointed():
+    inputs = {"x": torch.randn(3, 7, 8), "mask": torch.rand(3, 7) < 0.3, "y": torch.randn(3, 7, 8)}
+    fast = gossamer.compile(TwoLengths(), kwargs=inputs)
+    x = inputs["x"].requires_grad_()
+    found = checkpoint(fast, *inputs.values(), use_reentrant=False)
+    assert isinstance(found, dict)
+    (gradient,) = torch.autograd.grad(found["first"].sum(), x)
+    (wanted,) = torch.autograd.grad(fast.original(**inputs)["first"].sum(), x)
+    torch.testing.assert_close(gradient, wanted)
 
 
 class Contiguous(nn.Module):

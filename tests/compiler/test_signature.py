@@ -193,7 +193,7 @@ def test_a_signature_survives_as_text(function):
 def test_annotations_go_and_defaults_that_are_no_literals_are_left_open():
     def forward(x: torch.Tensor, sizes=(1, 2), mode=Mode.FAST, limit=float("inf"), f=len) -> int: ...
 
-    assert forward_text(forward) == "(x, sizes=..., mode=..., limit=..., f=...)"
+    assert forward_text(forward) == "(x, sizes=(1, 2), mode=..., limit=..., f=...)"
     assert parse_forward(forward_text(forward)).parameters["sizes"].default is ...
 
 

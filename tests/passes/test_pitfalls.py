@@ -373,3 +373,40 @@ def test_a_result_that_is_made_contiguous_is(keep):
 
     program = gossamer.compile(Net(head), kwargs=vectors(right()))
     assert program(**vectors(keep)).is_contiguous()
+
+
+def test_a_fill_out_of_range_is_infinite_as_the_models():
+    class Half(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(WIDTH, WIDTH).half()
+
+        def forward(self, x: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+            return self.linear(torch.where(keep[..., None], x, -1e9))
+
+    inputs = vectors(right())
+    inputs["x"] = inputs["x"].half()
+    program = packed(Half(), inputs)
+    assert domains(program) == 1
+    with torch.no_grad():
+        torch.testing.assert_close(program(**inputs), program.original(**inputs), equal_nan=True)
+
+
+def test_a_gradient_that_counts_indices_counts_all_of_them():
+    class Words(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.linear = nn.Embedding(5, WIDTH, scale_grad_by_freq=True), nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, ids: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+            return self.linear(self.words(ids)) * keep[..., None]
+
+    keep = right()
+    inputs = {"ids": torch.randint(0, 5, keep.shape), "keep": keep}
+    program = packed(Words(), inputs)
+    gradients = []
+    for call in (program, program.original):
+        program.original.zero_grad()
+        call(**inputs).square().sum().backward()
+        gradients.append(program.original.words.weight.grad)
+    torch.testing.assert_close(*gradients)
