@@ -32,7 +32,6 @@ from xdsl.pattern_rewriter import (
     RewritePattern,
     op_type_rewrite_pattern,
 )
-from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
 
 from ..dialects.aten import CallOp, tensor_of
 from ..dialects.sparse import GatherOp, ScatterOp, domain_of
@@ -40,6 +39,7 @@ from .analysis.calls import argument, shape
 from .analysis.index_view import IndexView
 from .analysis.liveness import row_mask
 from .analysis.rows import Flow, flow_from_operand, flow_from_result
+from .merging import merge_equal
 from .packing import CompactCode, compact_operands, write_compact
 
 
@@ -159,11 +159,10 @@ class SinkScatters(ModulePass):
     name = "sink-scatters"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        merge = CommonSubexpressionElimination()
-        merge.apply(ctx, op)
         for function in op.body.block.ops:
             if isinstance(function, FuncOp):
+                merge_equal(function)
                 rules = [GatherOfScatter(), ScatterOfGather(), RowWiseAboveScatter(), GatherAboveRowWise()]
                 applier = GreedyRewritePatternApplier(rules, ctx, dce_enabled=True)
                 PatternRewriteWalker(applier).rewrite_region(function.body)
-        merge.apply(ctx, op)
+                merge_equal(function)
