@@ -51,11 +51,13 @@ UNDECLARED = frozenset(
     f"aten.{name}"
     for name in (
         "_unsafe_view.default unsafe_chunk.default unsafe_split.Tensor unsafe_split_with_sizes.default "
-        "type_as.default to_dense.default sum_to_size.default atleast_1d.default atleast_2d.default "
-        "atleast_3d.default atleast_1d.Sequence atleast_2d.Sequence atleast_3d.Sequence meshgrid.default "
-        "meshgrid.indexing broadcast_tensors.default einsum.default conj_physical.default dropout.default "
-        "feature_dropout.default alpha_dropout.default feature_alpha_dropout.default chain_matmul.default "
-        "dequantize.self align_as.default align_to.default align_tensors.default refine_names.default rename.default"
+        "atleast_1d.default atleast_2d.default atleast_3d.default atleast_1d.Sequence atleast_2d.Sequence "
+        "atleast_3d.Sequence meshgrid.default meshgrid.indexing broadcast_tensors.default cartesian_prod.default "
+        "flatten_dense_tensors.default unflatten_dense_tensors.default einsum.default "
+        "type_as.default to_dense.default dequantize.self sum_to_size.default conj_physical.default "
+        "_cast_Byte.default _cast_Char.default _cast_Short.default _cast_Int.default _cast_Long.default "
+        "_cast_Half.default _cast_Float.default _cast_Double.default dropout.default feature_dropout.default "
+        "alpha_dropout.default feature_alpha_dropout.default"
     ).split()
 )
 """Calls that may give an argument back, or a view of it, though their schema does not say so."""
