@@ -282,15 +282,17 @@ def test_equal_gathers_are_one():
             """
           %r = sparse.gather %y[%d] "i j a" : FULL, DOMAIN -> ROWS
           %s = sparse.gather %y[%d] "i j a" : FULL, DOMAIN -> ROWS
-          func.return %r, %s : ROWS, ROWS""",
+          %t = aten.call "aten.sub.Tensor"(%r, %s) : (ROWS, ROWS) -> ROWS
+          func.return %t : ROWS""",
             inputs="%d: DOMAIN, %y: FULL",
-            result="(ROWS, ROWS)",
+            result="ROWS",
         ),
         after=function(
             """
           %r = sparse.gather %y[%d] "i j a" : FULL, DOMAIN -> ROWS
-          func.return %r, %r : ROWS, ROWS""",
+          %t = aten.call "aten.sub.Tensor"(%r, %r) : (ROWS) -> ROWS
+          func.return %t : ROWS""",
             inputs="%d: DOMAIN, %y: FULL",
-            result="(ROWS, ROWS)",
+            result="ROWS",
         ),
     )

@@ -5,13 +5,25 @@ from collections.abc import Callable
 import pytest
 import torch
 from gossamer.compiler.frontends.torch_export import import_model
-from gossamer.passes.analysis.index_view import IndexView, Source
-from gossamer.passes.solvers.index_expr import Apply, Axis, Constant, Element, apply, show, sources_of
+from gossamer.dialects.aten import CallOp
+from gossamer.passes.analysis.index_view import RULES, IndexView, Source
+from gossamer.passes.solvers.index_expr import (
+    Apply,
+    Axis,
+    Constant,
+    Element,
+    Expr,
+    apply,
+    is_boolean,
+    show,
+    sources_of,
+)
 from gossamer.runtime import reference
 from gossamer.tests.imports import Wrap
+from gossamer.tests.passes.analysis.index_programs import program
 from gossamer.tests.passes.expressions import evaluate
 from xdsl.dialects.func import ReturnOp
-from xdsl.ir import SSAValue
+from xdsl.ir import OpResult, SSAValue
 
 LOWEST = torch.finfo(torch.float32).min
 BATCH, LENGTH = 3, 5
@@ -112,3 +124,58 @@ def test_a_value_that_nothing_is_known_of_is_an_element_of_itself():
     assert e.indices == (Axis(0), Axis(1))
     assert apply("nz", e) == Apply("nz", (e,))
     assert apply("nz", Constant(0.0)) == Constant(False)
+
+
+def has_changed_numbers(e: object) -> bool:
+    """Is there a number in it that was cast to a type that may not hold it?"""
+    if not isinstance(e, Apply):
+        return False
+    changed = e.name == "number" and not is_boolean(e.operands[0])
+    return changed or any(map(has_changed_numbers, e.operands))
+
+
+def rounding(e: Expr, like: torch.Tensor, tensors: dict[Source, torch.Tensor]) -> torch.Tensor:
+    """`e` by torch, every sum and product rounded as the tensor `like` would hold it."""
+    match e:
+        case Apply("add" | "sub" | "mul" as name, operands) if like.is_floating_point():
+            a, b = (rounding(part, like, tensors).to(torch.float64) for part in operands)
+            exact = a + b if name == "add" else a - b if name == "sub" else a * b
+            single = exact.to(torch.float32) if like.dtype in (torch.float16, torch.bfloat16) else exact
+            return single.to(like.dtype).to(torch.float64)
+        case Apply("where", (c, a, b)):
+            chosen = evaluate(c, like.shape, tensors) != 0
+            a, b = (rounding(part, like, tensors).to(torch.float64) for part in (a, b))
+            return torch.where(chosen, a, b)
+        case _:
+            return evaluate(e, like.shape, tensors).to(torch.float64)
+
+
+PER_TEST = 60
+
+
+@pytest.mark.parametrize("first", range(0, 4 * PER_TEST, PER_TEST))
+def test_what_is_said_of_random_programs_is_what_torch_computes(first):
+    for seed in range(first, first + PER_TEST):
+        given = program(seed)
+        view = IndexView()
+        for value, found in given.values.items():
+            e = view.of(value)
+            tensors = {source: given.values[source.value] for source in sources_of(e) if isinstance(source, Source)}
+            held, wanted = rounding(e, found, tensors), found.to(torch.float64)
+            if has_changed_numbers(e):
+                held, wanted = (held != 0).double(), (wanted != 0).double()
+            same = torch.allclose(held, wanted, rtol=0, atol=0, equal_nan=True)
+            assert same, f"program {seed}: {value.owner}\n{show(e)}\n{held}\n{wanted}"
+
+
+def test_every_rule_sees_through_something():
+    seen: set[str] = set()
+    for seed in range(PER_TEST):
+        given = program(seed)
+        view = IndexView()
+        for value in given.values:
+            if isinstance(value, OpResult) and isinstance(value.owner, CallOp):
+                e = view.of(value)
+                if not (isinstance(e, Element) and isinstance(e.source, Source) and e.source.value is value):
+                    seen.add(value.owner.target.data)
+    assert set(RULES) - seen <= {"aten.to.dtype_layout", "aten.to.device"}
