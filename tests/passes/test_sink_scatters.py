@@ -282,7 +282,8 @@ def test_equal_gathers_are_one():
             """
           %r = sparse.gather %y[%d] "i j a" : FULL, DOMAIN -> ROWS
           %s = sparse.gather %y[%d] "i j a" : FULL, DOMAIN -> ROWS
-          %t = aten.call "aten.sub.Tensor"(%r, %s) : (ROWS, ROWS) -> ROWS
+          %a = aten.call "aten.abs.default"(%r) : (ROWS) -> ROWS
+          %t = aten.call "aten.sub.Tensor"(%a, %s) : (ROWS, ROWS) -> ROWS
           func.return %t : ROWS""",
             inputs="%d: DOMAIN, %y: FULL",
             result="ROWS",
@@ -290,7 +291,8 @@ def test_equal_gathers_are_one():
         after=function(
             """
           %r = sparse.gather %y[%d] "i j a" : FULL, DOMAIN -> ROWS
-          %t = aten.call "aten.sub.Tensor"(%r, %r) : (ROWS) -> ROWS
+          %a = aten.call "aten.abs.default"(%r) : (ROWS) -> ROWS
+          %t = aten.call "aten.sub.Tensor"(%a, %r) : (ROWS, ROWS) -> ROWS
           func.return %t : ROWS""",
             inputs="%d: DOMAIN, %y: FULL",
             result="ROWS",

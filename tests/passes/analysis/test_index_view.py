@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import gossamer
 import pytest
 import torch
+from gossamer.compiler.context import parse_text
 from gossamer.compiler.frontends.torch_export import import_model
 from gossamer.dialects.aten import CallOp
 from gossamer.passes.analysis.index_view import RULES, IndexView, Source
@@ -179,3 +181,67 @@ def test_every_rule_sees_through_something():
                 if not (isinstance(e, Element) and isinstance(e.source, Source) and e.source.value is value):
                     seen.add(value.owner.target.data)
     assert set(RULES) - seen <= {"aten.to.dtype_layout", "aten.to.device"}
+
+
+def of_result(function: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> Expr:
+    """The expression of what `function` gives."""
+    found = import_model(Wrap(function), inputs, {}).function
+    (returned,) = (op for op in found.body.block.ops if isinstance(op, ReturnOp))
+    return IndexView().of(returned.operands[0])
+
+
+@pytest.mark.parametrize(("kind", "seen"), [("i1", False), ("ui8", False), ("i64", True), ("i32", True)])
+def test_an_index_of_truth_values_picks_elements_and_is_no_position(kind, seen):
+    module = parse_text(f"""
+        func.func @forward(%x: tensor<4xi64>) -> tensor<4xi64> {{
+          %i = aten.call "aten.ones.default"([4]) : () -> tensor<4x{kind}>
+          %r = aten.call "aten.index.Tensor"(%x, [%i]) : (tensor<4xi64>, tensor<4x{kind}>) -> tensor<4xi64>
+          func.return %r : tensor<4xi64>
+        }}""")
+    (returned,) = (op for op in module.walk() if isinstance(op, ReturnOp))
+    e = IndexView().of(returned.operands[0])
+    assert isinstance(e, Element)
+    assert e.indices == ((Constant(1),) if seen else (Axis(0),))
+
+
+def test_an_index_that_may_be_negative_counts_from_the_end():
+    backwards = of_result(lambda x: x[torch.arange(3) - 3], torch.arange(6))
+    assert isinstance(backwards, Element)
+    assert backwards.indices == (Axis(0),)
+    assert backwards != of_result(lambda x: x[torch.arange(3)], torch.arange(6))
+
+
+TRAPS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "half a truth is none in integers": lambda k: k & (torch.full((3, 5), 0.5, dtype=torch.int64) != 0),
+    "nor in a tensor like one of integers": lambda k: k & (torch.full_like(k, 0.5, dtype=torch.int32) != 0),
+    "nor in a new one": lambda k: k & (k.to(torch.int64).new_full((3, 5), -0.9) == 0),
+    "nor in one without axes": lambda k: k & (torch.scalar_tensor(0.5, dtype=torch.int64) != 0),
+    "a tenth is rounded": lambda k: k & (torch.full((3, 5), 0.1) == torch.full((3, 5), 0.1, dtype=torch.float64)),
+    "2049 is no half": lambda k: k & (torch.full((3, 5), 2049.0, dtype=torch.float16) == 2048),
+    "257 is no bfloat16": lambda k: k & ((torch.arange(256, 261)).to(torch.bfloat16) == 256),
+    "two truths are one": lambda k: (k + k) == 1,
+    "small integers overflow": lambda k: torch.where(k, 100, 0).to(torch.int8) * 2 > 0,
+    "a tiny product is zero": lambda k: (k.float() * 1e-30) * 1e-30 != 0,
+}
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_a_packed_model_falls_into_no_trap_of_an_element_type(name):
+    linear = torch.nn.Linear(4, 4)
+    model = Wrap(lambda x, k: linear(x.masked_fill(~TRAPS[name](k)[..., None], 0.0)))
+    inputs = torch.randn(3, 5, 4), torch.rand(3, 5) < 0.5
+    inputs[1][0, :2] = torch.tensor([True, False])
+    found = gossamer.compile(model, inputs, pipeline="simplify,insert-gathers,sink-scatters")(*inputs)
+    torch.testing.assert_close(found, model(*inputs))
+
+
+def test_nothing_is_said_of_what_is_written_in_place():
+    module = parse_text("""
+        func.func @forward(%x: tensor<4xi64>) -> tensor<4xi1> {
+          %z = aten.call "aten.zeros.default"([4]) : () -> tensor<4xi64>
+          %w = aten.call mutates "aten.add_.Tensor"(%z, %x) : (tensor<4xi64>, tensor<4xi64>) -> tensor<4xi64>
+          %m = aten.call "aten.ne.Scalar"(%z, 0) : (tensor<4xi64>) -> tensor<4xi1>
+          func.return %m : tensor<4xi1>
+        }""")
+    (returned,) = (op for op in module.walk() if isinstance(op, ReturnOp))
+    assert isinstance(IndexView().of(returned.operands[0]), Element)

@@ -26,7 +26,7 @@ def overload(schema: torch.FunctionSchema) -> str:
 SCHEMAS = {overload(s): s for s in torch._C._jit_get_all_schemas() if s.name.startswith("aten::")}
 
 
-def holds_tensors(type: torch.Type) -> bool:
+def holds_tensors(type: object) -> bool:
     return "Tensor" in str(type) and "Dict" not in str(type)
 
 
