@@ -177,7 +177,7 @@ def arithmetic(name: str, reverse: bool = False) -> Rule:
     def rule(view: IndexView, op: CallOp) -> Expr | None:
         to, type = shape(op.results[0]), element_type(op.results[0])
         given = [argument(op, 0, "self"), argument(op, 1, "other")]
-        if common_type(given) != type or (name != "mul" and argument(op, 2, "alpha", 1) != 1):
+        if name != "mul" and argument(op, 2, "alpha", 1) != 1:
             return None
         a, b = (view.operand(item, type, to) for item in (reversed(given) if reverse else given))
         if a is None or b is None or (type == i1 and name == "sub"):
@@ -328,7 +328,7 @@ def indexed(view: IndexView, op: CallOp) -> Expr | None:
             return None
         e = view.exact(index)
         found = view.limits(e, shape(index))
-        if isinstance(e, Element) or found is None or found[0] < 0:
+        if found is None or found[0] < 0:
             return None
         reads.append(spread_out(e, shape(index), to))
     return substitute(view.of(op.operands[0]), reads.__getitem__)
@@ -362,6 +362,7 @@ RULES: dict[str, Rule] = {
     "aten.logical_not.default": logic("not", (0,)),
     "aten.bitwise_not.default": truth_values_only(logic("not", (0,))),
     "aten.where.self": where,
+    "aten.where.Scalar": where,
     "aten.where.ScalarOther": where,
     "aten.where.ScalarSelf": where,
     "aten.masked_fill.Scalar": masked_fill,

@@ -339,3 +339,20 @@ def test_an_alias_that_is_returned_beside_what_it_is_an_alias_of_stays():
           func.return %x, %a, %c : tensor<4xf32>, tensor<4xf32>, tensor<4xf32>
         }""",
     )
+
+
+def test_a_copy_that_is_only_read_goes_though_what_it_copies_leaves():
+    check(
+        "simplify",
+        before="""
+        func.func @forward(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+          %b = aten.call "aten.clone.default"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+          %c = aten.call "aten.neg.default"(%b) : (tensor<4xf32>) -> tensor<4xf32>
+          func.return %c, %x : tensor<4xf32>, tensor<4xf32>
+        }""",
+        after="""
+        func.func @forward(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+          %c = aten.call "aten.neg.default"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+          func.return %c, %x : tensor<4xf32>, tensor<4xf32>
+        }""",
+    )

@@ -170,12 +170,14 @@ def denied(r: Random) -> None:
 
 def chosen(r: Random) -> None:
     condition = r.tensor(is_truth)
-    match r.draw.randrange(4):
+    match r.draw.randrange(5):
         case 0:
             r.call("aten.where.self", condition, r.tensor(), r.tensor())
         case 1:
-            r.call("aten.where.ScalarOther", condition, r.tensor(), r.number())
+            r.call("aten.where.Scalar", condition, r.number(), r.number())
         case 2:
+            r.call("aten.where.ScalarOther", condition, r.tensor(), r.number())
+        case 3:
             r.call("aten.where.ScalarSelf", condition, r.number(), r.tensor())
         case _:
             r.call("aten.masked_fill.Scalar", r.tensor(), condition, r.number())

@@ -24,7 +24,7 @@ from gossamer.runtime import reference
 from gossamer.tests.imports import Wrap
 from gossamer.tests.passes.analysis.index_programs import program
 from gossamer.tests.passes.expressions import evaluate
-from xdsl.dialects.func import ReturnOp
+from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import OpResult, SSAValue
 
 LOWEST = torch.finfo(torch.float32).min
@@ -245,3 +245,73 @@ def test_nothing_is_said_of_what_is_written_in_place():
         }""")
     (returned,) = (op for op in module.walk() if isinstance(op, ReturnOp))
     assert isinstance(IndexView().of(returned.operands[0]), Element)
+
+
+OPAQUE = {
+    "a single that bfloat16 rounds, without axes, in a product of bfloat16": """
+      %c = aten.call "aten.scalar_tensor.default"(0.1) : () -> tensor<f32>
+      %r = aten.call "aten.mul.Tensor"(%b, %c) : (tensor<3xbf16>, tensor<f32>) -> tensor<3xbf16>""",
+    "a sum with integers that single precision rounds": """
+      %r = aten.call "aten.add.Tensor"(%i, %f) : (tensor<3xi64>, tensor<3xf32>) -> tensor<3xf32>""",
+    "integers against a number past which they are rounded": """
+      %r = aten.call "aten.lt.Scalar"(%i, 16777218.0) : (tensor<3xi64>) -> tensor<3xi1>""",
+    "the last of nobody knows how many": """
+      %r = aten.call "aten.select.int"(%u, 0, -1) : (tensor<?x?xf32>) -> tensor<?xf32>""",
+    "other sizes that nobody knows": """
+      %r = aten.call "aten.reshape.default"(%u, [-1, 2]) : (tensor<?x?xf32>) -> tensor<?x?xf32>""",
+    "a sum that may overflow": """
+      %r = aten.call "aten.add.Tensor"(%i, 1) : (tensor<3xi64>) -> tensor<3xi64>""",
+}
+SEEN = {
+    "integers against a small number": (
+        """%r = aten.call "aten.lt.Scalar"(%i, 5.5) : (tensor<3xi64>) -> tensor<3xi1>""",
+        "(%i[x0] < 5.5)",
+    ),
+    "integers as singles: zero where they are": (
+        """%r = aten.call "aten._to_copy.default"(%i, dtype = torch.float32) : (tensor<3xi64>) -> tensor<3xf32>""",
+        "number(%i[x0])",
+    ),
+    "what was rounded, compared": (
+        """%n = aten.call "aten._to_copy.default"(%i, dtype = torch.float32) : (tensor<3xi64>) -> tensor<3xf32>
+           %r = aten.call "aten.eq.Tensor"(%n, %f) : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xi1>""",
+        "(%n[x0] == %f[x0])",
+    ),
+    "the last of three": (
+        """%r = aten.call "aten.select.int"(%i, 0, -1) : (tensor<3xi64>) -> tensor<i64>""",
+        "%i[2]",
+    ),
+}
+FUNCTION = """
+    func.func @forward(%i: tensor<3xi64>, %f: tensor<3xf32>, %b: tensor<3xbf16>, %u: tensor<?x?xf32>) {{
+      {body}
+      func.return
+    }}"""
+
+
+def of_last(body: str) -> tuple[Expr, SSAValue]:
+    """The expression of `%r`, and `%r`."""
+    block = parse_text(FUNCTION.format(body=body)).body.block.first_op
+    assert isinstance(block, FuncOp)
+    (*_, last, _returned) = block.body.block.ops
+    return IndexView().of(last.results[0]), last.results[0]
+
+
+@pytest.mark.parametrize("name", OPAQUE)
+def test_what_a_type_may_round_or_nobody_knows_is_not_seen_through(name):
+    e, value = of_last(OPAQUE[name])
+    assert isinstance(e, Element)
+    assert isinstance(e.source, Source)
+    assert e.source.value is value
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_what_no_type_changes_is_seen_through(name):
+    body, text = SEEN[name]
+    assert show(of_last(body)[0]) == text
+
+
+def test_a_sum_of_floats_read_at_one_index_is_rounded():
+    def choice(a: float) -> torch.Tensor:
+        return torch.where(torch.arange(3) < 1, a, 0.0)
+
+    assert of_result(lambda: (choice(2.0**24) + choice(1.0))[0]) == Constant(2.0**24)

@@ -183,3 +183,15 @@ def test_zero_is_what_equals_it():
     assert apply("eq", Axis(0), Constant(0)) == Apply("eq", (Axis(0), Constant(0)))
     assert apply("le", Axis(0), Axis(0)) == TRUE
     assert apply("ne", Axis(0), Axis(0)) == FALSE
+
+
+def test_the_opposite_of_a_comparison_with_what_may_be_nan_is_written_out():
+    for name in ("lt", "le"):
+        for a, b in ((FLOATS, Constant(1)), (Axis(0), Constant(float("nan"))), (Axis(0), Constant(0.5))):
+            below = apply(name, a, b)
+            assert apply("not", below) == Apply("not", (below,))
+    assert apply("not", apply("le", Axis(0), Axis(1))) == apply("lt", Axis(1), Axis(0))
+
+
+def test_nothing_minus_something_is_not_it():
+    assert apply("sub", Constant(0), WHOLE) == Apply("sub", (Constant(0), WHOLE))
