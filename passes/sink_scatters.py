@@ -34,7 +34,6 @@ from xdsl.pattern_rewriter import (
     RewritePattern,
     op_type_rewrite_pattern,
 )
-from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
 
 from ..dialects.aten import CallOp, dims, tensor_of
 from ..dialects.layout import Layout
@@ -42,6 +41,7 @@ from ..dialects.sparse import GatherOp, ScatterOp, domain_of
 from .analysis.index_view import IndexView
 from .analysis.live_rules import MASKS_ROWS, brings_rows_to_life
 from .analysis.rows import Flow, flow_from_operand, flow_from_result
+from .merging import merge_equal
 from .packing import CompactCode, compact_operands, write_compact
 
 
@@ -163,11 +163,10 @@ class SinkScatters(ModulePass):
     name = "sink-scatters"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        merge = CommonSubexpressionElimination()
-        merge.apply(ctx, op)
         for function in op.body.block.ops:
             if isinstance(function, FuncOp):
+                merge_equal(function)
                 rules = [GatherOfScatter(), ScatterOfGather(), RowWiseAboveScatter(), GatherAboveRowWise()]
                 applier = GreedyRewritePatternApplier(rules, ctx, dce_enabled=True)
                 PatternRewriteWalker(applier).rewrite_region(function.body)
-        merge.apply(ctx, op)
+                merge_equal(function)

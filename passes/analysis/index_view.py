@@ -5,19 +5,24 @@
     %c = aten.le(%k, %q)                (x1 <= x0)
     %m = aten.index(%mask, [%b, %k])    %mask[x0, x3]
 
-Rules stand in tables by call target. A value no rule sees through is an element of itself.
+Rules stand in tables by call target. A value no rule sees through is an element of itself; so is every value of a
+function that writes in place. Constants are what the element type holds of them (`index_values.py`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import IntegerType, TensorType
-from xdsl.ir import Attribute, OpResult, SSAValue
+from xdsl.dialects.builtin import TensorType, i1
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 
-from ...dialects.aten import CallOp, tensor_of
-from ..solvers.index_expr import TRUE, Apply, Axis, Constant, Element, Expr, apply, substitute
+from ...dialects.aten import CallOp, ScalarType, tensor_of
+from ..solvers.index_expr import Axis, Constant, Element, Expr, apply, substitute
 from ..solvers.sizes import Size
 from .calls import Value, argument, integer, rank, shape
+from .element_types import FLOATS, held, literal_type, promoted, ui8, whole
+from .index_values import Limits, as_held, converted, fits, is_exact, limits, lossless, settled
+from .memory import is_functional
 from .row_shapes import axis_of, permutation
 
 
@@ -38,6 +43,7 @@ class IndexView:
     def __init__(self) -> None:
         self.known: dict[SSAValue, Expr] = {}
         self.sources: dict[SSAValue, Source] = {}
+        self.functional: dict[Operation | None, bool] = {}
 
     def of(self, value: SSAValue) -> Expr:
         """The element of `value` at indices x0, x1, .."""
@@ -47,12 +53,20 @@ class IndexView:
 
     def look(self, value: SSAValue) -> Expr:
         op = value.owner
-        if isinstance(value, OpResult) and isinstance(op, CallOp) and op.effects is None and len(op.results) == 1:
+        if isinstance(value, OpResult) and isinstance(op, CallOp) and self.is_plain(op):
             rule = RULES.get(op.target.data)
             expression = rule(self, op) if rule else None
             if expression is not None:
-                return expression
+                return as_held(expression, element_type(value))
         return self.element(value)
+
+    def is_plain(self, op: CallOp) -> bool:
+        """One tensor made of tensors and numbers, in a function that writes none of them in place."""
+        function = op.parent_op()
+        if function not in self.functional:
+            self.functional[function] = not isinstance(function, FuncOp) or is_functional(function)
+        typed = all(isinstance(v.type, TensorType | ScalarType) for v in (*op.operands, *op.results))
+        return self.functional[function] and op.effects is None and len(op.results) == 1 and typed
 
     def element(self, value: SSAValue) -> Expr:
         """`value` as a leaf."""
@@ -65,64 +79,176 @@ class IndexView:
             return Constant(argument)
         if not isinstance(argument, SSAValue) or not isinstance(argument.type, TensorType):
             return None
-        sizes = shape(argument)
-        start = len(to) - len(sizes)
-        return substitute(
-            self.of(argument), lambda k: Constant(0) if sizes[k] == 1 and to[start + k] != 1 else Axis(start + k)
-        )
+        return spread_out(self.of(argument), shape(argument), to)
+
+    def limits(self, e: Expr, sizes: tuple[Size, ...]) -> Limits | None:
+        """The least and greatest value of `e` over a tensor of these sizes, if it is always an integer."""
+        return limits(e, sizes, lambda leaf: element_type(leaf.source.value))  # pyright: ignore
+
+    def exact(self, value: SSAValue, *, truth: bool = False) -> Expr:
+        """`value` as an expression that has its very values (its zeros, with `truth`)."""
+        e, sizes = self.of(value), shape(value)
+        exact = is_exact(e, lambda part: self.limits(part, sizes), element_type(value), truth=truth)
+        return e if exact else self.element(value)
+
+    def truth(self, argument: Value, to: tuple[Size, ...]) -> Expr | None:
+        """Where an operand is not zero."""
+        if not isinstance(argument, SSAValue) or not isinstance(argument.type, TensorType):
+            return None
+        e = spread_out(self.exact(argument, truth=True), shape(argument), to)
+        return converted(e, element_type(argument), i1, None)
+
+    def operand(self, argument: Value, type: Attribute, to: tuple[Size, ...]) -> Expr | None:
+        """An operand or literal with its very values in an op on elements of `type`; None where they are not known."""
+        if isinstance(argument, bool | int | float):
+            value = lossless(argument, type)
+            return None if value is None else Constant(value)
+        if not isinstance(argument, SSAValue) or not isinstance(argument.type, TensorType):
+            return None
+        e, sizes = self.exact(argument), shape(argument)
+        before, found = element_type(argument), self.limits(e, sizes)
+        if isinstance(e, Constant) and before != type and lossless(e.value, type) is None:
+            return None
+        changed = converted(e, before, type, found)
+        if changed is None or not is_exact(changed, lambda part: self.limits(part, sizes), type):
+            return None
+        return spread_out(changed, sizes, to)
+
+
+def spread_out(e: Expr, sizes: tuple[Size, ...], to: tuple[Size, ...]) -> Expr:
+    """An expression over a tensor of these sizes as it reads at the indices of a result of shape `to`."""
+    start = len(to) - len(sizes)
+    return substitute(e, lambda k: Constant(0) if sizes[k] == 1 and to[start + k] != 1 else Axis(start + k))
 
 
 def is_bool(type: Attribute) -> bool:
     """A tensor of truth values?"""
-    return isinstance(type, TensorType) and type.element_type == IntegerType(1)
+    return isinstance(type, TensorType) and type.element_type == i1
+
+
+def element_type(value: SSAValue) -> Attribute:
+    """The element type of a tensor."""
+    return tensor_of(value).element_type
 
 
 Rule = Callable[[IndexView, CallOp], Expr | None]
 
 
-def function(name: str, positions: tuple[int, ...] = (0, 1), reverse: bool = False) -> Rule:
-    """An elementwise op as a function of its first arguments."""
+def common_type(arguments: list[Value]) -> Attribute | None:
+    """The type in which an elementwise op computes."""
+    operands: list[tuple[Attribute, int | None]] = []
+    for given in arguments:
+        if isinstance(given, SSAValue) and isinstance(given.type, TensorType):
+            operands.append((element_type(given), rank(given)))
+        elif isinstance(given, bool | int | float):
+            operands.append((literal_type(given), None))
+        else:
+            return None
+    return promoted(operands)
+
+
+def comparison(name: str) -> Rule:
+    """a < b, .. in the type that both have in common."""
 
     def rule(view: IndexView, op: CallOp) -> Expr | None:
-        if dict(op.template.data.kwargs).get("alpha", 1) != 1 or (reverse and len(op.template.data.args) > 2):
+        to, given = shape(op.results[0]), [argument(op, k, "") for k in range(2)]
+        type = common_type(given)
+        if type is None:
             return None
-        to = shape(op.results[0])
-        parts = [view.broadcast(argument(op, p, ""), to) for p in positions]
-        if any(part is None for part in parts):
-            return None
-        return apply(name, *(p for p in (reversed(parts) if reverse else parts) if p is not None))
+        a, b = (view.operand(item, type, to) for item in given)
+        a, b = a or beside(view, given[0], b, type, to), b or beside(view, given[1], a, type, to)
+        return None if a is None or b is None else apply(name, a, b)
 
     return rule
 
 
-def integers_only(name: str) -> Rule:
+def beside(view: IndexView, given: Value, other: Expr | None, type: Attribute, to: tuple[Size, ...]) -> Expr | None:
+    """Integers that a float type rounds, as they compare with a constant so small that they stay on its sides."""
+    room = whole(type)
+    if not isinstance(other, Constant) or type not in FLOATS or room is None or not isinstance(given, SSAValue):
+        return None
+    before = element_type(given)
+    return view.operand(given, before, to) if before not in FLOATS and room[0] < other.value < room[1] else None
+
+
+def arithmetic(name: str, reverse: bool = False) -> Rule:
+    """a + b, a - b, a * b. On truth values a sum is `or`, a product `and`."""
+
+    def rule(view: IndexView, op: CallOp) -> Expr | None:
+        to, type = shape(op.results[0]), element_type(op.results[0])
+        given = [argument(op, 0, "self"), argument(op, 1, "other")]
+        if name != "mul" and argument(op, 2, "alpha", 1) != 1:
+            return None
+        a, b = (view.operand(item, type, to) for item in (reversed(given) if reverse else given))
+        if a is None or b is None or (type == i1 and name == "sub"):
+            return None
+        if type == i1:
+            return apply({"add": "or", "mul": "and"}[name], a, b)
+        made = apply(name, a, b)
+        return settled(made, type, view.limits(made, to))
+
+    return rule
+
+
+def logic(name: str, positions: tuple[int, ...] = (0, 1)) -> Rule:
+    """and, or, not of what is not zero."""
+
+    def rule(view: IndexView, op: CallOp) -> Expr | None:
+        parts = [view.truth(argument(op, k, ""), shape(op.results[0])) for k in positions]
+        return None if any(part is None for part in parts) else apply(name, *(p for p in parts if p is not None))
+
+    return rule
+
+
+def truth_values_only(rule: Rule) -> Rule:
     """Bitwise ops are logic on truth values only."""
+    return lambda view, op: rule(view, op) if is_bool(op.results[0].type) else None
 
-    def rule(view: IndexView, op: CallOp) -> Expr | None:
-        return function(name, (0,) if name == "not" else (0, 1))(view, op) if is_bool(op.results[0].type) else None
 
-    return rule
+def part(view: IndexView, given: Value, type: Attribute, to: tuple[Size, ...]) -> Expr | None:
+    """An operand or literal that is put among elements of `type` as it is."""
+    if isinstance(given, bool | int | float):
+        value = held(given, type)
+        return None if value is None else Constant(value)
+    if not isinstance(given, SSAValue) or not isinstance(given.type, TensorType):
+        return None
+    e = view.of(given)
+    changed = converted(e, element_type(given), type, view.limits(e, shape(given)))
+    return None if changed is None else spread_out(changed, shape(given), to)
+
+
+def where(view: IndexView, op: CallOp) -> Expr | None:
+    """a where c holds, else b"""
+    to, type = shape(op.results[0]), element_type(op.results[0])
+    condition = view.truth(argument(op, 0, "condition"), to)
+    a, b = (part(view, argument(op, k, name), type, to) for k, name in ((1, "self"), (2, "other")))
+    return None if condition is None or a is None or b is None else apply("where", condition, a, b)
+
+
+def masked_fill(view: IndexView, op: CallOp) -> Expr | None:
+    """value where mask holds, else x"""
+    to, type = shape(op.results[0]), element_type(op.results[0])
+    mask = view.truth(argument(op, 1, "mask"), to)
+    x, value = (part(view, argument(op, k, name), type, to) for k, name in ((0, "self"), (2, "value")))
+    return None if x is None or mask is None or value is None else apply("where", mask, value, x)
 
 
 def cast(view: IndexView, op: CallOp) -> Expr | None:
     """To bool: not zero. From an integer: the same number, if it fits. A float or a narrow integer may become zero."""
-    source = view.of(op.operands[0])
-    if is_bool(op.results[0].type):
-        return apply("nz", source)
-    before = tensor_of(op.operands[0]).element_type
-    if before == tensor_of(op.results[0]).element_type:
-        return source
-    after = tensor_of(op.results[0]).element_type
-    if not isinstance(before, IntegerType) or (isinstance(after, IntegerType) and after.width.data < before.width.data):
-        return None
-    return apply("number", source)
+    (source, *_), type = op.operands, element_type(op.results[0])
+    before = element_type(source)
+    if before == type:
+        return view.of(source)
+    e = view.exact(source, truth=True)
+    changed = converted(e, before, type, view.limits(e, shape(source)))
+    return apply("number", changed) if before == i1 and changed is not None else changed
 
 
 def same(view: IndexView, op: CallOp) -> Expr | None:
     return view.of(op.operands[0])
 
 
-def arange(_view: IndexView, op: CallOp) -> Expr | None:
+def arange(view: IndexView, op: CallOp) -> Expr | None:
     """start + x0 * step, for literal starts and steps"""
     names = {"aten.arange.default": (0, 1), "aten.arange.start": (None, 1), "aten.arange.start_step": (None, None)}
     start, step = names[op.target.data]
@@ -130,7 +256,8 @@ def arange(_view: IndexView, op: CallOp) -> Expr | None:
     step = integer(op, 2, "step", 1) if step is None else step
     if start is None or step is None:
         return None
-    return apply("add", apply("mul", Axis(0), Constant(step)) if step != 1 else Axis(0), Constant(start))
+    e = apply("add", apply("mul", Axis(0), Constant(step)) if step != 1 else Axis(0), Constant(start))
+    return e if fits(view.limits(e, shape(op.results[0])), element_type(op.results[0])) else None
 
 
 def filled(position: int | None, value: float | bool | None = None) -> Rule:
@@ -138,9 +265,8 @@ def filled(position: int | None, value: float | bool | None = None) -> Rule:
 
     def rule(_view: IndexView, op: CallOp) -> Expr | None:
         given = value if position is None else argument(op, position, "fill_value")
-        if not isinstance(given, bool | int | float):
-            return None
-        return Constant(bool(given)) if is_bool(op.results[0].type) else Constant(given)
+        found = held(given, element_type(op.results[0])) if isinstance(given, bool | int | float) else None
+        return None if found is None else Constant(found)
 
     return rule
 
@@ -160,6 +286,8 @@ def reshaped(view: IndexView, op: CallOp) -> Expr | None:
     after = shape(op.results[0])
     kept = [k for k, size in enumerate(after) if size != 1]
     source = op.operands[0]
+    if "?" in after:
+        return None
     while [size for size in shape(source) if size != 1] != [after[k] for k in kept]:
         if not isinstance(source.owner, CallOp) or source.owner.target.data not in CHAIN:
             return None
@@ -170,12 +298,15 @@ def reshaped(view: IndexView, op: CallOp) -> Expr | None:
 
 
 def selected(view: IndexView, op: CallOp) -> Expr | None:
+    """x[.., index, ..]; a negative one counts from an end that is known"""
     axis, index = axis_of(op), integer(op, 2, "index")
-    if axis is None or index is None or index < 0:
+    if axis is None or index is None:
         return None
-    return substitute(
-        view.of(op.operands[0]), lambda k: Constant(index) if k == axis else Axis(k - 1 if k > axis else k)
-    )
+    size = shape(op.operands[0])[axis]
+    at = index if index >= 0 else index + size if isinstance(size, int) else -1
+    if at < 0:
+        return None
+    return substitute(view.of(op.operands[0]), lambda k: Constant(at) if k == axis else Axis(k - 1 if k > axis else k))
 
 
 def sliced(view: IndexView, op: CallOp) -> Expr | None:
@@ -187,21 +318,20 @@ def sliced(view: IndexView, op: CallOp) -> Expr | None:
 
 
 def indexed(view: IndexView, op: CallOp) -> Expr | None:
-    """x[[i, j, ..]]: every axis indexed by a tensor that is itself seen through"""
-    indices = argument(op, 1, "indices")
+    """x[[i, j, ..]]: every axis indexed by integers that are seen through, and count from the front"""
+    indices, to = argument(op, 1, "indices"), shape(op.results[0])
     if not isinstance(indices, tuple) or len(indices) != rank(op.operands[0]):
         return None
-    to = shape(op.results[0])
-    reads = [view.broadcast(i, to) for i in indices]
-    if any(read is None or not isinstance(read, Axis | Constant | Apply) for read in reads):
-        return None
-    return substitute(view.of(op.operands[0]), lambda k: reads[k] or TRUE)
-
-
-def masked_fill(view: IndexView, op: CallOp) -> Expr | None:
-    to = shape(op.results[0])
-    x, mask, value = (view.broadcast(argument(op, k, ""), to) for k in range(3))
-    return None if x is None or mask is None or value is None else apply("where", mask, value, x)
+    reads: list[Expr] = []
+    for index in indices:
+        if not isinstance(index, SSAValue) or element_type(index) in (i1, ui8):
+            return None
+        e = view.exact(index)
+        found = view.limits(e, shape(index))
+        if found is None or found[0] < 0:
+            return None
+        reads.append(spread_out(e, shape(index), to))
+    return substitute(view.of(op.operands[0]), reads.__getitem__)
 
 
 SAME = "alias clone contiguous detach lift_fresh_copy"
@@ -223,16 +353,18 @@ RULES: dict[str, Rule] = {
     **{f"aten.{name}": reshaped for name in RESHAPES.split()},
     **{f"aten.{name}": rule for name, rule in FILLED.items()},
     **dict.fromkeys(("aten.arange.default", "aten.arange.start", "aten.arange.start_step"), arange),
-    **{f"aten.{n}.{k}": function(n) for n in "lt le gt ge eq ne add sub mul".split() for k in ("Tensor", "Scalar")},
-    **{f"aten.bitwise_{n}.Tensor": integers_only(n) for n in ("and", "or")},
-    **{f"aten.__{n}__.Tensor": integers_only(n) for n in ("and", "or")},
-    **{f"aten.logical_{n}.default": function(n) for n in ("and", "or")},
-    "aten.logical_not.default": function("not", (0,)),
-    "aten.bitwise_not.default": integers_only("not"),
-    "aten.rsub.Scalar": function("sub", reverse=True),
-    "aten.where.self": function("where", (0, 1, 2)),
-    "aten.where.ScalarOther": function("where", (0, 1, 2)),
-    "aten.where.ScalarSelf": function("where", (0, 1, 2)),
+    **{f"aten.{n}.{k}": comparison(n) for n in "lt le gt ge eq ne".split() for k in ("Tensor", "Scalar")},
+    **{f"aten.{n}.{k}": arithmetic(n) for n in "add sub mul".split() for k in ("Tensor", "Scalar")},
+    "aten.rsub.Scalar": arithmetic("sub", reverse=True),
+    **{f"aten.bitwise_{n}.Tensor": truth_values_only(logic(n)) for n in ("and", "or")},
+    **{f"aten.__{n}__.Tensor": truth_values_only(logic(n)) for n in ("and", "or")},
+    **{f"aten.logical_{n}.default": logic(n) for n in ("and", "or")},
+    "aten.logical_not.default": logic("not", (0,)),
+    "aten.bitwise_not.default": truth_values_only(logic("not", (0,))),
+    "aten.where.self": where,
+    "aten.where.Scalar": where,
+    "aten.where.ScalarOther": where,
+    "aten.where.ScalarSelf": where,
     "aten.masked_fill.Scalar": masked_fill,
     "aten.expand.default": expanded,
     "aten.transpose.int": moved,

@@ -231,12 +231,12 @@ def equality(name: str, a: Expr, b: Expr) -> Expr:
 
 
 def at_least_zero(e: Expr) -> bool:
-    """Indices are; so are sums and products of what is."""
+    """Indices are; so are sums and products of what is. (Infinity times an index is NaN at index 0.)"""
     match e:
         case Axis():
             return True
         case Constant(value):
-            return value >= 0
+            return 0 <= value < float("inf")
         case Apply("add" | "mul", operands):
             return all(map(at_least_zero, operands))
         case _:

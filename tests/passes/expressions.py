@@ -35,13 +35,15 @@ def evaluate(e: Expr, space: Sequence[int], tensors: Mapping[Any, torch.Tensor])
     """`e` at every position of `space`; `tensors` are its sources."""
     match e:
         case Axis(axis):
-            return torch.arange(space[axis]).view([-1 if k == axis else 1 for k in range(len(space))]).expand(*space)
+            return (
+                torch.arange(space[axis]).view([-1 if k == axis else 1 for k in range(len(space))]).expand(tuple(space))
+            )
         case Constant(value):
             kind = None if isinstance(value, bool) else torch.float64
-            return torch.tensor(value, dtype=kind).expand(*space)
+            return torch.tensor(value, dtype=kind).expand(tuple(space))
         case Element(source, indices, _):
             places = tuple(evaluate(i, space, tensors).long() for i in indices)
-            return tensors[source][places].expand(*space)
+            return tensors[source][places].expand(tuple(space))
         case Apply(name, operands):
             values = [evaluate(o, space, tensors) for o in operands]
             if name in ("and", "or"):

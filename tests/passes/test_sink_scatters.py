@@ -282,15 +282,19 @@ def test_equal_gathers_are_one():
             """
           %r = sparse.gather %y[%d] "i j a" : FULL, DOMAIN -> ROWS
           %s = sparse.gather %y[%d] "i j a" : FULL, DOMAIN -> ROWS
-          func.return %r, %s : ROWS, ROWS""",
+          %a = aten.call "aten.abs.default"(%r) : (ROWS) -> ROWS
+          %t = aten.call "aten.sub.Tensor"(%a, %s) : (ROWS, ROWS) -> ROWS
+          func.return %t : ROWS""",
             inputs="%d: DOMAIN, %y: FULL",
-            result="(ROWS, ROWS)",
+            result="ROWS",
         ),
         after=function(
             """
           %r = sparse.gather %y[%d] "i j a" : FULL, DOMAIN -> ROWS
-          func.return %r, %r : ROWS, ROWS""",
+          %a = aten.call "aten.abs.default"(%r) : (ROWS) -> ROWS
+          %t = aten.call "aten.sub.Tensor"(%a, %r) : (ROWS, ROWS) -> ROWS
+          func.return %t : ROWS""",
             inputs="%d: DOMAIN, %y: FULL",
-            result="(ROWS, ROWS)",
+            result="ROWS",
         ),
     )

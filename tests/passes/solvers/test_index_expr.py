@@ -40,9 +40,10 @@ def tensors(seed: int) -> dict[str, torch.Tensor]:
     }
 
 
+INF = float("inf")
 leaves: st.SearchStrategy[Expr] = st.sampled_from(
     [Axis(0), Axis(1), MASK, OTHER, WHOLE, FLOATS, LENGTH, TRUE, FALSE]
-    + [Constant(v) for v in (-1, 0, 1, 2, 0.0, 1.0, 0.5, -2.0)]
+    + [Constant(v) for v in (-1, 0, 1, 2, 0.0, -0.0, 1.0, 0.5, -2.0, INF, -INF, float("nan"))]
 )
 TWO = ("lt", "le", "gt", "ge", "eq", "ne", "add", "sub", "mul", "and", "or")
 
@@ -143,3 +144,54 @@ def test_nan_is_neither_below_nor_above():
     assert apply("not", below) != apply("ge", FLOATS, Constant(1.0))
     assert apply("not", apply("lt", Axis(0), Constant(1))) == apply("ge", Axis(0), Constant(1))
     assert apply("eq", FLOATS, FLOATS) != TRUE
+
+
+def test_infinity_times_an_index_may_be_nan():
+    product = apply("mul", Axis(0), Constant(INF))
+    assert apply("le", Constant(0), product) != TRUE
+    assert apply("lt", product, Constant(0)) != FALSE
+    assert apply("le", Constant(0), apply("mul", Axis(0), Constant(2))) == TRUE
+    assert apply("lt", apply("add", Axis(0), Constant(1)), Constant(0)) == FALSE
+
+
+def test_a_choice_is_made_where_the_condition_or_the_answer_is_known():
+    assert apply("where", TRUE, WHOLE, FLOATS) == WHOLE
+    assert apply("where", FALSE, WHOLE, FLOATS) == FLOATS
+    assert apply("where", MASK, WHOLE, WHOLE) == WHOLE
+    assert same(apply("where", apply("not", MASK), FLOATS, WHOLE), apply("where", MASK, WHOLE, FLOATS))
+
+
+def test_sums_and_products_with_a_mask_are_choices_between_constants():
+    chosen = apply("where", MASK, Constant(3), Constant(-1))
+    assert apply("add", chosen, Constant(1)) == apply("where", MASK, Constant(4), Constant(0))
+    assert apply("sub", Constant(1), chosen) == apply("where", MASK, Constant(-2), Constant(2))
+    assert apply("mul", apply("number", MASK), Constant(5)) == apply("where", MASK, Constant(5), Constant(0))
+    assert apply("nz", apply("add", chosen, Constant(1))) == MASK
+    assert (
+        apply("add", WHOLE, Constant(0))
+        == apply("sub", WHOLE, Constant(0))
+        == apply("add", Constant(0), WHOLE)
+        == WHOLE
+    )
+
+
+def test_zero_is_what_equals_it():
+    assert same(apply("nz", WHOLE), apply("ne", WHOLE, Constant(0)), apply("ne", Constant(0), WHOLE))
+    assert same(apply("not", apply("nz", WHOLE)), apply("eq", WHOLE, Constant(0)))
+    assert same(apply("not", MASK), apply("ne", MASK, Constant(1)), apply("eq", MASK, Constant(0)))
+    assert apply("eq", WHOLE, Constant(1)) == Apply("eq", (WHOLE, Constant(1)))
+    assert apply("eq", Axis(0), Constant(0)) == Apply("eq", (Axis(0), Constant(0)))
+    assert apply("le", Axis(0), Axis(0)) == TRUE
+    assert apply("ne", Axis(0), Axis(0)) == FALSE
+
+
+def test_the_opposite_of_a_comparison_with_what_may_be_nan_is_written_out():
+    for name in ("lt", "le"):
+        for a, b in ((FLOATS, Constant(1)), (Axis(0), Constant(float("nan"))), (Axis(0), Constant(0.5))):
+            below = apply(name, a, b)
+            assert apply("not", below) == Apply("not", (below,))
+    assert apply("not", apply("le", Axis(0), Axis(1))) == apply("lt", Axis(1), Axis(0))
+
+
+def test_nothing_minus_something_is_not_it():
+    assert apply("sub", Constant(0), WHOLE) == Apply("sub", (Constant(0), WHOLE))
