@@ -2,7 +2,7 @@
 
     fuzz/values-linear-times_rows.py      the file of the smallest model; what differs, and the command, stand on top
 
-A failure whose smallest model has the kind and the ops of one before is counted, and not written again.
+A failure whose model has the kind and all ops of one before is counted, and neither shrunk nor written again.
 """
 
 import linecache
@@ -34,8 +34,16 @@ class Failure:
     @property
     def name(self) -> str:
         """What kind of mismatch, of which ops."""
-        ops = sorted({node.op.replace(" ", "_") for node in self.model.nodes if node.op != INPUT})
-        return "-".join([self.mismatch.kind, *ops])
+        return "-".join([self.mismatch.kind, *(op.replace(" ", "_") for op in sorted(ops_of(self.model)))])
+
+    def explains(self, model: Model, mismatch: Mismatch) -> bool:
+        """Does that model hold what fails here, and fail alike? Then it is probably the same bug."""
+        return self.mismatch.kind == mismatch.kind and ops_of(self.model) <= ops_of(model)
+
+
+def ops_of(model: Model) -> set[str]:
+    """Names of the ops in a model."""
+    return {node.op for node in model.nodes if node.op != INPUT}
 
 
 @dataclass
@@ -71,6 +79,9 @@ class Campaign:
             self.refused[str(reason)] += 1
             return
         if mismatch is None:
+            return
+        if known := next((name for name, f in self.failures.items() if f.explains(model, mismatch)), None):
+            self.again[known] += 1
             return
         show(f"shrinking model {seed}: {mismatch.kind}")
         self.keep(smallest(seed, model, mismatch, self.exact, self.shrinking))

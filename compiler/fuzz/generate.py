@@ -15,6 +15,10 @@ from .values import ARGUMENTS, ODD, choices
 
 NAMES = tuple(OPS)
 TOTALS = tuple(accumulate(op.weight for op in OPS.values()))
+LENGTH = 4, 20
+"""Ops of a model: most of the time goes into export, whatever it exports."""
+EQUAL = 0.06
+"""How often an op is one of those before it, once more."""
 HIDING = ("times rows", "numbers times rows", "fill rows", "keep rows", "masked mean", "masked max", "choose rows")
 """What often stands at the end of a model, and makes rows of what came before dead."""
 
@@ -23,7 +27,7 @@ def generate(seed: int, *, exact: bool = False) -> Model:
     """The model of a seed; `exact` leaves out what `exact="bitwise"` does not take: gradients and sizes that vary."""
     random = Random(seed)
     graph = Graph(random)
-    for _ in range(random.randint(3, 14)):
+    for _ in range(random.randint(*LENGTH)):
         graph.grow()
     if random.random() < 0.6:
         graph.hide()
@@ -69,22 +73,37 @@ class Graph:
         self.types.append(found)
         return len(self.nodes) - 1
 
-    def operand(self, *, first: bool = False) -> int:
-        """A value, more often a new one; the first operand is often the newest of all."""
-        count = len(self.nodes)
-        if first and self.random.random() < 0.5:
+    def operand(self, position: int) -> int:
+        """A value for an operand: the first is often the newest that has rows, the last often the mask."""
+        count, draw = len(self.nodes), self.random.random()
+        if position == 0 and draw < 0.55:
+            return self.newest
+        if position == 0 and draw < 0.7:
             return count - 1
+        if position and draw < 0.3:
+            return self.mask
         return self.random.choices(range(count), [1 + (3 * k / count) ** 2 for k in range(count)])[0]
+
+    @property
+    def mask(self) -> int:
+        """The mask that says which rows count."""
+        return next((k for k, node in enumerate(self.nodes) if node.op == INPUT and self.types[k].mask), 0)
+
+    @property
+    def newest(self) -> int:
+        """The newest float that has one row for each position of each sequence."""
+        rows = (k for k in reversed(range(len(self.nodes))) if is_rows(self.types[k]))
+        return next(rows, len(self.nodes) - 1)
 
     def grow(self) -> None:
         """One more op, or an equal one, or one with the weights of another."""
-        if self.random.random() < 0.06 and (node := self.random.choice(self.nodes)).op != INPUT:
+        if self.random.random() < EQUAL and (node := self.random.choice(self.nodes)).op != INPUT:
             self.add(node.op, node.inputs, node.parameter, node.slot)
             return
         for _ in range(50):
             name = self.random.choices(NAMES, cum_weights=TOTALS)[0]
             for _ in range(4 * OPS[name].arity ** 2):
-                operands = [self.operand(first=k == 0) for k in range(OPS[name].arity)]
+                operands = [self.operand(k) for k in range(OPS[name].arity)]
                 if self.attempt(name, operands):
                     return
 
@@ -98,17 +117,17 @@ class Graph:
         """Hide rows of one of the last values."""
         for _ in range(100):
             name = self.random.choice(HIDING)
-            last = max(len(self.nodes) - 1 - self.random.randrange(3), 0)
-            if self.attempt(name, [last, *(self.operand() for _ in range(OPS[name].arity - 1))]):
+            last = self.newest if self.random.random() < 0.8 else len(self.nodes) - 1
+            if self.attempt(name, [last, *(self.operand(k) for k in range(1, OPS[name].arity))]):
                 return
 
     def results(self) -> tuple[int, ...]:
-        """What nobody reads, and some of what is read; at least one op."""
+        """The last values, some of what nobody reads, and a little of what is read; at least one op."""
         read = {i for node in self.nodes for i in node.inputs}
         made = [i for i, node in enumerate(self.nodes) if node.op != INPUT]
-        ends = [i for i in made if i not in read and self.random.random() < 0.8]
-        more = [i for i in made if i in read and self.random.random() < 0.12]
-        chosen = ends + more or made[-1:] or [0]
+        ends = [i for i in made if i not in read and (i == made[-1] or self.random.random() < 0.35)]
+        more = [i for i in made if i in read and self.random.random() < 0.04]
+        chosen = ends + more or [0]
         if self.random.random() < 0.05:
             chosen.append(chosen[0])
         return tuple(chosen)
@@ -123,9 +142,14 @@ class Graph:
                 for node, type in zip(self.nodes, self.types, strict=True)
                 if node.op == INPUT and type.mask and type.dims == dims[: len(type.dims)] and type.dims[0] == "b"
             ]
-            if masks and self.random.random() < 0.45:
-                found.append((position, self.random.choice(masks)))
+            if masks and self.random.random() < 0.65:
+                found.append((position, masks[0] if self.random.random() < 0.7 else self.random.choice(masks)))
         return found
+
+
+def is_rows(type: Type) -> bool:
+    """(b, s, 8)"""
+    return type.kind == "float" and len(type.dims) == 3 and type.dims[:2] == ("b", "s")
 
 
 def with_calls(model: Model, random: Random) -> Model:

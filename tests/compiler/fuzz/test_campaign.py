@@ -13,7 +13,7 @@ from gossamer.compiler.fuzz.model import INPUT, Call, Model, Node
 from gossamer.passes import sink_scatters
 from gossamer.passes.analysis import liveness
 
-BUDGET = 60
+BUDGET = 40
 """Models that every run of the tests tries; longer: `gossamer fuzz`."""
 
 
@@ -80,9 +80,9 @@ def test_a_pass_that_reads_the_wrong_row_is_found_among_random_models(monkeypatc
 
     liveness_select = liveness.select
     monkeypatch.setitem(liveness.RULES, "aten.select.int", select)
-    for seed in range(200):
+    for seed in range(360, 2000):
         model = generate(seed)
-        if not {"first row", "linear"} <= {node.op for node in model.nodes}:
+        if len(model.nodes) > 9 or not {"first row", "linear"} <= {node.op for node in model.nodes}:
             continue
         try:
             found = verdict(model)
