@@ -87,7 +87,12 @@ def other_sequence(types: Sequence[Type], parameter: str) -> Type | None:
     return Type("float", (*x[:2], "8")) if x[0] == y[0] else None
 
 
-def code(forms: Mapping[str, str], source: int, mask: int) -> dict[str, str]:
+HIDDEN = """seen_by = (seen if seen.dtype == torch.bool else seen > torch.finfo(q.dtype).min).any(1).any(1)
+k, w = (part.where(seen_by[:, None, :, None], 0.0) for part in (k, w))"""
+"""Keys and values that are hidden from every query, cleared: NaN in them reaches nobody then."""
+
+
+def code(forms: Mapping[str, str], source: int, mask: int, *, clears: bool = False) -> dict[str, str]:
     """The code of each parameter; keys and values come from operand `source`."""
     written: dict[str, str] = {}
     for (form, text), (way, (cut, extra)) in product(forms.items(), WAYS.items()):
@@ -98,6 +103,7 @@ def code(forms: Mapping[str, str], source: int, mask: int) -> dict[str, str]:
             f"k = {{m}}key({{{source}}}){cut}.transpose(1, 2)",
             f"w = {{m}}value({{{source}}}){cut}.transpose(1, 2)",
             *([f"seen = {seen}"] if named else []),
+            *([HIDDEN] if named and clears else []),
             f"a = functional.scaled_dot_product_attention(q, k, w, {'seen' if named else seen}{extra})",
             "{r} = {m}out(a.transpose(1, 2).flatten(2))",
         ]
@@ -109,7 +115,7 @@ def attend(forms: Mapping[str, str], rule: Rule, arity: int, source: int, mask: 
     """Attention with every form of mask, in every way."""
     state = {name: text.replace("{last1}", f"{{last{source}}}") for name, text in STATE.items()}
     texts = code(forms, source, mask)
-    return Op(texts, rule, arity, tuple(texts), state, weight)
+    return Op(texts, rule, arity, tuple(texts), state, weight, code(forms, source, mask, clears=True))
 
 
 WRITTEN = """q, k, w = {m}qkv({0}).chunk(3, -1)
@@ -131,6 +137,7 @@ ATTENTION = {
         ("False", "True"),
         {"": "nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True, norm_first={p})"},
         weight=1,
+        clears="{m}({0}.where({bool1}[..., None], 0.0), src_key_padding_mask=~{bool1})",
     ),
     "multihead": Op(
         "{m}({0}, {0}, {0}, key_padding_mask=~{bool1}, need_weights=False)[0]",
@@ -138,5 +145,6 @@ ATTENTION = {
         2,
         state={"": "nn.MultiheadAttention(8, 2, batch_first=True)"},
         weight=0.7,
+        clears="{m}(*[{0}.where({bool1}[..., None], 0.0)] * 3, key_padding_mask=~{bool1}, need_weights=False)[0]",
     ),
 }

@@ -24,7 +24,8 @@ class Op:
     """How an op is written, which operands it takes, and how often it is chosen.
 
     `code` may differ by parameter; `parameters` stand from the plainest on. `clears` is the code of the same op where
-    NaN and Inf are zero in rows that a mask hides (README, Limits). `writes`: it changes its first operand.
+    NaN and Inf are zero in rows that a mask hides: of a product with a mask (README, Limits), and of keys that no query
+    sees. `writes`: it changes its first operand.
     """
 
     code: str | Mapping[str, str]
@@ -33,5 +34,5 @@ class Op:
     parameters: tuple[str, ...] = ("",)
     state: Mapping[str, str] = field(default_factory=dict)
     weight: float = 1.0
-    clears: str = ""
+    clears: str | Mapping[str, str] = ""
     writes: bool = False

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from .model import INPUT, Call, Model, Node, Type
-from .op import Op
 from .ops import OPS, types_of
 from .values import ARGUMENTS, code
 
@@ -81,7 +80,9 @@ def lines(model: Model, types: list[Type], index: int, clearing: frozenset[int])
     if node.op == INPUT:
         return []
     op = OPS[node.op]
-    text = op.clears if index in clearing else op.code if isinstance(op.code, str) else op.code[node.parameter]
+    text = op.clears if index in clearing else op.code
+    if not isinstance(text, str):
+        text = text[node.parameter]
     if "{r}" not in text:
         text = "{r} = " + text
     return written(text, model, types, node, index).splitlines()
@@ -144,10 +145,10 @@ def build(model: Model) -> Iterator[str]:
 
 
 def clearable(model: Model) -> list[int]:
-    """Nodes that hide rows by multiplying with a mask: they may clear NaN and Inf there (README, Limits)."""
+    """Nodes that hide rows, so that NaN and Inf may be cleared there: see `Op.clears`."""
     types = types_of(model) or []
     return [
         index
         for index, node in enumerate(model.nodes)
-        if isinstance(op := OPS.get(node.op), Op) and op.clears and types[node.inputs[1]].mask
+        if node.op != INPUT and OPS[node.op].clears and types[node.inputs[-1]].mask
     ]
