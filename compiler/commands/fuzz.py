@@ -6,7 +6,7 @@ examples:
   gossamer fuzz --exact bitwise
   gossamer fuzz --again found/values-linear-times_rows.py
 
-The model of a number is always the same: `--seed 7 --models 1` is the seventh. Exit code 1 says that something differs.
+The model of a number is always the same: `--seed 7 --models 1` is number 7. Exit code 1 says that something differs.
 """
 
 import argparse
