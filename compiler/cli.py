@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "run": "run a model, and time it or compare it with eager torch",
     "explain": "say where a model is sparse, what was done there and why",
     "opt": "apply passes to a module's text, as mlir-opt does",
+    "fuzz": "compile random models and compare them with eager torch",
     "list": "name the passes, dialects, stages, ops or targets",
 }
 DESCRIPTION = "A compiler for models whose work is known only when they run."

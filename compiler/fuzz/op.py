@@ -1,0 +1,38 @@
+"""What the table of ops holds.
+
+    "times rows": Op("{0} * {1}{rows}", rows, 2)          v3 = v1 * v2[..., None]
+
+| in the code        | stands for                                                              |
+|--------------------|-------------------------------------------------------------------------|
+| `{0}`, `{1}`       | operands                                                                |
+| `{bool1}`          | operand 1 as truth values                                               |
+| `{rows}`           | what brings operand 1 to the rank of operand 0: `[..., None]`           |
+| `{p}`, `{p0}`      | the parameter, and its first word                                       |
+| `{m}`              | the module that `state` makes: `self.m3`; several: `self.m3query`       |
+| `{last}`, `{dtype}`| the last size of operand 0, and the model's dtype                       |
+| `{r}`              | the result, where the code is more than an expression                   |
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .shapes import Rule
+
+
+@dataclass(frozen=True)
+class Op:
+    """How an op is written, which operands it takes, and how often it is chosen.
+
+    `code` may differ by parameter; `parameters` stand from the plainest on. `clears` is the code of the same op where
+    NaN and Inf are zero in rows that a mask hides: of a product with a mask (README, Limits), and of keys that no query
+    sees. `writes`: it changes its first operand.
+    """
+
+    code: str | Mapping[str, str]
+    rule: Rule
+    arity: int = 1
+    parameters: tuple[str, ...] = ("",)
+    state: Mapping[str, str] = field(default_factory=dict)
+    weight: float = 1.0
+    clears: str | Mapping[str, str] = ""
+    writes: bool = False
