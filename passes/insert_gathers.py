@@ -44,7 +44,7 @@ from .analysis.masked_rows import MaskedRows, feeds, masked_rows
 from .analysis.row_reductions import PRODUCTS
 from .analysis.rows import flow_from_result
 from .masks import CannotWriteError, MaskWriter
-from .packing import call, compact_operands, write_compact
+from .packing import CompactOperands, call, compact_operands, discard, write_compact
 from .solvers.index_expr import FALSE, TRUE, Expr, apply, sources_of
 from .solvers.sizes import Size, product
 
@@ -127,23 +127,22 @@ class Packer:
         try:
             domain = self.domain(writer, source.rows)
         except CannotWriteError:
+            discard(writer.ops)
             return
-        if flow is None:
+        operands = compact_operands(op, domain, flow) if flow is not None else CompactOperands()
+        code = write_compact(op, flow, domain, operands.compact) if flow is not None else None
+        made = [*writer.ops, *operands.gathers, *(code.ops if code else ())]
+        sizes = (1, *dims(code.results[0].type)[1:]) if code else ("?",)
+        if code is None or any(isinstance(size, str) for size in sizes):
+            discard(made)
             return
-        operands = compact_operands(op, domain, flow)
-        code = write_compact(op, flow, domain, operands.compact)
-        if code is None:
-            return
-        compact = tensor_of(code.results[0])
-        sizes = (1, *dims(compact)[1:])
-        if any(isinstance(size, str) for size in sizes):
-            return
-        row = tensor_type(compact.element_type, sizes)
-        fill = call("aten.new_full.default", (code.results[0], sizes, as_held(source.fill, row.element_type)), row)
+        element = tensor_of(code.results[0]).element_type
+        row = tensor_type(element, sizes)
+        fill = call("aten.new_full.default", (code.results[0], sizes, as_held(source.fill, element)), row)
         result = op.results[0]
         scatter = ScatterOp(code.results[0], domain, source.layout, tensor_of(result), fill.results[0])
         scatter.full.name_hint = result.name_hint
-        ops = [*writer.ops, *operands.gathers, *code.ops, fill, scatter]
+        ops = [*made, fill, scatter]
         for new in ops:
             new.location = op.location
         Rewriter.replace_op(op, ops, [scatter.full])
@@ -163,6 +162,7 @@ class Packer:
         try:
             domain = self.domain(writer, rows, sites, needed)
         except CannotWriteError:
+            discard(writer.ops)
             return
         for op in writer.ops:
             op.location = sites[0].op.location
@@ -202,6 +202,7 @@ class Packer:
         gather = GatherOp(op.operands[carrier], domain, source)
         code = write_compact(op, flow, domain, {carrier: gather.compact})
         if code is None:
+            discard([gather])
             return
         self.replace(site, [gather, *code.ops], code.results[0], domain)
 

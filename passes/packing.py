@@ -127,6 +127,12 @@ def reshaped(
     return new.results[0]
 
 
+def discard(ops: Sequence[Operation]) -> None:
+    """Ops that were made and come to nothing: values must not count them among their readers."""
+    for op in reversed(ops):
+        op.drop_all_references()
+
+
 @dataclass
 class CompactOperands:
     """Compact forms of the operands that carry rows, by number, and the gathers that make them."""

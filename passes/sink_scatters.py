@@ -42,7 +42,7 @@ from .analysis.index_view import IndexView
 from .analysis.live_rules import MASKS_ROWS, brings_rows_to_life
 from .analysis.rows import Flow, flow_from_operand, flow_from_result
 from .merging import merge_equal
-from .packing import CompactCode, compact_operands, write_compact
+from .packing import CompactCode, compact_operands, discard, write_compact
 
 
 class GatherOfScatter(RewritePattern):
@@ -97,6 +97,7 @@ class RowWiseAboveScatter(RewritePattern):
         compact = write_compact(op, flow, scatter.domain, code.compact)
         filled = write_compact(op, flow, scatter.domain, fills, rows=1) if fills is not None else None
         if compact is None or (fills is not None and filled is None):
+            discard([*code.gathers, *(compact.ops if compact else ())])
             return False
         scatters = [
             ScatterOp(result, scatter.domain, layout, tensor_of(old), filled.results[k] if filled else None)
@@ -152,7 +153,9 @@ class GatherAboveRowWise(RewritePattern):
             return
         operands = compact_operands(made, op.domain, flow)
         compact: CompactCode | None = write_compact(made, flow, op.domain, operands.compact)
-        if compact is not None:
+        if compact is None:
+            discard(operands.gathers)
+        else:
             rewriter.replace(op, [*operands.gathers, *compact.ops], compact.results)
 
 
