@@ -59,7 +59,7 @@ def mixtral_grouped_bfloat16() -> Sample:
     return text(mixture("Mixtral", "grouped_mm").bfloat16())
 
 
-@model("Mixtral [eager]", fails=r'set_experts_implementation\("grouped_mm"\)')
+@model("Mixtral [eager]")
 def mixtral_eager() -> Sample:
     return text(mixture("Mixtral", "eager"))
 
