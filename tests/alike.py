@@ -37,4 +37,5 @@ def apart(module: nn.Module, *args: Any, forms: int = 1, **kwargs: Any) -> tuple
         assert len(notes) == forms, notes
         given = outcome(module, args, kwargs)
     own = outcome(module, args, kwargs)
-    return difference(given[0], own[0]), difference(given[1], own[1])
+    gradients = [theirs.to(ours.dtype) for ours, theirs in zip(given[1], own[1], strict=True)]
+    return difference(given[0], own[0]), difference(given[1], gradients)

@@ -14,12 +14,12 @@ the same to the bit. Other implementations ("grouped_mm", "batched_mm") export a
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from ....runtime.custom_ops import moe_experts as one_op
 from .registry import reads
+from .routed import activation_of, every_expert
 
 EAGER = (None, "eager")
 
@@ -30,23 +30,6 @@ def as_one_op(module: Any) -> Callable[..., Tensor] | None:
         return None
     form = FORMS.get(reads(type(module).forward))
     return form(module) if form else None
-
-
-def activation_of(module: nn.Module) -> str | None:
-    """The op's name for an activation of torch or transformers; None where it has none."""
-    function = vars(module).get("act")
-    match type(module).__name__:
-        case "ReLU":
-            return "relu"
-        case "SiLU" | "SiLUActivation":
-            return "silu"
-        case "GELU":
-            return "gelu_tanh" if module.approximate == "tanh" else "gelu"
-        case "GELUActivation" if function is F.gelu:
-            return "gelu"
-        case "GELUTanh" if getattr(function, "func", None) is F.gelu:
-            return "gelu_tanh"
-    return None
 
 
 def gated(module: Any, transposed: bool = False) -> Callable[..., Tensor]:
@@ -93,14 +76,11 @@ def looped(module: Any, gate: Callable[[Tensor], Tensor], transposed: bool = Fal
     def project(x: Tensor, weight: Tensor) -> Tensor:
         return x @ weight if transposed else F.linear(x, weight)
 
+    def run(expert: int, rows: Tensor) -> Tensor:
+        return project(gate(project(rows, module.gate_up_proj[expert])), module.down_proj[expert])
+
     def expert_loop(hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
-        result = torch.zeros_like(hidden_states)
-        for expert in range(module.num_experts):
-            slots, tokens = torch.where(top_k_index.t() == expert)
-            rows = gate(project(hidden_states[tokens], module.gate_up_proj[expert]))
-            rows = project(rows, module.down_proj[expert]) * top_k_weights[tokens, slots, None]
-            result = result.index_add(0, tokens, rows.to(result.dtype))
-        return result
+        return every_expert(hidden_states, top_k_index, top_k_weights, module.num_experts, run)
 
     return expert_loop
 

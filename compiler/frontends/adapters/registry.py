@@ -29,6 +29,10 @@ Adapter = Callable[[Any], Callable[..., Any] | None]
 
 ADAPTERS: dict[type | str, Adapter | str] = {
     "transformers.models.*Experts": "experts:as_one_op",
+    "transformers.models.*.SwitchTransformersTop1Router": "routed:cast_apart",
+    "transformers.models.*.SwitchTransformersSparseMLP": "capacity:switch",
+    "transformers.models.*.NllbMoeTop2Router": "routed:cast_apart",
+    "transformers.models.*.NllbMoeExperts": "capacity:nllb",
 }
 """By class, or by pattern of its dotted name: an adapter, or where in this package it is. The latest is asked first."""
 
