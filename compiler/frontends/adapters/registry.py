@@ -33,6 +33,7 @@ ADAPTERS: dict[type | str, Adapter | str] = {
     "transformers.models.*.SwitchTransformersSparseMLP": "capacity:switch",
     "transformers.models.*.NllbMoeTop2Router": "routed:cast_apart",
     "transformers.models.*.NllbMoeExperts": "capacity:nllb",
+    "transformers.models.*.LongformerSelfAttention": "longformer:attention",
 }
 """By class, or by pattern of its dotted name: an adapter, or where in this package it is. The latest is asked first."""
 
