@@ -178,3 +178,14 @@ def test_a_saved_program_runs_without_the_library_of_its_model(tmp_path):
     assert done.returncode == 0, done.stderr
     ids, result = torch.load(tmp_path / "result.pt")
     assert torch.equal(result, model(ids))
+
+
+def test_torch_compile_trains_a_model_in_its_other_form():
+    torch.manual_seed(0)
+    model = mixture("Mixtral", "eager").model.layers[0].mlp  # pyright: ignore
+    x, weights = torch.randn(2, 7, 64), list(model.parameters())
+    with adapted(model):
+        compiled = torch.compile(model, backend="gossamer", fullgraph=True)
+        given = torch.autograd.grad(compiled(x).square().sum(), weights)
+    torch._dynamo.reset()
+    assert difference(given, torch.autograd.grad(model(x).square().sum(), weights)) < 1e-6
