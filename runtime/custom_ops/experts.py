@@ -33,43 +33,53 @@ def hits(experts: Tensor, count: int) -> Iterator[Hit]:
     """Experts that were hit, ascending; the rows of each by slot, then by token."""
     keys = experts.t().reshape(-1)
     order = keys.argsort(stable=True)
-    ends = torch.bincount(keys, minlength=count)[:count].cumsum(0).tolist()
-    for expert, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
-        if start < end:
-            pairs = order[start:end]
-            yield Hit(expert, pairs % experts.shape[0], pairs // experts.shape[0])
+    tokens, slots = order % experts.shape[0], order // experts.shape[0]
+    start = 0
+    for expert, found in enumerate(torch.bincount(keys, minlength=count)[:count].tolist()):
+        if found:
+            yield Hit(expert, tokens[start : start + found], slots[start : start + found])
+        start += found
 
 
-def each(weights: Sequence[Tensor], dim: int) -> Sequence[Tensor]:
-    """One tensor of `dim` axes for each expert."""
-    stacked = len(weights) == 1 and weights[0].dim() == dim + 1
-    return weights[0].unbind() if stacked else weights
+class Layer(NamedTuple):
+    """One layer of all experts, `x @ w.T + b` or `transposed` `x @ w + b`; each of its parts stacked or a list."""
 
+    weights: Sequence[Tensor]
+    biases: Sequence[Tensor]
+    transposed: bool
 
-class Experts:
-    """The weights of all experts, each a view."""
-
-    def __init__(self, up: Sequence[Tensor], up_bias: Sequence[Tensor], down: Sequence[Tensor],
-                 down_bias: Sequence[Tensor], transposed: bool):  # fmt: skip
-        self.up, self.down = each(up, 2), each(down, 2)
-        self.up_bias, self.down_bias = each(up_bias, 1), each(down_bias, 1)
-        self.transposed = transposed
-
-    def project(self, x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], expert: int) -> Tensor:
-        """`x` through one of the two layers of `expert`."""
-        bias = biases[expert] if biases else None
+    def __call__(self, x: Tensor, expert: int) -> Tensor:
+        """`x` through the layer of `expert`."""
+        weight, bias = self.weight(expert), self.bias(expert)
         if not self.transposed:
-            return F.linear(x, weights[expert], bias)
-        product = x @ weights[expert]
+            return F.linear(x, weight, bias)
+        product = x @ weight
         return product if bias is None else product + bias
 
-    def inner(self, x: Tensor, expert: int) -> Tensor:
-        """The up projection."""
-        return self.project(x, self.up, self.up_bias, expert)
+    def experts(self) -> int:
+        """How many there are."""
+        return len(self.weights[0] if self.weights[0].dim() == 3 else self.weights)
 
-    def outer(self, x: Tensor, expert: int) -> Tensor:
-        """The down projection, in its own dtype."""
-        return self.project(x.to(self.down[expert].dtype), self.down, self.down_bias, expert)
+    def weight(self, expert: int) -> Tensor:
+        stacked = self.weights[0].dim() == 3
+        return self.weights[0][expert] if stacked else self.weights[expert]
+
+    def bias(self, expert: int) -> Tensor | None:
+        if not self.biases:
+            return None
+        stacked = self.biases[0].dim() == 2
+        return self.biases[0][expert] if stacked else self.biases[expert]
+
+    def back(self, gradient: Tensor, expert: int) -> Tensor:
+        """The gradient of what `expert` read."""
+        weight = self.weight(expert)
+        return gradient @ (weight.t() if self.transposed else weight)
+
+    def learn(self, gradient: Tensor, x: Tensor, expert: int) -> None:
+        """Write the gradients of weight and bias into this layer, which holds those of another."""
+        self.weight(expert).copy_(x.t() @ gradient if self.transposed else gradient.t() @ x)
+        if (bias := self.bias(expert)) is not None:
+            bias.copy_(gradient.sum(0))
 
 
 @torch.library.custom_op("gossamer::moe_experts", mutates_args=())
@@ -87,10 +97,11 @@ def moe_experts(
     scale: float,
 ) -> Tensor:
     """See above. Layers are `x @ w.T + b`, or `transposed` `x @ w + b`; what an expert gives is times `scale`."""
-    of, activate = Experts(up, up_bias, down, down_bias, transposed), ACTIVATIONS[activation].forward
+    inner, outer = Layer(up, up_bias, transposed), Layer(down, down_bias, transposed)
+    activate = ACTIVATIONS[activation].forward
     result = torch.zeros_like(hidden)
-    for expert, tokens, slots in hits(experts, len(of.up)):
-        rows = of.outer(activate(of.inner(hidden[tokens], expert), *parameters), expert)
+    for expert, tokens, slots in hits(experts, inner.experts()):
+        rows = outer(activate(inner(hidden[tokens], expert), *parameters).to(down[0].dtype), expert)
         rows = rows * weights[tokens, slots, None]
         if scale != 1.0:
             rows *= scale
@@ -120,46 +131,26 @@ def moe_experts_backward(
     trained: bool,
 ) -> list[Tensor]:
     """Gradients of hidden and weights; where the experts are `trained`, also of up, up_bias, down and down_bias."""
-    of = Experts(up, up_bias, down, down_bias, transposed)
+    inner, outer = Layer(up, up_bias, transposed), Layer(down, down_bias, transposed)
     activate, derive = ACTIVATIONS[activation].forward, ACTIVATIONS[activation].backward
-    operands = [hidden, weights, *((*up, *up_bias, *down, *down_bias) if trained else ())]
-    gradients = [torch.zeros_like(operand) for operand in operands]
-    ends = [2 + len(up), 2 + len(up) + len(up_bias), 2 + len(up) + len(up_bias) + len(down)]
-    own = trained and Experts(
-        gradients[2 : ends[0]],
-        gradients[ends[0] : ends[1]],
-        gradients[ends[1] : ends[2]],
-        gradients[ends[2] :],
-        transposed,
-    )
-    for expert, tokens, slots in reversed(list(hits(experts, len(of.up)))):
+    parts = (up, up_bias, down, down_bias) if trained else ((), (), (), ())
+    gradients = [torch.zeros_like(operand) for operand in (hidden, weights, *(t for part in parts for t in part))]
+    own = split(gradients[2:], [len(part) for part in parts])
+    for expert, tokens, slots in reversed(list(hits(experts, inner.experts()))):
         x, weight = hidden[tokens], weights[tokens, slots, None]
-        before = of.inner(x, expert)
-        after = activate(before, *parameters).to(of.down[expert].dtype)
-        rows = of.outer(after, expert)
+        before = inner(x, expert)
+        after = activate(before, *parameters).to(down[0].dtype)
+        rows = outer(after, expert)
         given = gradient[tokens].to(torch.result_type(rows, weight))
         given = given if scale == 1.0 else given * scale
         gradients[1][tokens, slots] = (given * rows).sum(-1).to(weights.dtype)
-        down_given = (given * weight).to(rows.dtype)
-        up_given = derive(back(down_given, of.down[expert], transposed).to(before.dtype), before, *parameters)
-        gradients[0].index_add_(0, tokens, back(up_given, of.up[expert], transposed))
-        if own:
-            own.down[expert].copy_(outer_product(down_given, after, transposed))
-            own.up[expert].copy_(outer_product(up_given, x, transposed))
-            for biases, rows_given in ((own.up_bias, up_given), (own.down_bias, down_given)):
-                if biases:
-                    biases[expert].copy_(rows_given.sum(0))
+        outer_given = (given * weight).to(rows.dtype)
+        inner_given = derive(outer.back(outer_given, expert).to(before.dtype), before, *parameters)
+        gradients[0].index_add_(0, tokens, inner.back(inner_given, expert))
+        if trained:
+            Layer(own[0], own[1], transposed).learn(inner_given, x, expert)
+            Layer(own[2], own[3], transposed).learn(outer_given, after, expert)
     return gradients
-
-
-def back(gradient: Tensor, weight: Tensor, transposed: bool) -> Tensor:
-    """The gradient of a layer's input."""
-    return gradient @ (weight.t() if transposed else weight)
-
-
-def outer_product(gradient: Tensor, x: Tensor, transposed: bool) -> Tensor:
-    """The gradient of a layer's weight."""
-    return x.t() @ gradient if transposed else gradient.t() @ x
 
 
 @moe_experts_backward.register_fake

@@ -51,9 +51,12 @@ def activation_of(module: nn.Module) -> str | None:
 class CastApart(nn.Module):
     """A linear layer whose `to` casts copies of its weights, and not itself."""
 
+    linear: nn.Linear
+    dtype: torch.dtype | None
+
     def __init__(self, linear: nn.Linear, dtype: torch.dtype | None = None):
         super().__init__()
-        vars(self)["linear"], self.dtype = linear, dtype
+        vars(self).update(linear=linear, dtype=dtype)
 
     def to(self, dtype: torch.dtype) -> "CastApart":  # pyright: ignore[reportIncompatibleMethodOverride]
         return CastApart(self.linear, dtype)
