@@ -12,8 +12,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .compiler.api import CompiledModel, compile, load
+    from .compiler.frontends import adapters
 
-__all__ = ["CompiledModel", "compile", "load"]
+__all__ = ["CompiledModel", "adapters", "compile", "load"]
 
 
 def __getattr__(name: str) -> object:
@@ -21,5 +22,6 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'gossamer' has no attribute '{name}'; known: {', '.join(__all__)}")
     from .compiler import api
+    from .compiler.frontends import adapters
 
-    return getattr(api, name)
+    return adapters if name == "adapters" else getattr(api, name)

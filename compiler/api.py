@@ -50,6 +50,7 @@ def compile(
     calibrate: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]] = (),
     dump: str | Path | None = None,
     check: bool = False,
+    adapters: bool = True,
 ) -> CompiledModel:
     """Compile `model` for calls like `model(*args, **kwargs)`.
 
@@ -61,6 +62,7 @@ def compile(
     `calibrate`        further `(args, kwargs)` to learn from how many rows are dead
     `dump`             a folder for the text of every stage
     `check`            run the example before and after every pass, and compare
+    `adapters`         read modules that do not export in an equal form that does (`gossamer.adapters`)
 
     The model stays as it is, and shares its weights with the result. Raises UserError where the model cannot be
     exported, an option does not fit it, or a pass is found to change a result.
@@ -71,7 +73,7 @@ def compile(
     example = example_call(module, args, kwargs or {})
     if device is not None:
         module, example = module.to(device), to_device(example, device)
-    imported = import_model(module, *example, dynamic_shapes)
+    imported = import_model(module, *example, dynamic_shapes, adapters)
     dynamo.register()
     device = device or common_device((imported.weights, example))
     function = entry_function(imported.module)

@@ -26,6 +26,8 @@ from .leaves import ContiguousLeaf, FixedLeaf, Leaf, NumberLeaf, OpaqueLeaf, Sym
 from .signature import argument_names, assembler, parse_forward, parse_spec
 
 ENTRY = "forward"
+ADAPTED = "aten.adapted"
+"""On a module: which modules of the model were read in another form, and in which."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,13 @@ def entry_function(module: ModuleOp) -> FuncOp:
         if isinstance(op, FuncOp) and op.sym_name.data == ENTRY:
             return op
     raise UserError(f"the module has no function @{ENTRY}", place=place_of(module))
+
+
+def adapted_modules(module: ModuleOp) -> dict[str, str]:
+    """The modules of the model that were read in another form, and in which."""
+    notes = module.attributes.get(ADAPTED)
+    items = notes.data.items() if isinstance(notes, DictionaryAttr) else ()
+    return {name: form.data for name, form in items if isinstance(form, StringAttr)}
 
 
 def read_entry(function: FuncOp, device: torch.device | None = None) -> Entry:

@@ -10,8 +10,8 @@ dense time over the packed time of the domain's region in the cost model (`passe
 measured density; its limit leaves moves and calls out.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from xdsl.dialects import arith, scf
@@ -27,7 +27,7 @@ from ..passes.guard_density import region_of, roots
 from ..passes.insert_gathers import is_exact
 from ..passes.solvers.break_even import Machine
 from .dont_care import DENSITY, entries
-from .entry import entry_function
+from .entry import adapted_modules, entry_function
 from .machine import rates
 
 if TYPE_CHECKING:
@@ -64,10 +64,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All domains and all candidate sites of a compiled model."""
+    """All domains and all candidate sites of a compiled model; `adapted` are modules that were read in another form."""
 
     domains: tuple[DomainReport, ...]
     sites: tuple[Line, ...]
+    adapted: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict:
         """For JSON."""
@@ -77,6 +78,7 @@ class Explanation:
         packed = sum(line.decision == "packed" for line in self.sites)
         lines = [f"{len(self.sites)} candidate sites, {packed} packed, {len(self.domains)} domains"]
         lines += [f"domain {number}: {show_domain(domain)}" for number, domain in enumerate(self.domains)]
+        lines += show_adapted(self.adapted)
         header = ("op", "call", "axis", "rows that are read", "class", "decision", "why", "line")
         rows = [
             (line.op, line.target, line.axis, line.rows, line.legality, line.decision,
@@ -99,6 +101,13 @@ def show_domain(domain: DomainReport) -> str:
     return f"{domain.rows}: {density}, {guard}{gain}"
 
 
+def show_adapted(adapted: Mapping[str, str]) -> Iterable[str]:
+    """One line for each form: what was read in it."""
+    for form in dict.fromkeys(adapted.values()):
+        names = [name for name, own in adapted.items() if own == form]
+        yield f"adapted: {form}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
 def table(rows: list[tuple[str, ...]]) -> list[str]:
     """Columns aligned, a rule under the header."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
@@ -113,7 +122,8 @@ def explain(compiled: "CompiledModel") -> Explanation:
     function, final = entry_function(module), entry_function(compiled.module)
     sites = report(function, liveness(function, exact=is_exact(module)))
     found = tuple(domains(final, sites))
-    return Explanation(found, tuple(lines(sites, compiled.module, {d.rows for d in found if d.threshold == 0.0})))
+    candidates = tuple(lines(sites, compiled.module, {d.rows for d in found if d.threshold == 0.0}))
+    return Explanation(found, candidates, adapted_modules(compiled.module))
 
 
 def lines(sites: Iterable[SiteReport], final: ModuleOp, unpaid: set[str]) -> Iterable[Line]:

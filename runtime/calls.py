@@ -35,6 +35,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 """Functions on sizes, by name."""
 
 PROVIDERS: dict[str, str] = {
+    "gossamer": f"{__package__}.custom_ops",
     "transformers": "transformers.integrations.moe",
     "torchvision": "torchvision",
 }

@@ -10,8 +10,8 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.export import AdditionalInputs, Dim, ExportedProgram, ShapesCollection
@@ -21,6 +21,7 @@ from torch.utils._pytree import TreeSpec
 
 from ...dialects.diagnostics import UserError
 from . import transformers
+from .adapters import adapted
 from .failures import export_failure
 from .functional import repair
 from .surgery import inline_no_grad, keep_old_values
@@ -31,7 +32,10 @@ ASSIGNED = re.compile(r"The tensor attributes? (.*?) (?:was|were) assigned durin
 
 @dataclass(frozen=True)
 class Export:
-    """An exported program; `original` is its graph before decompositions, the specs are those of the model."""
+    """An exported program; `original` is its graph before decompositions, the specs are those of the model.
+
+    `adapted` are the modules that were read in another form.
+    """
 
     program: ExportedProgram
     original: torch.fx.GraphModule
@@ -39,6 +43,7 @@ class Export:
     out_spec: TreeSpec
     strict: bool
     functional: bool
+    adapted: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -108,22 +113,29 @@ def attempt(
 
 
 def export(
-    model: torch.nn.Module, args: Sequence[object], kwargs: Mapping[str, object], dynamic_shapes: object
+    model: torch.nn.Module,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    dynamic_shapes: object,
+    adapters: bool = True,
 ) -> Export:
-    """Export `model`. Raises UserError that says why it cannot be exported and what to do."""
+    """Export `model`, with adapters if they are wanted.
+
+    Raises UserError that says why it cannot be exported and what to do.
+    """
     transformers.prepare(model)
     if isinstance(dynamic_shapes, ShapesCollection | AdditionalInputs):
         dynamic_shapes = dynamic_shapes.dynamic_shapes(model, tuple(args), dict(kwargs))
     failures: list[Exception] = []
     for strict in (False, True):
         try:
-            with quiet() as gathered, untouched(model):
+            with quiet() as gathered, adapted(model) if adapters else nullcontext({}) as notes, untouched(model):
                 exported = decomposed(attempt(model, tuple(args), kwargs, dynamic_shapes, strict), strict)
         except Exception as error:
             failures.append(error)
         else:
             check_state(model, gathered)
-            return exported
+            return replace(exported, adapted=notes)
     raise export_failure(model, failures) from failures[0]
 
 

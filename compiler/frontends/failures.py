@@ -18,7 +18,8 @@ RULES: tuple[tuple[str, str, str], ...] = (
     (
         r"(?s)data.dependent.*for \w+ in expert_hit",
         "the loop over the experts that were hit depends on values of a tensor",
-        'call model.set_experts_implementation("grouped_mm") where the model has it; else loop over all experts',
+        'call model.set_experts_implementation("grouped_mm") where the model has it; else loop over all experts, or '
+        "register a form that does (gossamer.adapters.register)",
     ),
     (
         r"Couldn't swap",

@@ -22,10 +22,11 @@ from dataclasses import dataclass
 import torch
 from torch.export import ExportedProgram
 from torch.utils._pytree import TreeSpec
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 
 from ...dialects.diagnostics import UserError, did_you_mean
+from ..entry import ADAPTED
 from ..signature import forward_text
 from .exporting import Export, decomposed, export, quiet
 from .functions import function_of
@@ -60,11 +61,13 @@ def import_model(
     args: Sequence[object] = (),
     kwargs: Mapping[str, object] | None = None,
     dynamic_shapes: object = None,
+    adapters: bool = True,
 ) -> Imported:
     """Import `model` as it is called with `args` and `kwargs`.
 
     `dynamic_shapes` is torch.export's: None means the sizes of the example inputs; "auto" makes every axis of every
-    tensor dynamic as far as the model allows it. Neither the model nor the inputs change.
+    tensor dynamic as far as the model allows it. `adapters` lets modules that do not export be read in another form
+    (`frontends/adapters`). Neither the model nor the inputs change.
 
     Raises UserError when the model cannot be exported, saying why, where and what to do.
     """
@@ -79,7 +82,7 @@ def import_model(
         )
     if isinstance(dynamic_shapes, str) and dynamic_shapes != "auto":
         raise UserError(f"no dynamic_shapes '{dynamic_shapes}'", hint=did_you_mean(dynamic_shapes, ["auto"]))
-    exported = export(model, args, kwargs or {}, dynamic_shapes)
+    exported = export(model, args, kwargs or {}, dynamic_shapes, adapters)
     imported = build(exported, forward_text(model.forward), model)
     imported.function.location = definition_of(model.forward)
     return imported
@@ -102,6 +105,8 @@ def build(exported: Export, forward: str, model: torch.nn.Module | None) -> Impo
     weights = collect(exported.program, model)
     function = function_of(exported, forward, weights, Locations(exported.original))
     module = ModuleOp([*weights.declarations(), function])
+    if exported.adapted:
+        module.attributes[ADAPTED] = DictionaryAttr({k: StringAttr(v) for k, v in exported.adapted.items()})
     module.verify()
     specs = exported.in_spec, exported.out_spec
     return Imported(module, weights.tensors(), *specs, exported.strict, exported.functional)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from gossamer.tests.models.language import LLAMA, T5, network, text, words
+from gossamer.tests.models.language import LLAMA, T5, WORDS, network, text, words
 from gossamer.tests.models.sample import Sample, model
 from torch.export import Dim
 
@@ -59,7 +59,7 @@ def mixtral_grouped_bfloat16() -> Sample:
     return text(mixture("Mixtral", "grouped_mm").bfloat16())
 
 
-@model("Mixtral [eager]", fails=r'set_experts_implementation\("grouped_mm"\)')
+@model("Mixtral [eager]")
 def mixtral_eager() -> Sample:
     return text(mixture("Mixtral", "eager"))
 
@@ -89,11 +89,23 @@ def gpt_oss() -> Sample:
     return text(mixture("gpt-oss", "grouped_mm"))
 
 
-@model("Switch", fails="casts a module inside forward")
+CAPACITY = {"num_experts": 4, "expert_capacity": 3, "router_bias": True}
+
+
+@model("Switch")
 def switch() -> Sample:
-    sparse = {"num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1, "num_experts": 4, "expert_capacity": 16}
+    layers = {"num_decoder_layers": 2, "num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1}
     name = "SwitchTransformersForConditionalGeneration"
-    net = network(name, "SwitchTransformersConfig", **T5, **sparse, use_cache=False)
+    net = network(name, "SwitchTransformersConfig", **T5, **layers, **CAPACITY, use_cache=False)
+    return text(net, decoder_input_ids=words(12))
+
+
+@model("NLLB-MoE")
+def nllb() -> Sample:
+    side = {"layers": 2, "attention_heads": 4, "ffn_dim": 48, "sparse_step": 2}
+    sizes = {f"{end}_{name}": size for end in ("encoder", "decoder") for name, size in side.items()}
+    common = {"vocab_size": WORDS, "d_model": 32, "max_position_embeddings": 64}
+    net = network("NllbMoeForConditionalGeneration", "NllbMoeConfig", **common, **sizes, **CAPACITY, use_cache=False)
     return text(net, decoder_input_ids=words(12))
 
 

@@ -1,0 +1,8 @@
+"""Our own torch ops: what a program calls as `gossamer.*`. Importing this package registers all of them.
+
+They need torch alone, so that a saved program runs without the library that its model came from.
+"""
+
+from .experts import moe_experts
+
+__all__ = ["moe_experts"]
