@@ -345,13 +345,3 @@ RULES: dict[str, Callable[[Liveness, CallOp, Live | None], Needs | None]] = {
     "aten.mul.Tensor": multiply,
 }
 """Ops that read less than their row rule says, or say where rows come from."""
-
-
-def sites(found: Liveness, function: FuncOp, targets: Iterable[str]) -> list[tuple[Operation, Live]]:
-    """Ops of `targets` whose result has dead rows."""
-    wanted = set(targets)
-    return [
-        (op, state)
-        for op in function.body.block.ops
-        if isinstance(op, CallOp) and op.target.data in wanted and (state := found.live(op.results[0])) is not None
-    ]

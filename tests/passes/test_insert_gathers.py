@@ -148,17 +148,39 @@ def masked(call: str, more: str = "", x: str = "FULL", w: str = "WEIGHT") -> str
 
 
 FILLS = 'aten.call "aten.masked_fill.Scalar"(%x, %m, 1.0)'
+STARTS = [
+    FILLS,
+    'aten.call "aten.mul.Tensor"(%x, %m)',
+    'aten.call "aten.mul.Tensor"(%m, %x)',
+    'aten.call "aten.where.ScalarOther"(%m, %x, 0.0)',
+]
 
 
-def test_rows_that_are_filled_before_a_product_start_a_region():
-    module = program(masked(FILLS))
+@pytest.mark.parametrize("call", STARTS)
+def test_rows_that_are_filled_before_a_product_start_a_region(call):
+    text = masked(call) if "(%x" in call else masked(call).replace("(FULL, KEEP_1)", "(KEEP_1, FULL)")
+    if "where" in call:
+        text = text.replace("(FULL, KEEP_1)", "(KEEP_1, FULL)")
+    module = program(text)
     run_pipeline(module, INSERT)
     ops = Counter(op.name for op in module.walk())
     assert (ops["sparse.domain"], ops["sparse.gather"], ops["sparse.scatter"]) == (1, 2, 1), "rows, and their mask"
 
 
-def test_rows_that_are_filled_for_no_product_start_none():
-    check_stays(INSERT, masked(FILLS).replace("(%h, %w)", "(%x, %w)").replace("return %y", "return %h"))
+@pytest.mark.parametrize("op", ["aten.relu.default", "aten.softmax.int"])
+def test_rows_that_are_filled_for_no_product_start_none(op):
+    last = f'aten.call "{op}"(%h{", 1" if "softmax" in op else ""}) : (FULL) -> FULL'
+    check_stays(INSERT, masked(FILLS).replace('aten.call "aten.linear.default"(%h, %w) : (FULL, WEIGHT) -> FULL', last))
+
+
+@pytest.mark.parametrize("number", ["%n", "true"])
+def test_a_fill_that_is_no_number_of_the_program_starts_nothing(number):
+    text = (
+        masked(FILLS).replace("1.0)", f"{number})").replace("%m: KEEP_1,", '%m: KEEP_1, %n: !aten.scalar<float, "n">,')
+    )
+    if number == "%n":
+        text = text.replace("(FULL, KEEP_1)", '(FULL, KEEP_1, !aten.scalar<float, "n">)')
+    check_stays(INSERT, text)
 
 
 def test_a_fill_as_wide_as_is_known_only_at_run_time_starts_nothing():
