@@ -104,7 +104,7 @@ class RowWiseAboveScatter(RewritePattern):
         code = compact_operands(op, scatter.domain, flow)
         compact = write_compact(op, flow, scatter.domain, code.compact)
         filled = write_compact(op, flow, scatter.domain, fills, rows=1) if fills is not None else None
-        if compact is None or (fills is not None and filled is None):
+        if compact is None:
             return False
         scatters = [
             ScatterOp(result, scatter.domain, layout, tensor_of(old), filled.results[k] if filled else None)

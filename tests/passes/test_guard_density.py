@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 from gossamer.compiler.pipeline import run_pipeline
-from gossamer.passes.guard_density import region_of
+from gossamer.passes.guard_density import expected, region_of
 from gossamer.passes.solvers.break_even import AttentionWork, Elementwise, Move, Product, Region
 from gossamer.runtime.executor import Program
 from gossamer.tests.passes.programs import check_stays, program
@@ -134,3 +134,7 @@ def test_the_work_of_a_region_is_what_follows_its_gathers(half, width):
         others=[Elementwise(16), Elementwise(16)],
         moves=[Move(8, scatters=False), Move(2, scatters=True)],
     )
+
+
+def test_sizes_that_the_example_does_not_tell_count_once():
+    assert expected("3*b*b*t*u", {"b": 5, "t": -1}) == 3 * 5 * 5

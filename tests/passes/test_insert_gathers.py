@@ -222,18 +222,26 @@ def test_a_mask_along_the_width_of_a_product_tells_nothing_of_rows():
     check_stays(INSERT, linear(GIVEN_AWAY).replace("KEEP", 'tensor<?x?x8xi1, #aten.dims<"b", "s", 8>>'))
 
 
+COUNTED = """
+    func.func @forward(%x: FULL, %k: KEEP, %w: WEIGHT {aten.name = "w"}) -> FULL {
+      EARLY
+      %y = aten.call "aten.linear.default"(%x, %w) : (FULL, WEIGHT) -> FULL
+      LATE
+      %m = aten.call "aten.unsqueeze.default"(%n, -1) : (WORDS) -> WORDS_1
+      %z = aten.call "aten.mul.Tensor"(%y, %m) : (FULL, WORDS_1) -> FULL
+      func.return %z : FULL
+    }""".replace("WORDS_1", 'tensor<?x?x1xi64, #aten.dims<"b", "s", 1>>')
+COUNT = '%n = aten.call "aten.cumsum.default"(%k, 1) : (KEEP) -> WORDS'
+
+
 def test_a_mask_that_is_made_after_the_product_comes_too_late():
-    check_stays(
-        INSERT,
-        """
-        func.func @forward(%x: FULL, %k: KEEP, %w: WEIGHT {aten.name = "w"}) -> FULL {
-          %y = aten.call "aten.linear.default"(%x, %w) : (FULL, WEIGHT) -> FULL
-          %n = aten.call "aten.cumsum.default"(%k, 1) : (KEEP) -> WORDS
-          %m = aten.call "aten.unsqueeze.default"(%n, -1) : (WORDS) -> WORDS_1
-          %z = aten.call "aten.mul.Tensor"(%y, %m) : (FULL, WORDS_1) -> FULL
-          func.return %z : FULL
-        }""".replace("WORDS_1", 'tensor<?x?x1xi64, #aten.dims<"b", "s", 1>>'),
-    )
+    check_stays(INSERT, COUNTED.replace("EARLY", "").replace("LATE", COUNT))
+
+
+def test_a_mask_that_is_made_before_the_product_is_there_in_time():
+    module = program(COUNTED.replace("EARLY", COUNT).replace("LATE", ""))
+    run_pipeline(module, INSERT)
+    assert Counter(op.name for op in module.walk())["sparse.gather"] == 1
 
 
 def test_a_mask_that_is_made_of_the_first_product_comes_too_late():

@@ -424,3 +424,41 @@ def test_gathers_that_differ_stay_below(reader):
         "(ROWS, ROWS)",
     )
     check_stays(SINK, square(text) if "layout" in reader else text)
+
+
+def test_two_scatters_of_one_domain_meet_above_them():
+    inputs = "%c: ROWS, %e: ROWS, %d: DOMAIN"
+    check(
+        SINK,
+        before=function(
+            """
+          %f = sparse.scatter %c[%d] "i j a" : ROWS, DOMAIN -> FULL
+          %g = sparse.scatter %e[%d] "i j a" : ROWS, DOMAIN -> FULL
+          %s = aten.call "aten.add.Tensor"(%f, %g) : (FULL, FULL) -> FULL
+          func.return %s : FULL""",
+            inputs,
+            "FULL",
+        ),
+        after=function(
+            """
+          %s = aten.call "aten.add.Tensor"(%c, %e) attributes {sparse.layout = #sparse<layout "i j a">}
+            : (ROWS, ROWS) -> ROWS
+          %f = sparse.scatter %s[%d] "i j a" : ROWS, DOMAIN -> FULL
+          func.return %f : FULL""",
+            inputs,
+            "FULL",
+        ),
+    )
+
+
+def test_a_gather_stays_below_what_mixes_rows():
+    check_stays(
+        SINK,
+        function(
+            """
+          %s = aten.call "aten.softmax.int"(%y, 1) : (FULL) -> FULL
+          %r = sparse.gather %s[%d] "i j a" : FULL, DOMAIN -> ROWS
+          func.return %r : ROWS""",
+            "%d: DOMAIN, %y: FULL",
+        ),
+    )
