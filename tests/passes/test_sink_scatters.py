@@ -462,3 +462,29 @@ def test_a_gather_stays_below_what_mixes_rows():
             "%d: DOMAIN, %y: FULL",
         ),
     )
+
+
+@pytest.mark.parametrize("other", ['%e[%o] "i j a"', '%e[%d] "j i a"'])
+def test_rows_that_lie_elsewhere_are_gathered_from_their_scatter(other):
+    inputs = "%c: ROWS, %e: ROWS, %d: DOMAIN, %o: DOMAIN"
+    before = function(
+        f"""
+          %f = sparse.scatter %c[%d] "i j a" : ROWS, DOMAIN -> FULL
+          %g = sparse.scatter {other} : ROWS, DOMAIN -> FULL
+          %s = aten.call "aten.add.Tensor"(%f, %g) : (FULL, FULL) -> FULL
+          func.return %s : FULL""",
+        inputs,
+        "FULL",
+    )
+    after = function(
+        f"""
+          %g = sparse.scatter {other} : ROWS, DOMAIN -> FULL
+          %h = sparse.gather %g[%d] "i j a" : FULL, DOMAIN -> ROWS
+          %s = aten.call "aten.add.Tensor"(%c, %h) attributes {{sparse.layout = #sparse<layout "i j a">}}
+            : (ROWS, ROWS) -> ROWS
+          %f = sparse.scatter %s[%d] "i j a" : ROWS, DOMAIN -> FULL
+          func.return %f : FULL""",
+        inputs,
+        "FULL",
+    )
+    check(SINK, square(before), square(after))
