@@ -50,6 +50,10 @@ ROWS = {
     "group_norm": row(lambda x, y, z: F.group_norm(x, 2, y, z), **IMAGE, y=real(4), z=real(4)),
     "group_norm of one group": row(lambda x, y, z: F.group_norm(x, 1, y, z), **IMAGE, y=real(4), z=real(4)),
     "instance_norm": row(lambda x: F.instance_norm(x), **IMAGE),
+    "instance_norm in inference": row(
+        lambda x, y, z: F.instance_norm(x, y, z.abs() + 0.1, y + 1, z + 1, use_input_stats=False),
+        **IMAGE, y=real(4), z=real(4),
+    ),
     "softmax": row(lambda x: x.softmax(1)),
     "log_softmax": row(lambda x: x.log_softmax(0)),
     "sum": row(lambda x: x.sum(1)),
@@ -189,6 +193,15 @@ def labels(axes: OpAxes, chosen: Callable[[Role, Skip], bool]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ROWS)
+def test_every_axis_has_a_label_or_none_of_a_tensor_has_one(imported: Mapping[str, Program], name: str):
+    here = site(imported, name)
+    assert len(here.axes.results) == len(here.op.results)
+    assert len(here.result_labels) == here.run(here.operands).dim()
+    for own, operand in zip(here.axes.operands, here.operands, strict=True):
+        assert not own or len(own) == operand.dim()
+
+
+@pytest.mark.parametrize("name", ROWS)
 def test_permuting_a_parallel_or_reduced_axis_changes_nothing_else(imported: Mapping[str, Program], name: str):
     here = site(imported, name)
     for label in labels(here.axes, lambda role, _: role is not Role.NEITHER):
@@ -271,6 +284,12 @@ def test_a_convolution_tells_why_sites_may_not_move(imported: Mapping[str, Progr
     assert roles["n"] == roles["o"] == (Role.PARALLEL, Skip.FILL)
     assert roles["s0"][0] is Role.NEITHER
     assert "sliding window" in here.axes.roles["s0"].reason
+
+
+def test_batch_norm_in_inference_treats_every_row_alone(imported: Mapping[str, Program]):
+    here = site(imported, "batch_norm in inference")
+    assert {role.skip for role in here.axes.roles.values()} == {Skip.FILL}
+    assert here.axes.operands[1:] == (("c",),) * (len(here.axes.operands) - 1)
 
 
 def test_a_linear_layer_has_rows_columns_and_a_sum(imported: Mapping[str, Program]):
