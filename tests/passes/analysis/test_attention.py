@@ -170,9 +170,11 @@ def test_keys_of_another_sequence_are_packed_where_each_sequence_has_one():
 
 @ACROSS
 def test_keys_of_another_sequence_up_to_the_querys_place_are_the_same(mask):
-    places = torch.arange(16)[None, :] <= torch.arange(5)[:, None]
+    def seen(keep: Tensor) -> Tensor:
+        return mask(keep & (torch.arange(16)[None, :] <= torch.arange(5)[:, None]))
+
     program = gossamer.compile(
-        Across(lambda keep: mask(keep & places)),
+        Across(seen),
         kwargs={"ctx": torch.randn(3, 5, WIDTH)} | vectors(PATTERNS["right"](3, 16)),
         pipeline="simplify,insert-gathers,sink-scatters",
     )

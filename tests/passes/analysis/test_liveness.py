@@ -240,3 +240,18 @@ def test_a_row_that_is_spread_over_masked_ones_is_read_whole():
       func.return %z : FULL"""
     found, values = of_linear(body, "")
     assert shown(found, values["u"]) == shown(found, values["y"]) == "whole"
+
+
+def test_rows_that_are_read_in_two_layouts_are_read_whole():
+    body = """
+      %p = aten.call "aten.view.default"(%b, [-1, 1, 1]) : (ROWS_KEPT) -> KEPT
+      %u = aten.call "aten.where.ScalarOther"(%m, %y, 0.0) : (KEEP_1, FULL) -> FULL
+      %v = aten.call "aten.where.ScalarOther"(%p, %y, 0.0) : (KEPT, FULL) -> FULL
+      %z = aten.call "aten.add.Tensor"(%u, %v) : (FULL, FULL) -> FULL
+      func.return %z : FULL"""
+    kept = 'tensor<?x1x1xi1, #aten.dims<"b", 1, 1>>'
+    body = body.replace("ROWS_KEPT", SHORT["ROWS_KEPT"]).replace("KEPT", kept)
+    found, values = of_linear(body, "")
+    assert shown(found, values["y"]) == "whole"
+    found, values = of_linear(body.replace("(%u, %v) : (FULL, FULL)", "(%v, %v) : (FULL)"), "")
+    assert shown(found, values["y"]) == "%b[i] over i a b"
