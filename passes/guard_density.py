@@ -53,7 +53,7 @@ def expected(size: Size, hint: dict[str, int]) -> int:
 
 def compact_elements(value: SSAValue, hint: dict[str, int]) -> int:
     """Elements of one row of a compact value."""
-    return math.prod(expected(size, hint) for size in dims(value.type)[1:] if size != "?")
+    return math.prod(expected(size, hint) for size in dims(value.type)[1:])
 
 
 def element_bytes(value: SSAValue) -> int:

@@ -111,7 +111,7 @@ class Packer:
         if self.found.exact:
             return []
         calls = [op for op in self.function.body.block.ops if isinstance(op, CallOp) and not op.regions]
-        found = [rows for op in calls if (rows := masked_rows(self.found.view, op, exact=False)) is not None]
+        found = [rows for op in calls if (rows := masked_rows(self.found.view, op)) is not None]
         return [
             rows
             for rows in found

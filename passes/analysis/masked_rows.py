@@ -18,7 +18,6 @@ from ..solvers.index_expr import Expr, apply, axes_of
 from .calls import argument, shape
 from .index_view import IndexView
 from .live_rules import row_mask
-from .row_rules import RULES
 from .rows import flow_from_operand
 
 
@@ -32,14 +31,12 @@ class MaskedRows:
     fill: float
 
 
-def masked_rows(view: IndexView, op: CallOp, *, exact: bool) -> MaskedRows | None:
-    """What `op` says of rows; None when it sets none. `exact` leaves out `x * m`: NaN and Inf times 0 are NaN."""
+def masked_rows(view: IndexView, op: CallOp) -> MaskedRows | None:
+    """What `op` says of rows; None when it sets none."""
     to = shape(op.results[0]) if len(op.results) == 1 and op.target.data in READERS else ()
     if not to:
         return None
     mask_at, fill, holds = READERS[op.target.data]
-    if op.target.data == "aten.mul.Tensor" and exact:
-        return None
     for position in mask_at:
         mask = argument(op, position, "")
         value = fill if isinstance(fill, float) else argument(op, fill, "")
@@ -65,7 +62,7 @@ def feeds(value: SSAValue, layout: Layout, space: tuple, targets: frozenset[str]
     """Does `value` reach one of `targets` through row-wise ops alone?"""
     for use in value.uses:
         op = use.operation
-        if depth == 0 or not isinstance(op, CallOp) or op.target.data not in RULES or len(op.results) != 1:
+        if depth == 0 or not isinstance(op, CallOp) or len(op.results) != 1:
             continue
         flow = flow_from_operand(op, use.index, layout, space)
         if flow is None or any(part is not None for k, part in enumerate(flow.operands) if k != use.index):

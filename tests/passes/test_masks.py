@@ -3,7 +3,7 @@
 import pytest
 import torch
 from gossamer.compiler.context import parse_text
-from gossamer.dialects.aten import dims
+from gossamer.dialects.aten import CallOp, dims, tensor_of
 from gossamer.passes.analysis.index_view import Source
 from gossamer.passes.masks import CannotWriteError, MaskWriter
 from gossamer.passes.solvers.index_expr import FALSE, Apply, Axis, Constant, Element, Expr, apply
@@ -11,7 +11,7 @@ from gossamer.runtime.executor import Program
 from gossamer.tests.passes.expressions import evaluate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, i1
 from xdsl.dialects.func import FuncOp, ReturnOp
 
 TEXT = """
@@ -103,3 +103,18 @@ def test_a_size_that_no_argument_has_cannot_be_written():
     _, f = function()
     with pytest.raises(CannotWriteError, match="no argument has the size u0"):
         MaskWriter(f, ("b", "u0")).write(Apply("lt", (Axis(1), Constant(2))))
+
+
+def test_a_size_is_read_off_the_first_tensor_that_has_it():
+    module = parse_text("""
+    func.func @forward(%n: !aten.scalar<int, "n">, %rows: tensor<?xi64, #aten.dims<"b">>,
+                       %keep: tensor<?x?xi1, #aten.dims<"b", "s">>, %more: tensor<?xi1, #aten.dims<"s">>) {
+      func.return
+    }""")
+    (f,) = (op for op in module.ops if isinstance(op, FuncOp))
+    writer = MaskWriter(f, ("b", "s"))
+    mask = writer.write(Apply("lt", (COLUMN, Constant(2))))
+    size = next(op for op in writer.ops if isinstance(op, CallOp) and op.target.data == "aten.sym_size.int")
+    assert size.operands[0] is f.args[2]
+    assert size.template.data.args[1] == 1
+    assert tensor_of(mask).element_type == i1

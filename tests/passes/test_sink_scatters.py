@@ -134,6 +134,10 @@ MASKED = {
     "a product with a mask": ('aten.call "aten.mul.Tensor"(%f, %m)', "(FULL, KEEP_1) -> FULL"),
     "a product with a mask that comes first": ('aten.call "aten.mul.Tensor"(%m, %f)', "(KEEP_1, FULL) -> FULL"),
     "masked_fill": ('aten.call "aten.masked_fill.Scalar"(%f, %m, 1.0)', "(FULL, KEEP_1) -> FULL"),
+    "masked_fill with a tensor": (
+        'aten.call "aten.masked_fill.Tensor"(%f, %m, %v)',
+        "(FULL, KEEP_1, tensor<f32>) -> FULL",
+    ),
     "where": ('aten.call "aten.where.self"(%m, %f, %y)', "(KEEP_1, FULL, FULL) -> FULL"),
     "where with a number": ('aten.call "aten.where.ScalarOther"(%m, %f, 0.0)', "(KEEP_1, FULL) -> FULL"),
     "where with a number first": ('aten.call "aten.where.ScalarSelf"(%m, 0.0, %f)', "(KEEP_1, FULL) -> FULL"),
@@ -151,7 +155,9 @@ def test_a_mask_that_brings_rows_to_life_keeps_its_full_rows(name):
           %m = aten.call "aten.unsqueeze.default"(%k, -1) : (KEEP) -> KEEP_1
           %s = {call} : {types}
           func.return %s : FULL""",
-            inputs="%c: ROWS, %d: DOMAIN, %k: KEEP" + (", %y: FULL" if "%y" in call else ""),
+            inputs="%c: ROWS, %d: DOMAIN, %k: KEEP"
+            + (", %y: FULL" if "%y" in call else "")
+            + (", %v: tensor<f32>" if "%v" in call else ""),
             result="FULL",
         ),
     )
@@ -298,3 +304,191 @@ def test_equal_gathers_are_one():
             result="ROWS",
         ),
     )
+
+
+def square(text: str) -> str:
+    """`text` over an index space of two equal sizes, in which rows may lie either way."""
+    text = text.replace("DOMAIN", '!sparse.domain<"b", "b">')
+    return text.replace("FULL", 'tensor<?x?x8xf32, #aten.dims<"b", "b", 8>>')
+
+
+ELSEWHERE = {
+    "on another domain": ('%r[%e] "i j a"', "FULL"),
+    "in another layout": ('%r[%d] "j i a"', "FULL"),
+    "among more positions": ('%r[%d] "i j a"', 'tensor<?x?x8xf32, #aten.dims<"b", "t", 8>>'),
+}
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_what_was_gathered_and_is_scattered_elsewhere_is_scattered_for_something(where):
+    scatter, result = ELSEWHERE[where]
+    text = function(
+        f"""
+          %r = sparse.gather %y[%d] "i j a" : FULL, DOMAIN -> ROWS
+          %f = sparse.scatter {scatter} : ROWS, DOMAIN -> {result}
+          func.return %f : {result}""",
+        "%d: DOMAIN, %e: DOMAIN, %y: FULL",
+        result,
+    )
+    check_stays(SINK, square(text) if "layout" in where else text)
+
+
+MET = {
+    "rows of another domain": '%e[%o] "i j a" fill %n : FILL : ROWS, DOMAIN -> FULL',
+    "rows that lie otherwise": '%e[%d] "j i a" fill %n : FILL : ROWS, DOMAIN -> FULL',
+}
+
+
+@pytest.mark.parametrize("rows", MET)
+def test_filled_rows_meet_only_rows_that_are_filled_at_the_same_places(rows):
+    text = function(
+        f"""
+          %f = sparse.scatter %c[%d] "i j a" fill %n : FILL : ROWS, DOMAIN -> FULL
+          %g = sparse.scatter {MET[rows]}
+          %s = aten.call "aten.add.Tensor"(%f, %g) : (FULL, FULL) -> FULL
+          func.return %s : FULL""",
+        "%c: ROWS, %e: ROWS, %d: DOMAIN, %o: DOMAIN, %n: FILL",
+        "FULL",
+    )
+    check_stays(SINK, square(text) if "otherwise" in rows else text)
+
+
+def test_filled_rows_that_meet_dead_ones_are_dead():
+    check(
+        SINK,
+        before=function(
+            """
+          %f = sparse.scatter %c[%d] "i j a" fill %n : FILL : ROWS, DOMAIN -> FULL
+          %g = sparse.scatter %e[%d] "i j a" : ROWS, DOMAIN -> FULL
+          %s = aten.call "aten.add.Tensor"(%f, %g) : (FULL, FULL) -> FULL
+          func.return %s : FULL""",
+            "%c: ROWS, %e: ROWS, %d: DOMAIN, %n: FILL",
+            "FULL",
+        ),
+        after=function(
+            """
+          %s = aten.call "aten.add.Tensor"(%c, %e) attributes {sparse.layout = #sparse<layout "i j a">}
+            : (ROWS, ROWS) -> ROWS
+          %f = sparse.scatter %s[%d] "i j a" : ROWS, DOMAIN -> FULL
+          func.return %f : FULL""",
+            "%c: ROWS, %e: ROWS, %d: DOMAIN, %n: FILL",
+            "FULL",
+        ),
+    )
+
+
+@pytest.mark.parametrize("fill", ["", "fill %n : WIDE_FILL :"])
+def test_a_reshape_to_sizes_that_only_the_full_rows_tell_stays(fill):
+    text = function(
+        f"""
+          %f = sparse.scatter %c[%d] "i j a" {fill} : WIDE_ROWS, DOMAIN -> WIDE
+          %s = aten.call "aten.reshape.default"(%f, [-1, 5, %t, 4]) : (WIDE, !aten.scalar<int, "t">) -> SQUARE
+          func.return %s : SQUARE""".replace(": :", ":"),
+        '%c: WIDE_ROWS, %d: DOMAIN, %n: WIDE_FILL, %t: !aten.scalar<int, "t">',
+        "SQUARE",
+    )
+    for name, written in {
+        "WIDE_ROWS": 'tensor<?x?xf32, #aten.dims<"?", "4*t">>',
+        "WIDE_FILL": 'tensor<1x?xf32, #aten.dims<1, "4*t">>',
+        "WIDE": 'tensor<?x?x?xf32, #aten.dims<"b", "s", "4*t">>',
+        "SQUARE": 'tensor<?x?x?x4xf32, #aten.dims<"b", "s", "t", 4>>',
+    }.items():
+        text = text.replace(name, written)
+    check_stays(SINK, text)
+
+
+def test_a_gather_of_one_of_several_results_stays_below():
+    check_stays(
+        SINK,
+        function(
+            """
+          %v, %n = aten.call "aten.sort.default"(%y, -1) unpack : (FULL) -> (FULL, INDICES)
+          %r = sparse.gather %v[%d] "i j a" : FULL, DOMAIN -> ROWS
+          func.return %r : ROWS""".replace("INDICES", 'tensor<?x?x8xi64, #aten.dims<"b", "s", 8>>'),
+            "%d: DOMAIN, %y: FULL",
+        ),
+    )
+
+
+READERS = {
+    "on another domain": '%s[%e] "i j a" : FULL, DOMAIN',
+    "in another layout": '%s[%d] "j i a" : FULL, DOMAIN',
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_gathers_that_differ_stay_below(reader):
+    text = function(
+        f"""
+          %s = aten.call "aten.neg.default"(%y) : (FULL) -> FULL
+          %r = sparse.gather %s[%d] "i j a" : FULL, DOMAIN -> ROWS
+          %q = sparse.gather {READERS[reader]} -> ROWS
+          func.return %r, %q : ROWS, ROWS""",
+        "%d: DOMAIN, %e: DOMAIN, %y: FULL",
+        "(ROWS, ROWS)",
+    )
+    check_stays(SINK, square(text) if "layout" in reader else text)
+
+
+def test_two_scatters_of_one_domain_meet_above_them():
+    inputs = "%c: ROWS, %e: ROWS, %d: DOMAIN"
+    check(
+        SINK,
+        before=function(
+            """
+          %f = sparse.scatter %c[%d] "i j a" : ROWS, DOMAIN -> FULL
+          %g = sparse.scatter %e[%d] "i j a" : ROWS, DOMAIN -> FULL
+          %s = aten.call "aten.add.Tensor"(%f, %g) : (FULL, FULL) -> FULL
+          func.return %s : FULL""",
+            inputs,
+            "FULL",
+        ),
+        after=function(
+            """
+          %s = aten.call "aten.add.Tensor"(%c, %e) attributes {sparse.layout = #sparse<layout "i j a">}
+            : (ROWS, ROWS) -> ROWS
+          %f = sparse.scatter %s[%d] "i j a" : ROWS, DOMAIN -> FULL
+          func.return %f : FULL""",
+            inputs,
+            "FULL",
+        ),
+    )
+
+
+def test_a_gather_stays_below_what_mixes_rows():
+    check_stays(
+        SINK,
+        function(
+            """
+          %s = aten.call "aten.softmax.int"(%y, 1) : (FULL) -> FULL
+          %r = sparse.gather %s[%d] "i j a" : FULL, DOMAIN -> ROWS
+          func.return %r : ROWS""",
+            "%d: DOMAIN, %y: FULL",
+        ),
+    )
+
+
+@pytest.mark.parametrize("other", ['%e[%o] "i j a"', '%e[%d] "j i a"'])
+def test_rows_that_lie_elsewhere_are_gathered_from_their_scatter(other):
+    inputs = "%c: ROWS, %e: ROWS, %d: DOMAIN, %o: DOMAIN"
+    before = function(
+        f"""
+          %f = sparse.scatter %c[%d] "i j a" : ROWS, DOMAIN -> FULL
+          %g = sparse.scatter {other} : ROWS, DOMAIN -> FULL
+          %s = aten.call "aten.add.Tensor"(%f, %g) : (FULL, FULL) -> FULL
+          func.return %s : FULL""",
+        inputs,
+        "FULL",
+    )
+    after = function(
+        f"""
+          %g = sparse.scatter {other} : ROWS, DOMAIN -> FULL
+          %h = sparse.gather %g[%d] "i j a" : FULL, DOMAIN -> ROWS
+          %s = aten.call "aten.add.Tensor"(%c, %h) attributes {{sparse.layout = #sparse<layout "i j a">}}
+            : (ROWS, ROWS) -> ROWS
+          %f = sparse.scatter %s[%d] "i j a" : ROWS, DOMAIN -> FULL
+          func.return %f : FULL""",
+        inputs,
+        "FULL",
+    )
+    check(SINK, square(before), square(after))

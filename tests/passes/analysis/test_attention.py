@@ -7,7 +7,10 @@ import gossamer
 import pytest
 import torch
 from gossamer.compiler.compiled import CompiledModel
+from gossamer.compiler.frontends.types import type_of
+from gossamer.dialects.aten import TensorType
 from gossamer.dialects.sparse import AttentionOp, Mask
+from gossamer.passes.analysis.attention import LOWEST
 from gossamer.tests.passes.models import FLOAT32_MIN, PATTERNS, WIDTH, dynamic, vectors
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention as attend
@@ -106,6 +109,7 @@ def test_attention_over_kept_keys_is_packed_and_the_same(name):
     program = packed(Layer(mix))
     (op,) = (op for op in program.module.walk() if isinstance(op, AttentionOp))
     assert op.kind.data is kind
+    assert "sparse.covers" not in program.ir(), "every active position is a key that is kept"
     check(program)
 
 
@@ -180,3 +184,29 @@ def test_keys_that_the_batch_shares_are_hidden_by_no_sequence_alone():
     program = gossamer.compile(Shared(), kwargs=inputs)
     with torch.no_grad():
         torch.testing.assert_close(program(**inputs), program.original(**inputs), rtol=2e-5, atol=2e-5)
+
+
+@ACROSS
+def test_keys_of_another_sequence_up_to_the_querys_place_are_the_same(mask):
+    def seen(keep: Tensor) -> Tensor:
+        return mask(keep & (torch.arange(16)[None, :] <= torch.arange(5)[:, None]))
+
+    program = gossamer.compile(
+        Across(seen),
+        kwargs={"ctx": torch.randn(3, 5, WIDTH)} | vectors(PATTERNS["right"](3, 16)),
+        pipeline="simplify,insert-gathers,sink-scatters",
+    )
+    for pattern in PATTERNS.values():
+        inputs = {"ctx": torch.randn(3, 5, WIDTH)} | vectors(pattern(3, 16))
+        with torch.no_grad():
+            found, wanted = program(**inputs), program.original(**inputs)
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5, equal_nan=True)
+
+
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def test_the_lowest_number_of_every_type_is_torchs():
+    types = {dtype: type_of(torch.zeros((), dtype=dtype)) for dtype in DTYPES}
+    elements = {dtype: type(t.element_type) for dtype, t in types.items() if isinstance(t, TensorType)}
+    assert {elements[dtype]: torch.finfo(dtype).min for dtype in DTYPES} == LOWEST

@@ -12,13 +12,16 @@ from gossamer.dialects.aten import CallOp, dims
 from gossamer.passes.analysis.index_view import Source
 from gossamer.passes.analysis.live import Live, Liveness
 from gossamer.passes.analysis.liveness import liveness
+from gossamer.passes.detect_sparsity import show_live
 from gossamer.passes.solvers.index_expr import Expr, sources_of
 from gossamer.runtime import reference
 from gossamer.runtime.calls import arguments, resolve
 from gossamer.tests.passes.expressions import evaluate
 from gossamer.tests.passes.models import CASES, PATTERNS, Inputs, Model, dynamic, vectors
 from gossamer.tests.passes.packed import selected
+from gossamer.tests.passes.programs import program
 from xdsl.dialects.builtin import TensorType
+from xdsl.dialects.func import FuncOp
 from xdsl.interpreter import Interpreter, PythonValues, impl, register_impls
 from xdsl.ir import SSAValue
 
@@ -147,3 +150,109 @@ def test_the_reader_of_all_rows_is_named():
     reader = found.needed_whole_by(linears[-1].results[0])
     assert isinstance(reader, CallOp)
     assert "softmax" in reader.target.data
+
+
+HEAD = """
+func.func @forward(%x: FULL {aten.name = "x"}, %k: KEEP {aten.name = "keep"}, %b: ROWS_KEPT {aten.name = "batch"},
+                   %m: KEEP_1, %n: NUMBER, %o: tensor<f32>, %w: WEIGHT) -> (RESULT DONT_CARE) {
+  %y = aten.call "aten.linear.default"(%x, %w) : (FULL, WEIGHT) -> FULL
+"""
+
+
+SHORT = {
+    "ROWS_KEPT": 'tensor<?xi1, #aten.dims<"b">>',
+    "NUMBER": 'tensor<?x?x1xf32, #aten.dims<"b", "s", 1>>',
+    "MEANS": 'tensor<?x1x8xf32, #aten.dims<"b", 1, 8>>',
+    "STEPS": 'tensor<?x8xf32, #aten.dims<"s", 8>>',
+    "PLANE": 'tensor<?x?xf32, #aten.dims<"b", "s">>',
+}
+
+
+def of_linear(body: str, seed: str, result: str = "FULL") -> tuple[Liveness, dict[str, SSAValue]]:
+    """Liveness where the linear layer's rows %y go through `body`, and the values by name."""
+    text = (HEAD + body + "}").replace("RESULT", result)
+    text = text.replace("DONT_CARE", f'{{sparse.dont_care = "{seed}"}}' if seed else "")
+    for name, written in SHORT.items():
+        text = text.replace(name, written)
+    (function,) = (op for op in program(text).ops if isinstance(op, FuncOp))
+    names: dict[str, SSAValue] = {r.name_hint or "": r for op in function.body.block.ops for r in op.results}
+    return liveness(function), names
+
+
+def shown(found: Liveness, value: SSAValue) -> str:
+    state = found.live(value)
+    return "whole" if state is None else show_live(state)
+
+
+WHERE = '%z = aten.call "aten.where.ScalarOther"(%m, %y, 0.0) : (KEEP_1, FULL) -> FULL func.return %z : FULL'
+CUT = '%z = aten.call "aten.select.int"(%y, AXIS, INDEX) : (FULL) -> POOLED func.return %z : POOLED'
+NUMBERED = '%z = aten.call "aten.mul.Tensor"(%y, %n) : (FULL, NUMBER) -> FULL func.return %z : FULL'
+FILLED = '%z = aten.call "aten.masked_fill.Scalar"(%y, %m, 1.0) : (FULL, KEEP_1) -> FULL func.return %z : FULL'
+TWICE = '%z = aten.call "aten.where.self"(%m, %y, %y) : (KEEP_1, FULL) -> FULL func.return %z : FULL'
+ROWS_READ = {
+    "as the result says": ("func.return %y : FULL", "keep", "FULL", "%k[i, j] over i j a"),
+    "where a mask holds, too": (WHERE, "keep", "FULL", "(%k[i, j] and %m[i, j, 0]) over i j a"),
+    "of each sequence that is read, whatever a mask over positions says": (
+        WHERE, "batch", "FULL", "%b[i] over i a b",
+    ),
+    "where they are not filled": (FILLED, "", "FULL", "not(%m[i, j, 0]) over i j a"),
+    "where they are not filled with a tensor": (
+        FILLED.replace("1.0", "%o").replace("Scalar", "Tensor").replace("KEEP_1)", "KEEP_1, tensor<f32>)"),
+        "", "FULL", "not(%m[i, j, 0]) over i j a",
+    ),
+    "where either operand is read": (TWICE, "", "FULL", "whole"),
+    "one position": (CUT.replace("AXIS, INDEX", "1, 2"), "", "POOLED", "(j == 2) over i j a"),
+    "one position of the sequences that are read": (
+        CUT.replace("AXIS, INDEX", "1, 0"), "batch", "POOLED", "%b[i] over i a b",
+    ),
+    "a position counted from an end that is not known": (CUT.replace("AXIS, INDEX", "1, -1"), "", "POOLED", "whole"),
+    "one sequence": (CUT.replace("AXIS, INDEX", "0, 1").replace("POOLED", "STEPS"), "", "STEPS", "whole"),
+    "where a number for each row is not zero, which is no mask": (NUMBERED, "", "FULL", "whole"),
+    "one column": (CUT.replace("AXIS, INDEX", "2, 1").replace("POOLED", "PLANE"), "", "PLANE", "whole"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS_READ)
+def test_rows_are_read(name):
+    body, seed, result, rows = ROWS_READ[name]
+    found, values = of_linear(body, seed, result)
+    assert shown(found, values["y"]) == rows
+
+
+def test_the_reader_of_all_rows_is_found_behind_row_wise_ops():
+    body = """
+      %r = aten.call "aten.relu.default"(%y) : (FULL) -> FULL
+      %z = aten.call "aten.softmax.int"(%r, 1) : (FULL) -> FULL
+      func.return %z : FULL"""
+    found, values = of_linear(body, "keep")
+    assert found.needed_whole_by(values["y"]) is values["z"].owner
+    found, values = of_linear(body.replace("%r, 1", "%r, -1"), "keep")
+    assert found.needed_whole_by(values["y"]) is None
+    found, values = of_linear(body.replace("%r, 1", "%r, -1"), "")
+    reader = found.needed_whole_by(values["y"])
+    assert reader is not None
+    assert reader.name == "func.return"
+
+
+def test_a_row_that_is_spread_over_masked_ones_is_read_whole():
+    body = """
+      %u = aten.call "aten.mean.dim"(%y, [1], true) : (FULL) -> MEANS
+      %z = aten.call "aten.where.ScalarOther"(%m, %u, 0.0) : (KEEP_1, MEANS) -> FULL
+      func.return %z : FULL"""
+    found, values = of_linear(body, "")
+    assert shown(found, values["u"]) == shown(found, values["y"]) == "whole"
+
+
+def test_rows_that_are_read_in_two_layouts_are_read_whole():
+    body = """
+      %p = aten.call "aten.view.default"(%b, [-1, 1, 1]) : (ROWS_KEPT) -> KEPT
+      %u = aten.call "aten.where.ScalarOther"(%m, %y, 0.0) : (KEEP_1, FULL) -> FULL
+      %v = aten.call "aten.where.ScalarOther"(%p, %y, 0.0) : (KEPT, FULL) -> FULL
+      %z = aten.call "aten.add.Tensor"(%u, %v) : (FULL, FULL) -> FULL
+      func.return %z : FULL"""
+    kept = 'tensor<?x1x1xi1, #aten.dims<"b", 1, 1>>'
+    body = body.replace("ROWS_KEPT", SHORT["ROWS_KEPT"]).replace("KEPT", kept)
+    found, values = of_linear(body, "")
+    assert shown(found, values["y"]) == "whole"
+    found, values = of_linear(body.replace("(%u, %v) : (FULL, FULL)", "(%v, %v) : (FULL)"), "")
+    assert shown(found, values["y"]) == "%b[i] over i a b"

@@ -33,6 +33,8 @@ ROWS = {
     "conv2d pointwise with a stride": row(lambda x, y: F.conv2d(x, y, stride=2), **IMAGE, y=real(5, 4, 1, 1)),
     "conv2d depthwise": row(lambda x, y: F.conv2d(x, y, groups=4), **IMAGE, y=real(4, 1, 3, 3)),
     "conv2d in groups": row(lambda x, y: F.conv2d(x, y, groups=2), **IMAGE, y=real(6, 2, 3, 3)),
+    "conv2d in groups of one": row(lambda x, y: F.conv2d(x, y, groups=4), **IMAGE, y=real(8, 1, 3, 3)),
+    "conv2d pointwise with padding": row(lambda x, y: F.conv2d(x, y, padding=1), **IMAGE, y=real(5, 4, 1, 1)),
     "conv1d": row(lambda x, y: F.conv1d(x, y, padding=1), x=real(3, 4, 6), y=real(5, 4, 3)),
     "max_pool2d": row(lambda x: F.max_pool2d(x, 2, 1), **IMAGE),
     "avg_pool2d": row(lambda x: F.avg_pool2d(x, 2, 1), **IMAGE),
@@ -50,6 +52,10 @@ ROWS = {
     "group_norm": row(lambda x, y, z: F.group_norm(x, 2, y, z), **IMAGE, y=real(4), z=real(4)),
     "group_norm of one group": row(lambda x, y, z: F.group_norm(x, 1, y, z), **IMAGE, y=real(4), z=real(4)),
     "instance_norm": row(lambda x: F.instance_norm(x), **IMAGE),
+    "instance_norm in inference": row(
+        lambda x, y, z: F.instance_norm(x, y, z.abs() + 0.1, y + 1, z + 1, use_input_stats=False),
+        **IMAGE, y=real(4), z=real(4),
+    ),
     "softmax": row(lambda x: x.softmax(1)),
     "log_softmax": row(lambda x: x.log_softmax(0)),
     "sum": row(lambda x: x.sum(1)),
@@ -119,7 +125,16 @@ ROWS = {
     "mse_loss": row(lambda x, y: F.mse_loss(x, y)),
 }  # fmt: skip
 
-UNKNOWN = {"an unknown op": row(lambda x: torch.special.bessel_j0(x))}
+UNKNOWN = {
+    "an unknown op": row(lambda x: torch.special.bessel_j0(x)),
+    "a product with itself": row(lambda x: x.mm(x), x=real(4, 4)),
+    "a product that is added to its factor": row(lambda x, y: torch.addmm(x, x, y), x=real(4, 4), y=real(4, 4)),
+    "attention whose queries are its keys": row(
+        lambda x, y: F.scaled_dot_product_attention(x, x, y), x=real(2, 3, 4, 8), y=real(2, 3, 4, 8)
+    ),
+    "scatter of less than is there": row(lambda x, i, y: x.scatter(1, i, y), i=below(6, 4, 5), y=real(4, 9)),
+}
+"""Calls of which nothing is said: an axis of a tensor that stands twice cannot move in one place alone."""
 
 
 class Site:
@@ -189,6 +204,15 @@ def labels(axes: OpAxes, chosen: Callable[[Role, Skip], bool]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ROWS)
+def test_every_axis_has_a_label_or_none_of_a_tensor_has_one(imported: Mapping[str, Program], name: str):
+    here = site(imported, name)
+    assert len(here.axes.results) == len(here.op.results)
+    assert len(here.result_labels) == here.run(here.operands).dim()
+    for own, operand in zip(here.axes.operands, here.operands, strict=True):
+        assert not own or len(own) == operand.dim()
+
+
+@pytest.mark.parametrize("name", ROWS)
 def test_permuting_a_parallel_or_reduced_axis_changes_nothing_else(imported: Mapping[str, Program], name: str):
     here = site(imported, name)
     for label in labels(here.axes, lambda role, _: role is not Role.NEITHER):
@@ -200,6 +224,8 @@ def test_a_refused_axis_has_a_counterexample(imported: Mapping[str, Program], na
     here = site(imported, name)
     for label in labels(here.axes, lambda role, _: role is Role.NEITHER):
         assert here.axes.roles[label].reason
+        if here.size(label) == 1:
+            continue
         tries = (here.holds(label, torch.randperm(here.size(label))) for _ in range(50))
         assert not all(tries), f"{here.op.target.data} {label}: {here.axes}"
 
@@ -258,8 +284,9 @@ def test_zeros_may_not_be_left_out_of_statistics(imported: Mapping[str, Program]
         assert not close(here.run(here.moved(label, kept)), expected), f"{here.op.target.data} {label}"
 
 
-def test_an_unknown_op_says_nothing(imported: Mapping[str, Program]):
-    ops = [op for op in imported["an unknown op"].function.body.block.ops if isinstance(op, CallOp)]
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_unknown_op_says_nothing(imported: Mapping[str, Program], name: str):
+    ops = [op for op in imported[name].function.body.block.ops if isinstance(op, CallOp)]
     assert [axes_of(op) for op in ops] == [None]
 
 
@@ -271,6 +298,12 @@ def test_a_convolution_tells_why_sites_may_not_move(imported: Mapping[str, Progr
     assert roles["n"] == roles["o"] == (Role.PARALLEL, Skip.FILL)
     assert roles["s0"][0] is Role.NEITHER
     assert "sliding window" in here.axes.roles["s0"].reason
+
+
+def test_batch_norm_in_inference_treats_every_row_alone(imported: Mapping[str, Program]):
+    here = site(imported, "batch_norm in inference")
+    assert {role.skip for role in here.axes.roles.values()} == {Skip.FILL}
+    assert here.axes.operands[1:] == (("c",),) * (len(here.axes.operands) - 1)
 
 
 def test_a_linear_layer_has_rows_columns_and_a_sum(imported: Mapping[str, Program]):

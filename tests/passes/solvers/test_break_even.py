@@ -80,3 +80,13 @@ def test_it_is_zero_where_packing_never_pays():
 def test_a_large_layer_pays_up_to_a_high_density():
     layer = Region(4096, 512, 4, [Product(768, 3072), Product(3072, 768)], moves=[Move(768, False), Move(768, True)])
     assert break_even(layer, Machine()) > 0.7
+
+
+def test_times_by_hand():
+    machine = Machine(flops=1.0, bandwidth=1.0, call=7.0)
+    assert Product(2, 3).seconds(machine, rows=5, width=4) == (2 * 3 + 5 * (2 + 3)) * 4
+    assert Product(2, 3).seconds(replace(machine, bandwidth=1e3), rows=5, width=4) == 2 * 5 * 2 * 3
+    assert Elementwise(3).seconds(machine, rows=2, width=4) == 7 + 2 * 3 * 4
+    assert AttentionWork(6).seconds(machine, rows=2, length=5) == 4 * 2 * 5 * 6 / 0.5
+    assert Move(3, scatters=False).seconds(machine, rows=2, all_rows=10, width=4) == 7 + 2 * 2 * 3 * 4
+    assert Move(3, scatters=True).seconds(machine, rows=2, all_rows=10, width=4) == 7 + (2 * 2 + 10) * 3 * 4

@@ -52,6 +52,8 @@ def test_division_undoes_a_product_and_is_exact(a, b):
 def test_what_is_no_product_is_a_symbol_of_its_own():
     assert divide("s0 + 1", "s0") is None
     assert divide("s0 + 1", "s0 + 1") == 1
+    assert divide("2*s0 + 1", 2) is None
+    assert divide("s0 + 2*s1", "s1") is None
     assert divide("2*s0", "4") is None
     assert divide(0, 2) is None
     assert divide(4, 0) is None
