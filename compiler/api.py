@@ -21,6 +21,7 @@ from xdsl.passes import ModulePass
 
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..passes.insert_gathers import is_exact
+from .calibration import calibrate as measure_supports
 from .check import first_difference
 from .compiled import CompiledModel
 from .dont_care import annotate, measure
@@ -28,7 +29,7 @@ from .dump import Dump
 from .entry import entry_function, read_entry
 from .frontends import dynamo
 from .frontends.torch_export import import_model
-from .machine import exact_options, guard_options
+from .machine import exact_options, guard_options, skip_options
 from .options import common_device, exactness, target_device
 from .pipeline import DEFAULT_PIPELINE, Trace, run_pipeline
 from .signature import forward_text, parse_forward
@@ -58,7 +59,7 @@ def compile(
     `target`           "cpu", "cuda" or "cuda:1": model and examples are moved there; by default they stay
     `exact`            "bitwise" forbids what reorders sums
     `pipeline`         passes to run, as text or list; by default `DEFAULT_PIPELINE`
-    `calibrate`        further `(args, kwargs)` to learn from how many rows are dead
+    `calibrate`        further `(args, kwargs)` to learn from how many rows are dead, and how many values zero
     `dump`             a folder for the text of every stage
     `check`            run the example before and after every pass, and compare
 
@@ -75,11 +76,14 @@ def compile(
     dynamo.register()
     device = device or common_device((imported.weights, example))
     function = entry_function(imported.module)
+    imported.module.attributes |= attributes
+    calls = [example, *(to_device(example_call(module, *call), device) for call in calibrate)]
+    inputs = [read_entry(function, device).bind(*call) for call in calls]
     if dont_care:
         annotate(function, dont_care)
-        calls = [example, *(to_device(example_call(module, *call), device) for call in calibrate)]
-        measure(function, [read_entry(function, device).bind(*call) for call in calls])
-    imported.module.attributes |= attributes
+        measure(function, inputs)
+    if not is_exact(imported.module):
+        measure_supports(imported.module, imported.weights, inputs)
     if pipeline is None:
         pipeline = default_pipeline(imported.module)
     trace = run_passes(imported.module, pipeline, dump)
@@ -102,7 +106,7 @@ def run_passes(module: ModuleOp, pipeline: str | Sequence[str | ModulePass], dum
 
 def default_pipeline(module: ModuleOp) -> list[str]:
     """`DEFAULT_PIPELINE` with what this machine was measured to do: rates, and products that keep their bits."""
-    options = {"guard-density": guard_options()}
+    options = {"guard-density": guard_options(), "insert-skips": skip_options()}
     if is_exact(module):
         options["insert-gathers"] = exact_options(entry_function(module))
     return [name + options.get(name, "") for name in DEFAULT_PIPELINE]

@@ -13,6 +13,7 @@ PASSES: dict[str, str] = {
     "insert-gathers": "gossamer.passes.insert_gathers:InsertGathers",
     "sink-scatters": "gossamer.passes.sink_scatters:SinkScatters",
     "guard-density": "gossamer.passes.guard_density:GuardDensity",
+    "insert-skips": "gossamer.passes.insert_skips:InsertSkips",
     "cse": "xdsl.transforms.common_subexpression_elimination:CommonSubexpressionElimination",
     "dce": "xdsl.transforms.dead_code_elimination:DeadCodeElimination",
     "canonicalize": "xdsl.transforms.canonicalize:CanonicalizePass",
