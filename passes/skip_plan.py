@@ -7,9 +7,10 @@ A site has several supports to choose from. The one that costs least at its meas
 shared by all the sites that could use it.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.dialects.builtin import FloatAttr
 from xdsl.dialects.func import FuncOp
@@ -20,7 +21,6 @@ from ..dialects.sparse import Skip
 from .analysis.calls import shape
 from .analysis.skips import Columns, SkipSite, read_product
 from .guard_density import element_bytes, expected, hints
-from .solvers.sizes import Size
 from .solvers.skipping import MARGIN, SkippedProduct, Skipper
 
 DENSITY = "sparse.support"
@@ -67,7 +67,7 @@ class Planner:
             return Decision(site, reason=site.reason)
         if "sparse.layout" in site.op.attributes:
             return Decision(site, reason="its rows are packed")
-        work = self.work_of(site)
+        work = work_of(self.function, site.op, site.axis)
         ready = [columns for columns in site.columns if is_ready(columns, site, order)]
         if not ready:
             return Decision(site, work, reason="its support is known only after the result is read")
@@ -75,9 +75,7 @@ class Planner:
         density = measured(best, self.function)
         threshold = work.break_even(self.machine)
         decision = Decision(site, work, best, density, threshold, max(self.rows, work.rows))
-        return Decision(site, work, best, density, threshold, reason=reason) if (
-            reason := self.objection(decision, work)
-        ) else decision  # fmt: skip
+        return replace(decision, reason=self.objection(decision, work))
 
     def objection(self, decision: Decision, work: SkippedProduct) -> str:
         """Why it does not pay; empty when it does."""
@@ -99,17 +97,14 @@ class Planner:
         shared = work.support(self.machine) / self.uses[columns]
         return work.skipping(self.machine, 1.0 if density is None else density) + shared
 
-    def work_of(self, site: SkipSite) -> SkippedProduct:
-        """The site's sizes, as in the examples."""
-        product, hint = read_product(site.op), hints(self.function)
-        assert product is not None
-        sizes: list[Size] = list(shape(product.x))
-        total = 1
-        for size in sizes[:-1]:
-            total *= expected(size, hint)
-        outputs = expected(shape(site.op.results[0])[-1], hint)
-        width = element_bytes(product.weight)
-        return SkippedProduct(total, expected(sizes[-1], hint), outputs, width, site.axis is Skip.K)
+
+def work_of(function: FuncOp, op: CallOp, axis: Skip) -> SkippedProduct:
+    """The sizes of a product as in the examples."""
+    product, hint = read_product(op), hints(function)
+    assert product is not None
+    *rows, inputs = (expected(size, hint) for size in shape(product.x))
+    outputs = expected(shape(op.results[0])[-1], hint)
+    return SkippedProduct(math.prod(rows), inputs, outputs, element_bytes(product.weight), axis is Skip.K)
 
 
 def is_ready(columns: Columns, site: SkipSite, order: Mapping[Operation, int]) -> bool:

@@ -17,6 +17,7 @@ the support is taken of is active, and reaches the result.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from xdsl.dialects.builtin import DictionaryAttr, TensorType
 from xdsl.dialects.func import FuncOp
@@ -27,9 +28,9 @@ from ...dialects.aten import CallOp, ParameterOp, UpdateOp, WeightOp
 from ...dialects.sparse import Skip
 from .calls import argument, rank, shape
 from .demand import Demands, backward_demand
-from .fact_scope import is_bool, position
+from .fact_scope import position
 from .facts import forward_facts
-from .indices import Axis, Var
+from .indices import Var
 from .predicates import ALWAYS, And, Exists, NonZero, Not, Predicate, axes
 from .row_reductions import PRODUCTS
 
@@ -146,25 +147,33 @@ class Finder:
     def columns(self, predicate: Predicate, value: SSAValue) -> Iterator[Columns]:
         """Supports along the last axis of `value` that hold every position where `predicate` does, for any row."""
         scope, last = self.demands.scope, position(rank(value) - 1)
-        for part in conjuncts(predicate):
+        parts = list(dict.fromkeys(conjuncts(predicate)))
+        yield from (Columns(tensor) for tensor in self.seen_through(parts, value))
+        for part in parts:
             of = part.of if isinstance(part, Not) else part
             if isinstance(of, NonZero) and isinstance(tensor := of.var.value, SSAValue):
                 fits = of.at and of.at[-1] == last and scope.sizes(tensor)[-1] == scope.sizes(value)[-1]
                 if fits and not is_weight(tensor):
                     yield Columns(tensor, isinstance(part, Not))
-            elif last.atom in [Axis(axis) for axis in axes(part)]:
-                yield from (Columns(mask) for mask in self.masks_of(part, value))
 
-    def masks_of(self, part: Predicate, value: SSAValue) -> Iterator[SSAValue]:
-        """Truth values that hold where `part` does, over the axes of `value`."""
+    def seen_through(self, parts: list[Predicate], value: SSAValue) -> Iterator[SSAValue]:
+        """Tensors that are made of others, and not zero only where some of `parts` hold: the narrowest first."""
+        scope, to, found = self.demands.scope, self.demands.scope.sizes(value), list[tuple[int, SSAValue]]()
+        for tensor, truth in self.truths:
+            at = scope.broadcast(tensor, to) if shape(tensor)[-1:] == shape(value)[-1:] else None
+            if at is not None:
+                own = set(conjuncts(scope.read(truth, at, scope.ranges(value))))
+                if own <= set(parts) and any(rank(value) - 1 in axes(part) for part in own):
+                    found.append((-len(own), tensor))
+        yield from (tensor for _, tensor in sorted(found, key=lambda pair: pair[0]))
+
+    @cached_property
+    def truths(self) -> list[tuple[SSAValue, Predicate]]:
+        """Tensors whose zeros are told by something else, but for mere moves, with where they are not zero."""
         scope = self.demands.scope
-        to = scope.sizes(value)
-        for mask in scope.order:
-            if isinstance(mask.type, TensorType) and is_bool(mask) and shape(mask)[-1:] == shape(value)[-1:]:
-                at = scope.broadcast(mask, to)
-                if at is not None and scope.read(scope.truth(mask), at, scope.ranges(value)) == part:
-                    yield mask
-                    return
+        tensors = [value for value in scope.order if isinstance(value.type, TensorType) and scope.move(value) is None]
+        known = ((value, scope.truth(value)) for value in tensors if rank(value))
+        return [pair for pair in known if not (isinstance(pair[1], NonZero) and pair[1].var.value is pair[0])]
 
     # -- finiteness -------------------------------------------------------------------------------------------------
 
