@@ -9,12 +9,13 @@ examples run once each, up to the last such value. A model without any costs an 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, FunctionType, ModuleOp, UnitAttr, f32, f64
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, FunctionType, ModuleOp, UnitAttr, f64
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.rewriter import Rewriter
 from xdsl.traits import SymbolTable
 from xdsl.transforms.dead_code_elimination import region_dce
@@ -25,22 +26,37 @@ from ..passes.analysis.skips import FINITE, Columns, products, skip_sites
 from ..passes.insert_skips import active
 from ..passes.simplify import is_functional
 from ..passes.skip_plan import attribute
+from ..passes.threshold_activations import THRESHOLDED, ThresholdActivations, is_threshold
 from ..runtime.executor import Program
+from .context import make_context
 from .dont_care import entries
 from .entry import entry_function
 
 
 def calibrate(module: ModuleOp, weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]) -> None:
-    """Write `sparse.finite` and `sparse.support` on `module`, of which `calls` are inputs."""
-    function = entry_function(module)
+    """Write `sparse.finite` and `sparse.support` on `module`, of which `calls` are inputs.
+
+    Densities are those under thresholds, where an activation has one.
+    """
+    cut, origin = thresholded(module)
+    function = entry_function(cut)
     if not skip_sites(function):
         return
+    mark_finite(entry_function(module), weights)
     mark_finite(function, weights)
     wanted = list(dict.fromkeys(columns for site in skip_sites(function) for columns in site.columns))
     if wanted and calls and is_functional(function):
-        found = densities(module, wanted, weights, calls)
+        found = densities(cut, wanted, weights, calls)
         for columns, density in zip(wanted, found, strict=True):
-            annotate(function, columns, density)
+            annotate(entry_function(module), columns, origin, density)
+
+
+def thresholded(module: ModuleOp) -> tuple[ModuleOp, Mapping[SSAValue, SSAValue]]:
+    """The module as the program will see it, and which value of `module` each of its values is."""
+    values: dict[SSAValue, SSAValue] = {}
+    cut = module.clone(value_mapper=values)
+    ThresholdActivations().apply(make_context(), cut)
+    return cut, {new: old for old, new in values.items()}
 
 
 def mark_finite(function: FuncOp, weights: Mapping[str, Tensor]) -> None:
@@ -65,46 +81,54 @@ def densities(
     module: ModuleOp, wanted: Sequence[Columns], weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]
 ) -> list[float]:
     """The mean density of each support over `calls`."""
-    program = Program.build(measuring(module, wanted), weights)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        found = [program(call) for call in calls]
+    values: dict[SSAValue, SSAValue] = {}
+    clone = module.clone(value_mapper=values)
+    ops: list[Operation] = []
+    results: list[SSAValue] = []
+    for columns in wanted:
+        ops += active(Columns(values[columns.value], columns.negated))
+        ops.append(density := DensityOp(ops[-1].results[0]))
+        results.append(density.density)
+    found = run_up_to(clone, ops, results, weights, calls)
     return [sum(column) / len(found) for column in zip(*found, strict=True)]
 
 
-def measuring(module: ModuleOp, wanted: Iterable[Columns]) -> ModuleOp:
-    """A module that gives the densities of supports, and changes nothing."""
-    values: dict[SSAValue, SSAValue] = {}
-    clone = module.clone(value_mapper=values)
-    function = entry_function(clone)
+def run_up_to(
+    module: ModuleOp,
+    ops: Iterable[Operation],
+    results: Sequence[SSAValue],
+    weights: Mapping[str, Tensor],
+    calls: Sequence[Sequence[object]],
+) -> list[list[Any]]:
+    """What `results` are for each of `calls`, once `ops` are appended; `module` loses what that does not need.
+
+    Nothing is written, and the random stream stays where it is.
+    """
+    function = entry_function(module)
     block = function.body.block
     for op in list(block.ops):
         if isinstance(op, UpdateOp | AssignOp | ReturnOp):
             Rewriter.erase_op(op)
-    results: list[SSAValue] = []
-    for columns in wanted:
-        ops = active(Columns(values[columns.value], columns.negated))
-        density = DensityOp(ops[-1].results[0])
-        results.append(density.density)
-        add(block, [*ops, density])
-    block.add_op(ReturnOp(*results))
-    function.properties["function_type"] = FunctionType.from_lists(list(block.arg_types), [f32] * len(results))
+    for op in (*ops, ReturnOp(*results)):
+        block.add_op(op)
+    types = [list(block.arg_types), [result.type for result in results]]
+    function.properties["function_type"] = FunctionType.from_lists(*types)
     function.properties.pop("res_attrs", None)
     region_dce(function.body)
-    return clone
+    program = Program.build(module, weights)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        return [program(call) for call in calls]
 
 
-def add(block: Block, ops: Iterable[Operation]) -> None:
-    """Append `ops`."""
-    for op in ops:
-        block.add_op(op)
-
-
-def annotate(function: FuncOp, columns: Columns, density: float) -> None:
-    """Write a density on the op or argument that makes the value."""
-    value, found = columns.value, FloatAttr(density, f64)
+def annotate(function: FuncOp, columns: Columns, origin: Mapping[SSAValue, SSAValue], density: float) -> None:
+    """Write a density on the op or argument that makes the value; under a threshold, on the activation."""
+    value, name, found = columns.value, attribute(columns), FloatAttr(density, f64)
+    if isinstance(value.owner, Operation) and is_threshold(value.owner):
+        value, name = value.owner.operands[0], THRESHOLDED
+    value = origin[value]
     if isinstance(value.owner, Operation):
-        value.owner.attributes[attribute(columns)] = found
+        value.owner.attributes[name] = found
         return
     arguments = entries(function.arg_attrs) or [{} for _ in function.args]
-    arguments[list(function.args).index(value)][attribute(columns)] = found  # pyright: ignore[reportArgumentType]
+    arguments[list(function.args).index(value)][name] = found  # pyright: ignore[reportArgumentType]
     function.arg_attrs = ArrayAttr(map(DictionaryAttr, arguments))

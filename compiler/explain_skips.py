@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 
+from ..dialects.aten import CallOp
 from ..dialects.diagnostics import place_of
 from ..dialects.sparse import MatmulOp, Skip
+from ..passes.analysis.calls import argument
 from ..passes.analysis.skips import products
 from ..passes.guard_density import threshold
 from ..passes.insert_gathers import is_exact
 from ..passes.insert_skips import InsertSkips
 from ..passes.skip_plan import Decision, work_of
 from ..passes.solvers.skipping import SkippedProduct, Skipper, gain
+from ..passes.threshold_activations import is_threshold
+from .approximation import error_of
 from .entry import entry_function
 from .machine import skip_rates
 
@@ -63,11 +67,24 @@ class Skips:
     lines: tuple[SkipLine, ...] = ()
     gain: float = 1.0
     limit: float = 1.0
+    thresholds: tuple[float, ...] = ()
+    error: float | None = None
 
     def __str__(self) -> str:
         skipping = sum(line.decision == "skips" for line in self.lines)
         together = f"; all products together: expected {self.gain:.2f}x, at most {self.limit:.2f}x" if skipping else ""
-        return f"{skipping} of {len(self.lines)} products with zeros skip{together}"
+        counted = f"{skipping} of {len(self.lines)} products with zeros skip{together}"
+        return "\n".join([counted, *self.approximation])
+
+    @property
+    def approximation(self) -> list[str]:
+        """What was taken for zero, and what that does to the results."""
+        if not self.thresholds:
+            return []
+        error = "not measured" if self.error is None else f"{self.error:.2g} of the results (rms, examples)"
+        least, most = min(self.thresholds), max(self.thresholds)
+        sizes = f"{least:.3g}" if least == most else f"{least:.3g} .. {most:.3g}"
+        return [f"approximate: {len(self.thresholds)} activations up to {sizes} count as 0; error {error}"]
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -89,7 +106,9 @@ def explain_skips(compiled: "CompiledModel") -> Skips:
     decisions = rates.decisions(function, is_exact(module))
     lines = tuple(line_of(decision, compiled.module, rates.machine) for decision in decisions)
     taken = [d for d, line in zip(decisions, lines, strict=True) if line.decision == "skips"]
-    return Skips(lines, *together(function, taken, rates.machine))
+    cut = [argument(op, 1, "lambd") for op in compiled.module.walk() if isinstance(op, CallOp) and is_threshold(op)]
+    thresholds = tuple(float(threshold) for threshold in cut if isinstance(threshold, int | float))
+    return Skips(lines, *together(function, taken, rates.machine), thresholds, error_of(compiled.module))
 
 
 def line_of(decision: Decision, final: ModuleOp, machine: Skipper) -> SkipLine:
@@ -107,7 +126,7 @@ def line_of(decision: Decision, final: ModuleOp, machine: Skipper) -> SkipLine:
         where=str(decision.columns or site.predicate),
         legality="REASSOC" if site.columns else "-",
         density=density,
-        threshold=threshold(inserted.domain) if inserted else None,
+        threshold=None if inserted is None else threshold(inserted.domain),
         decision="skips" if inserted else "dense",
         reason=reason,
         gain=work.dense(machine) / work.skipping(machine, density) if known else None,

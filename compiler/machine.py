@@ -130,13 +130,14 @@ def guard_options() -> str:
     return options_text(rates())
 
 
-def skip_options() -> str:
+def skip_options(*, strict_nan: bool = False) -> str:
     """The options of `insert-skips` as pipeline text."""
-    return options_text(skip_rates())
+    rates = options_text(skip_rates())
+    return rates.replace("{", "{strict-nan=true ") if strict_nan else rates
 
 
 def options_text(options: Mapping[str, float]) -> str:
-    """`{flops=1.0e+11 copy-k=19.0}`"""
+    """`{flops=1.0e+11 copy-k=8.0}`"""
     return "{" + " ".join(f"{name.replace('_', '-')}={show_float(value)}" for name, value in options.items()) + "}"
 
 
