@@ -28,7 +28,8 @@ from ..passes.solvers.skipping import SkippedProduct, Skipper, gain
 from ..passes.threshold_activations import is_threshold
 from .approximation import error_of
 from .entry import entry_function
-from .machine import skip_rates
+from .machine import skip_options
+from .pipeline import parse_passes
 
 if TYPE_CHECKING:
     from .compiled import CompiledModel
@@ -102,13 +103,14 @@ def explain_skips(compiled: "CompiledModel") -> Skips:
     names = list(compiled.stages)
     at = names.index(InsertSkips.name) - 1 if InsertSkips.name in names else len(names) - 1
     module = compiled.stages[names[at]]() if names else compiled.module
-    function, rates = entry_function(module), InsertSkips(**skip_rates())
-    decisions = rates.decisions(function, is_exact(module))
-    lines = tuple(line_of(decision, compiled.module, rates.machine) for decision in decisions)
+    function, (step,) = entry_function(module), parse_passes(InsertSkips.name + skip_options())
+    assert isinstance(step, InsertSkips)
+    decisions = step.decisions(function, is_exact(module))
+    lines = tuple(line_of(decision, compiled.module, step.machine) for decision in decisions)
     taken = [d for d, line in zip(decisions, lines, strict=True) if line.decision == "skips"]
     cut = [argument(op, 1, "lambd") for op in compiled.module.walk() if isinstance(op, CallOp) and is_threshold(op)]
     thresholds = tuple(float(threshold) for threshold in cut if isinstance(threshold, int | float))
-    return Skips(lines, *together(function, taken, rates.machine), thresholds, error_of(compiled.module))
+    return Skips(lines, *together(function, taken, step.machine), thresholds, error_of(compiled.module))
 
 
 def line_of(decision: Decision, final: ModuleOp, machine: Skipper) -> SkipLine:
@@ -118,7 +120,9 @@ def line_of(decision: Decision, final: ModuleOp, machine: Skipper) -> SkipLine:
     place = place_of(site.op)
     reason = "" if inserted else decision.reason or "it was not inserted by this pipeline"
     density = decision.density
-    known = work is not None and density is not None and inserted is not None
+    expected = limit = None
+    if work is not None and density is not None and inserted is not None:
+        expected, limit = work.dense(machine) / work.skipping(machine, density), 1.0 / max(density, 1e-12)
     return SkipLine(
         op=f"%{site.op.results[0].name_hint}",
         target=site.op.target.data,
@@ -129,8 +133,8 @@ def line_of(decision: Decision, final: ModuleOp, machine: Skipper) -> SkipLine:
         threshold=None if inserted is None else threshold(inserted.domain),
         decision="skips" if inserted else "dense",
         reason=reason,
-        gain=work.dense(machine) / work.skipping(machine, density) if known else None,
-        limit=1.0 / max(density, 1e-12) if known else None,
+        gain=expected,
+        limit=limit,
         source="" if place is None else str(place),
     )
 
