@@ -60,7 +60,7 @@ def rates() -> dict[str, float]:
 @cache
 def skip_rates() -> dict[str, float]:
     """What `solvers.skipping.Skipper` has; measured when not yet known."""
-    own = kept(cache_file("skips"), ("weights", "copy_k", "copy_n"), measure_skips)
+    own = kept(cache_file("skips"), ("weights", "start_k", "copy_k", "start_n", "copy_n"), measure_skips)
     return own | {name: value for name, value in rates().items() if name != "sequence"}
 
 
@@ -116,13 +116,19 @@ def measure_skips() -> dict[str, float]:
     """A product of one row out of cache, and copies of parts of its weight. About 0.1 s."""
     x, w = torch.ones(1, 2048), torch.ones(4096, 2048)
     seconds = best(lambda: linear(x, w), repeats=20)
-    columns, rows = torch.arange(0, 2048, 8), torch.arange(0, 4096, 8)
-    found = {
-        "weights": w.numel() * 4 / seconds,
-        "copy_k": best(lambda: w.index_select(1, columns), repeats=20) * 8 / seconds,
-        "copy_n": best(lambda: w.index_select(0, rows), repeats=20) * 8 / seconds,
-    }
+    found = {"weights": w.numel() * 4 / seconds}
+    for name, axis, few, many in (("k", 1, 1 / 16, 1 / 4), ("n", 0, 1 / 8, 1 / 2)):
+        low, high = (copy_seconds(w, axis, density) / seconds for density in (few, many))
+        slope = max(high - low, 0.0) / (many - few)
+        found |= {f"start_{name}": max(low - few * slope, 0.0), f"copy_{name}": slope}
     return {name: float(f"{value:.1e}") for name, value in found.items()}
+
+
+def copy_seconds(weight: torch.Tensor, axis: int, density: float) -> float:
+    """Seconds to copy a random part of a weight."""
+    size = weight.shape[axis]
+    chosen = torch.randperm(size, generator=torch.Generator().manual_seed(0))[: int(size * density)].sort().values
+    return best(lambda: weight.index_select(axis, chosen), repeats=20)
 
 
 def guard_options() -> str:

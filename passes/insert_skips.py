@@ -19,7 +19,7 @@ of ops, but for the search of masks.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from xdsl.context import Context
 from xdsl.dialects import arith
@@ -154,7 +154,9 @@ class InsertSkips(ModulePass):
     strict_nan: bool = False
     flops: float | None = None
     weights: float | None = None
+    start_k: float | None = None
     copy_k: float | None = None
+    start_n: float | None = None
     copy_n: float | None = None
     call: float | None = None
     calls: int | None = None
@@ -163,7 +165,7 @@ class InsertSkips(ModulePass):
     @property
     def machine(self) -> Skipper:
         """The options, and the defaults for those not given."""
-        names = ("flops", "weights", "copy_k", "copy_n", "call", "calls", "bandwidth")
+        names = [f.name for f in fields(Skipper)]
         given = {name: getattr(self, name) for name in names}
         return Skipper(**{name: value for name, value in given.items() if value is not None})
 

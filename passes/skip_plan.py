@@ -21,7 +21,7 @@ from ..dialects.sparse import Skip
 from .analysis.calls import shape
 from .analysis.skips import Columns, SkipSite, read_product
 from .guard_density import element_bytes, expected, hints
-from .solvers.skipping import MARGIN, SkippedProduct, Skipper
+from .solvers.skipping import WORTH, SkippedProduct, Skipper
 
 DENSITY = "sparse.support"
 """The share of positions of the last axis that are active in some row, measured on the examples."""
@@ -87,8 +87,11 @@ class Planner:
         if decision.density > decision.threshold:
             return f"density {decision.density:.3f} in the examples, it pays up to {decision.threshold:.3f}"
         assert decision.columns is not None
-        if self.seconds(work, decision.columns) > work.dense(self.machine) * (1.0 - MARGIN):
-            return "finding the support costs more than it saves"
+        gain = work.dense(self.machine) / self.seconds(work, decision.columns)
+        if gain * (1.0 - WORTH) < 1.0:
+            return (
+                f"density {decision.density:.3f} in the examples, it would gain {gain:.2f}x: too little to be sure of"
+            )
         return ""
 
     def seconds(self, work: SkippedProduct, columns: Columns) -> float:

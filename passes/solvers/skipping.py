@@ -1,11 +1,11 @@
 """Up to which density does a product of few rows gain by skipping?
 
     dense(m)   = max(2 m K N / flops, K N bytes / weights)      m rows: the weight is read once
-    skip(m, x) = calls + x (dense(m) + copy K N bytes / weights)    x: density of the axis that is skipped
+    skip(m, x) = calls + x dense(m) + (start + x copy) K N bytes / weights      x: density of the axis
 
-The torch form copies the active part of the weight before it multiplies; a kernel that reads it in place has copy 0
-and one call. Of m rows that are active at random with density d the union is 1 - (1 - d)^m: a few rows, or rows that
-agree. Constants come from the machine that runs the program. Pure mathematics.
+The torch form copies the active part of the weight before it multiplies; a kernel that reads it in place has start and
+copy 0 and one call. Of m rows that are active at random with density d the union is 1 - (1 - d)^m: a few rows, or
+rows that agree. Constants come from the machine that runs the program. Pure mathematics.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 MARGIN = 0.02
 """Skipping has to win by this much, as the promise is never to be slower."""
+WORTH = 0.2
+"""By how much a product has to win at its measured density to be rewritten at all: prices are rough."""
 STEPS = 200
 
 
@@ -24,8 +26,12 @@ class Skipper:
     """Floating-point operations a second in a large matrix product."""
     weights: float = 2.0e10
     """Bytes a second of the weight in a product of one row."""
-    copy_k: float = 8.0
-    """Seconds for copying a part of a weight along k (columns of [n, k]), over those for multiplying by it."""
+    start_k: float = 0.4
+    """Seconds of a copy along k (columns of [n, k]) before it copies anything, over those of reading the weight: a
+    few columns touch every row."""
+    copy_k: float = 4.0
+    """What each part of a copy along k costs on top of that, over the time to read it."""
+    start_n: float = 0.0
     copy_n: float = 1.5
     """The same along n: whole rows."""
     call: float = 6e-6
@@ -61,9 +67,10 @@ class SkippedProduct:
 
     def skipping(self, machine: Skipper, density: float) -> float:
         """Seconds of the product at `density`, its support apart."""
+        start = machine.start_k if self.along_k else machine.start_n
         copy = machine.copy_k if self.along_k else machine.copy_n
-        part = self.dense(machine) + copy * self.weight_seconds(machine)
-        return machine.call * (1 + machine.calls) + density * part
+        copied = (start + density * copy) * self.weight_seconds(machine)
+        return machine.call * (1 + machine.calls) + density * self.dense(machine) + copied
 
     def support(self, machine: Skipper) -> float:
         """Seconds to find the support of what it reads, on the axis that it skips."""

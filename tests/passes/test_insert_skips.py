@@ -5,7 +5,7 @@ from gossamer.dialects.sparse import MatmulOp, SupportOp
 from gossamer.tests.passes.programs import check, check_stays, program
 from xdsl.dialects.builtin import ModuleOp
 
-FREE = "insert-skips{call=0.0 copy-k=0.0 copy-n=0.0 bandwidth=1.0e+30}"
+FREE = "insert-skips{call=0.0 start-k=0.0 copy-k=0.0 copy-n=0.0 bandwidth=1.0e+30}"
 """Skipping costs nothing: what is legal and not known to be dense is inserted, up to density 0.98."""
 
 SHORT = {

@@ -12,7 +12,7 @@ from gossamer.dialects.sparse import MatmulOp
 from gossamer.passes.insert_skips import InsertSkips
 from torch import Tensor, nn
 
-FREE = InsertSkips(call=0.0, copy_k=0.0, copy_n=0.0, bandwidth=1e30)
+FREE = InsertSkips(call=0.0, start_k=0.0, copy_k=0.0, copy_n=0.0, bandwidth=1e30)
 """Whatever is legal skips, up to density 0.98."""
 PIPELINE = [*DEFAULT_PIPELINE[:-1], FREE]
 COMMON = {"vocab_size": 32, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}

@@ -62,7 +62,7 @@ class Swiglu(nn.Module):
         return self.down(functional.silu(self.gate(x)) * self.up(x))
 
 
-FREE = InsertSkips(call=0.0, copy_k=0.0, copy_n=0.0, bandwidth=1e30)
+FREE = InsertSkips(call=0.0, start_k=0.0, copy_k=0.0, copy_n=0.0, bandwidth=1e30)
 PASSES = [*DEFAULT_PIPELINE[:-1], "threshold-activations", FREE, "restore-activations"]
 
 

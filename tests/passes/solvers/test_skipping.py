@@ -11,13 +11,18 @@ UP = SkippedProduct(rows=1, inputs=1024, outputs=4096, width=4, along_k=False)
 def test_copies_set_the_break_even():
     """A copy that costs c times the product breaks even at 1 / (1 + c)."""
     for copy in (0.0, 1.0, 3.0, 19.0):
-        machine = Skipper(copy_k=copy, copy_n=copy, call=0.0)
+        machine = Skipper(start_k=0.0, copy_k=copy, copy_n=copy, call=0.0)
         for work in (DOWN, UP):
             assert work.break_even(machine) == pytest.approx(0.98 / (1.0 + copy), abs=0.005)
 
 
+def test_a_copy_that_touches_every_row_has_a_price_at_density_zero():
+    assert DOWN.break_even(Skipper(start_k=1.0, call=0.0)) == 0.0
+    assert DOWN.skipping(Skipper(start_k=0.5, call=0.0), 0.0) == pytest.approx(0.5 * DOWN.dense(MACHINE))
+
+
 def test_a_kernel_that_copies_nothing_breaks_even_near_one():
-    kernel = Skipper(copy_k=0.0, copy_n=0.0, calls=0)
+    kernel = Skipper(start_k=0.0, copy_k=0.0, copy_n=0.0, calls=0)
     assert DOWN.break_even(kernel) > 0.9
 
 
