@@ -117,7 +117,7 @@ def run_up_to(
     region_dce(function.body)
     program = Program.build(module, weights)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        return [program(call) for call in calls]
+        return [program.run(*call) for call in calls]
 
 
 def annotate(function: FuncOp, columns: Columns, origin: Mapping[SSAValue, SSAValue], density: float) -> None:
