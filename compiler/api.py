@@ -21,6 +21,9 @@ from xdsl.passes import ModulePass
 
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..passes.insert_gathers import is_exact
+from ..passes.threshold_activations import THRESHOLD
+from .approximation import measure_error, set_thresholds
+from .calibration import calibrate as measure_supports
 from .check import first_difference
 from .compiled import CompiledModel
 from .dont_care import annotate, measure
@@ -28,7 +31,7 @@ from .dump import Dump
 from .entry import entry_function, read_entry
 from .frontends import dynamo
 from .frontends.torch_export import import_model
-from .machine import exact_options, guard_options
+from .machine import exact_options, guard_options, skip_options
 from .options import common_device, exactness, target_device
 from .pipeline import DEFAULT_PIPELINE, Trace, run_pipeline
 from .signature import forward_text, parse_forward
@@ -46,6 +49,8 @@ def compile(
     dont_care: Mapping[str, str] | None = None,
     target: str | None = None,
     exact: str | None = None,
+    approximate: float | str | None = None,
+    strict_nan: bool = False,
     pipeline: str | Sequence[str | ModulePass] | None = None,
     calibrate: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]] = (),
     dump: str | Path | None = None,
@@ -58,8 +63,10 @@ def compile(
     `dont_care`        result -> argument: rows of the result where the argument is zero are never read
     `target`           "cpu", "cuda" or "cuda:1": model and examples are moved there; by default they stay
     `exact`            "bitwise" forbids what reorders sums
+    `approximate`      a threshold: activations (silu, gelu) of at most that count as 0; or "25%": the share to keep
+    `strict_nan`       keep NaN where eager multiplies 0 by an infinite activation
     `pipeline`         passes to run, as text or list; by default `DEFAULT_PIPELINE`
-    `calibrate`        further `(args, kwargs)` to learn from how many rows are dead
+    `calibrate`        further `(args, kwargs)` to learn from how many rows are dead, and how many values zero
     `dump`             a folder for the text of every stage
     `check`            run the example before and after every pass, and compare
     `adapters`         read modules that do not export in an equal form that does (`gossamer.adapters`)
@@ -77,14 +84,23 @@ def compile(
     dynamo.register()
     device = device or common_device((imported.weights, example))
     function = entry_function(imported.module)
+    imported.module.attributes |= attributes
+    calls = [example, *(to_device(example_call(module, *call), device) for call in calibrate)]
+    inputs = [read_entry(function, device).bind(*call) for call in calls]
     if dont_care:
         annotate(function, dont_care)
-        calls = [example, *(to_device(example_call(module, *call), device) for call in calibrate)]
-        measure(function, [read_entry(function, device).bind(*call) for call in calls])
-    imported.module.attributes |= attributes
+        measure(function, inputs)
+    if approximate is not None:
+        if is_exact(imported.module):
+            raise UserError('exact="bitwise" and approximate contradict each other', hint="leave one of them out")
+        set_thresholds(imported.module, approximate, imported.weights, inputs)
+    if not is_exact(imported.module):
+        measure_supports(imported.module, imported.weights, inputs)
     if pipeline is None:
-        pipeline = default_pipeline(imported.module)
+        pipeline = default_pipeline(imported.module, strict_nan=strict_nan)
     trace = run_passes(imported.module, pipeline, dump)
+    if approximate is not None:
+        measure_error(trace.stages[0].module, imported.module, imported.weights, inputs)
     stages = {stage.name: partial(getattr, stage, "module") for stage in trace.stages}
     compiled = CompiledModel(imported.module, imported.weights, module, stages, device=device, training=module.training)
     if check and (difference := first_difference(trace, compiled.weights, compiled.bind(*example))):
@@ -102,12 +118,19 @@ def run_passes(module: ModuleOp, pipeline: str | Sequence[str | ModulePass], dum
     return trace
 
 
-def default_pipeline(module: ModuleOp) -> list[str]:
-    """`DEFAULT_PIPELINE` with what this machine was measured to do: rates, and products that keep their bits."""
-    options = {"guard-density": guard_options()}
+def default_pipeline(module: ModuleOp, *, strict_nan: bool = False) -> list[str]:
+    """`DEFAULT_PIPELINE` with what this machine was measured to do: rates, and products that keep their bits.
+
+    Where activations have thresholds, the passes for them stand around the one that skips.
+    """
+    options = {"guard-density": guard_options(), "insert-skips": skip_options(strict_nan=strict_nan)}
     if is_exact(module):
         options["insert-gathers"] = exact_options(entry_function(module))
-    return [name + options.get(name, "") for name in DEFAULT_PIPELINE]
+    passes = [name + options.get(name, "") for name in DEFAULT_PIPELINE]
+    if any(THRESHOLD in op.attributes for op in module.walk()):
+        place = DEFAULT_PIPELINE.index("insert-skips")
+        passes[place : place + 1] = ["threshold-activations", passes[place], "restore-activations"]
+    return passes
 
 
 def as_module(model: nn.Module | Callable[..., Any]) -> nn.Module:

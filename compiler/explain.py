@@ -14,20 +14,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from xdsl.dialects import arith, scf
 from xdsl.dialects.builtin import FloatAttr, ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import SSAValue
 
 from ..dialects.aten import CallOp
 from ..dialects.diagnostics import place_of
 from ..passes.analysis.liveness import liveness
 from ..passes.analysis.sites import SiteReport, report
-from ..passes.guard_density import region_of, roots
+from ..passes.guard_density import region_of, roots, threshold
 from ..passes.insert_gathers import is_exact
 from ..passes.solvers.break_even import Machine
 from .dont_care import DENSITY, entries
 from .entry import adapted_modules, entry_function
+from .explain_skips import Skips, explain_skips
 from .machine import rates
 
 if TYPE_CHECKING:
@@ -69,6 +68,7 @@ class Explanation:
     domains: tuple[DomainReport, ...]
     sites: tuple[Line, ...]
     adapted: dict[str, str] = field(default_factory=dict)
+    skips: Skips = field(default_factory=Skips)
 
     def as_dict(self) -> dict:
         """For JSON."""
@@ -85,7 +85,8 @@ class Explanation:
              line.reason + (f" ({line.blocker})" if line.blocker else ""), line.source)
             for line in self.sites
         ]  # fmt: skip
-        return "\n".join(lines + (["", *table([header, *rows])] if rows else []))
+        skips = [str(self.skips), "", *table(self.skips.rows)] if self.skips.lines else []
+        return "\n".join(lines + (["", *table([header, *rows])] if rows else []) + (["", *skips] if skips else []))
 
 
 def show_domain(domain: DomainReport) -> str:
@@ -122,8 +123,9 @@ def explain(compiled: "CompiledModel") -> Explanation:
     function, final = entry_function(module), entry_function(compiled.module)
     sites = report(function, liveness(function, exact=is_exact(module)))
     found = tuple(domains(final, sites))
-    candidates = tuple(lines(sites, compiled.module, {d.rows for d in found if d.threshold == 0.0}))
-    return Explanation(found, candidates, adapted_modules(compiled.module))
+    unpaid = {domain.rows for domain in found if domain.threshold == 0.0}
+    candidates = tuple(lines(sites, compiled.module, unpaid))
+    return Explanation(found, candidates, adapted_modules(compiled.module), explain_skips(compiled))
 
 
 def lines(sites: Iterable[SiteReport], final: ModuleOp, unpaid: set[str]) -> Iterable[Line]:
@@ -170,12 +172,3 @@ def domains(function: FuncOp, sites: Iterable[SiteReport]) -> Iterable[DomainRep
             limit = region.dense(machine) / max(region.work(machine, density), 1e-12)
         text = texts[number] if number < len(texts) else "a domain"
         yield DomainReport(text, density, threshold(domain), gain, limit)
-
-
-def threshold(domain: SSAValue) -> float | None:
-    """The density up to which `domain` is packed; None without a guard."""
-    guard = domain.owner
-    condition = guard.cond.owner if isinstance(guard, scf.IfOp) else None
-    constant = condition.rhs.owner if isinstance(condition, arith.CmpfOp) else None
-    value = constant.value if isinstance(constant, arith.ConstantOp) else None
-    return value.value.data if isinstance(value, FloatAttr) else None

@@ -1,6 +1,7 @@
-"""What this machine does, measured once and kept: the rates that `guard-density` decides by.
+"""What this machine does, measured once and kept: the rates that `guard-density` and `insert-skips` decide by.
 
     gossamer compile ..   ->   guard-density{flops=3.1e+11 bandwidth=9.8e+09 call=4.1e-06 sequence=3.5e-05}
+                               insert-skips{weights=1.5e+10 copy-k=19.0 copy-n=3.0 ..}
 
 Kept in a small file per processor, thread count and torch version under the user's cache folder
 (`$XDG_CACHE_HOME/gossamer`, else `~/.cache/gossamer`), rounded to two digits, so that the same machine gives the same
@@ -12,7 +13,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -43,20 +44,31 @@ def identity() -> str:
     return f"{FORMAT} {model} {platform.machine()} threads={torch.get_num_threads()} torch={torch.__version__}"
 
 
-def cache_file() -> Path:
+def cache_file(kind: str = "machine") -> Path:
     """Where this machine's rates are kept."""
     folder = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     name = hashlib.sha256(identity().encode()).hexdigest()[:16]
-    return Path(folder).expanduser() / "gossamer" / f"machine-{name}.json"
+    return Path(folder).expanduser() / "gossamer" / f"{kind}-{name}.json"
 
 
 @cache
 def rates() -> dict[str, float]:
     """flops, bandwidth, call and sequence as `solvers.break_even.Machine` has them; measured when not yet known."""
-    file = cache_file()
+    return kept(cache_file(), ("flops", "bandwidth", "call", "sequence"), measure)
+
+
+@cache
+def skip_rates() -> dict[str, float]:
+    """What `solvers.skipping.Skipper` has; measured when not yet known."""
+    own = kept(cache_file("skips"), ("weights", "start_k", "copy_k", "start_n", "copy_n"), measure_skips)
+    return own | {name: value for name, value in rates().items() if name != "sequence"}
+
+
+def kept(file: Path, names: Sequence[str], measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """The rates in `file`, or else measured, and then kept there."""
     try:
-        kept = json.loads(file.read_text())["rates"]
-        return {name: float(kept[name]) for name in ("flops", "bandwidth", "call", "sequence")}
+        found = json.loads(file.read_text())["rates"]
+        return {name: float(found[name]) for name in names}
     except (OSError, ValueError, KeyError, TypeError):
         pass
     measured = measure()
@@ -99,9 +111,40 @@ def measure() -> dict[str, float]:
     return {name: float(f"{value:.1e}") for name, value in found.items()}
 
 
+@torch.no_grad()
+def measure_skips() -> dict[str, float]:
+    """A product of one row out of cache, and copies of parts of its weight. About 0.1 s."""
+    x, w = torch.ones(1, 2048), torch.ones(4096, 2048)
+    seconds = best(lambda: linear(x, w), repeats=20)
+    found = {"weights": w.numel() * 4 / seconds}
+    for name, axis, few, many in (("k", 1, 1 / 16, 1 / 4), ("n", 0, 1 / 8, 1 / 2)):
+        low, high = (copy_seconds(w, axis, density) / seconds for density in (few, many))
+        slope = max(high - low, 0.0) / (many - few)
+        found |= {f"start_{name}": max(low - few * slope, 0.0), f"copy_{name}": slope}
+    return {name: float(f"{value:.1e}") for name, value in found.items()}
+
+
+def copy_seconds(weight: torch.Tensor, axis: int, density: float) -> float:
+    """Seconds to copy a random part of a weight."""
+    size = weight.shape[axis]
+    chosen = torch.randperm(size, generator=torch.Generator().manual_seed(0))[: int(size * density)].sort().values
+    return best(lambda: weight.index_select(axis, chosen), repeats=20)
+
+
 def guard_options() -> str:
     """The options of `guard-density` as pipeline text."""
-    return "{" + " ".join(f"{name}={show_float(value)}" for name, value in rates().items()) + "}"
+    return options_text(rates())
+
+
+def skip_options(*, strict_nan: bool = False) -> str:
+    """The options of `insert-skips` as pipeline text."""
+    rates = options_text(skip_rates())
+    return rates.replace("{", "{strict-nan=true ") if strict_nan else rates
+
+
+def options_text(options: Mapping[str, float]) -> str:
+    """`{flops=1.0e+11 copy-k=8.0}`"""
+    return "{" + " ".join(f"{name.replace('_', '-')}={show_float(value)}" for name, value in options.items()) + "}"
 
 
 def exact_options(function: FuncOp) -> str:

@@ -1,6 +1,6 @@
 """Passes in order, and what each of them did.
 
-    simplify ── detect-sparsity ── insert-gathers ── sink-scatters ── guard-density
+    simplify ── detect-sparsity ── insert-gathers ── sink-scatters ── guard-density ── insert-skips
     |            |
     import       simplify           a stage is named after the pass that made it; the first one is `import`
 
@@ -38,6 +38,7 @@ DEFAULT_PIPELINE: tuple[str, ...] = (
     "insert-gathers",
     "sink-scatters",
     "guard-density",
+    "insert-skips",
 )
 IMPORT = "import"
 """The name of the first stage: what the frontend made, before any pass."""

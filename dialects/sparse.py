@@ -377,16 +377,25 @@ class AttentionOp(IRDLOperation):
 
 @irdl_op_definition
 class SupportOp(IRDLOperation):
-    """The positions along the last axis of `x` at which any row is not zero (NaN counts as active), ascending."""
+    """The positions along the last axis of `x` at which any row is not zero (NaN counts as active), ascending.
+
+    With `rows` it is everywhere when `x` has more of them: it is not worth looking then. Everywhere, too, while
+    gradients of `x` are taken: what is zero may have one.
+    """
 
     name = "sparse.support"
     x = operand_def(TensorType)
+    rows = opt_prop_def(IntegerAttr)
     domain = result_def(DomainType)
     traits = traits_def(Pure())
-    assembly_format = "$x attr-dict `:` type($x) `->` type($domain)"
+    assembly_format = "$x (`rows` $rows^)? attr-dict `:` type($x) `->` type($domain)"
 
-    def __init__(self, x: SSAValue):
-        super().__init__(operands=[x], result_types=[DomainType.of(dims(x.type)[-1:])])
+    def __init__(self, x: SSAValue, rows: int = 0):
+        super().__init__(
+            operands=[x],
+            properties={"rows": IntegerAttr(rows, 64) if rows else None},
+            result_types=[DomainType.of(dims(x.type)[-1:])],
+        )
 
     def verify_(self) -> None:
         if not dims(self.x.type) or domain_of(self.domain).sizes != dims(self.x.type)[-1:]:

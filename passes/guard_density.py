@@ -99,6 +99,15 @@ def is_guarded(domain: SSAValue) -> bool:
     return isinstance(condition, arith.CmpfOp)
 
 
+def threshold(domain: SSAValue) -> float | None:
+    """The density up to which `domain` is active alone; None without a guard."""
+    op = domain.owner
+    condition = op.cond.owner if isinstance(op, scf.IfOp) else None
+    constant = condition.rhs.owner if isinstance(condition, arith.CmpfOp) else None
+    value = constant.value if isinstance(constant, arith.ConstantOp) else None
+    return value.value.data if isinstance(value, FloatAttr) else None
+
+
 def roots(function: FuncOp) -> list[SSAValue]:
     """Domains that moves and attentions use, in program order."""
     used: dict[SSAValue, None] = {}

@@ -232,7 +232,10 @@ class SparseFunctions(InterpreterFunctions):
 
     @impl(SupportOp)
     def support(self, _: Interpreter, op: SupportOp, args: PythonValues) -> PythonValues:
-        columns = args[0].reshape(-1, args[0].shape[-1]).unbind(1)
+        rows = args[0].reshape(-1, args[0].shape[-1])
+        if op.rows is not None and len(rows) > op.rows.value.data:
+            return (Domain.all(rows.shape[1:], rows.device),)
+        columns = rows.unbind(1)
         active = [index for index, column in enumerate(columns) if any(entry != 0 for entry in column.tolist())]
         rows = torch.tensor(active, dtype=torch.int64, device=args[0].device)
         return (Domain((len(columns),), rows),)

@@ -48,16 +48,21 @@ def dropout(call: Call) -> Reading | None:
 
 def reshape(call: Call) -> Reading | None:
     """Groups of axes with equal products, each read in row-major order."""
-    before, after = call.scope.sizes(call.source()), call.sizes
+    at = regrouped(call.scope.sizes(call.source()), call.sizes, call.ranges)
+    return None if at is None else (call.source(), at)
+
+
+def regrouped(before: tuple[Index, ...], after: tuple[Index, ...], ranges: Ranges) -> tuple[Index, ...] | None:
+    """Where a tensor of sizes `before` is read when it is seen in sizes `after`."""
     at: list[Index] = []
     start = 0
     for group, end in matched(before, after):
         flat = Index()
         for axis in range(start, end):
             flat = flat * after[axis] + position(axis)
-        at += unravel(flat, group, call.ranges)
+        at += unravel(flat, group, ranges)
         start = end
-    return (call.source(), tuple(at)) if len(at) == len(before) and start == len(after) else None
+    return tuple(at) if len(at) == len(before) and start == len(after) else None
 
 
 def matched(before: tuple[Index, ...], after: tuple[Index, ...]) -> list[tuple[tuple[Index, ...], int]]:

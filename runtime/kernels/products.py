@@ -3,8 +3,8 @@
     k    linear(x[.., active], w[:, active], bias)
     n    zeros; [.., active] = linear(x, w[active], bias[active])
 
-Both copy the active part of the weight first. Along k the copy is of whole rows where the weight lies k-major in
-memory, as `weight.t().contiguous().t()` does.
+Both copy the active part of the weight first: along n whole rows, along k single numbers of every row, which costs
+several times as much.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,14 @@ from .registry import kernel
 
 
 @kernel("sparse.support")
-def support(_: SupportOp) -> Callable[[Tensor], Domain]:
+def support(op: SupportOp) -> Callable[[Tensor], Domain]:
     """One row is its own mask; of several rows the union counts."""
+    most = None if op.rows is None else op.rows.value.data
 
     def run(x: Tensor) -> Domain:
         width = x.shape[-1]
+        if is_given_up(x, most):
+            return Domain.all((width,), x.device)
         if x.numel() == width:
             return Domain.of(x.reshape(width))
         return Domain.of((x != 0).reshape(-1, width).any(0))
@@ -31,13 +34,17 @@ def support(_: SupportOp) -> Callable[[Tensor], Domain]:
     return run
 
 
+def is_given_up(x: Tensor, most: int | None) -> bool:
+    """Has `x` too many rows to look, or gradients that what is zero may have too?"""
+    many = most is not None and x.numel() > most * x.shape[-1]
+    return many or (x.requires_grad and torch.is_grad_enabled())
+
+
 def skip_k(x: Tensor, weight: Tensor, domain: Domain, bias: Tensor | None = None) -> Tensor:
     """The sum over active positions of k."""
     if domain.everywhere:
         return linear(x, weight, bias)
-    kept = weight.t().index_select(0, domain.rows)
-    product = x.index_select(-1, domain.rows) @ kept
-    return product if bias is None else product + bias
+    return linear(x.index_select(-1, domain.rows), weight.index_select(1, domain.rows), bias)
 
 
 def skip_n(x: Tensor, weight: Tensor, domain: Domain, bias: Tensor | None = None) -> Tensor:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from gossamer.compiler import machine
 from gossamer.compiler.machine import measure
+from gossamer.compiler.pipeline import parse_passes
 from gossamer.passes.guard_density import GuardDensity
+from gossamer.passes.insert_skips import InsertSkips
+from gossamer.passes.solvers.skipping import Skipper
 
 RATES = {"flops": 1.0e11, "bandwidth": 1.0e10, "call": 1.0e-06, "sequence": 2.0e-05}
 
@@ -52,3 +55,23 @@ def test_measured_rates_are_positive_and_of_two_digits():
     found = measure()
     assert found.keys() == RATES.keys()
     assert all(value > 0 and float(f"{value:.1e}") == value for value in found.values())
+
+
+def test_what_skipping_costs_is_kept_beside_it(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    found = {"weights": 2.0e10, "start_k": 0.5, "copy_k": 4.0, "start_n": 0.0, "copy_n": 1.5}
+    monkeypatch.setattr(machine, "measure_skips", lambda: dict(found))
+    machine.skip_rates.cache_clear()
+    assert machine.skip_rates().items() >= found.items()
+    machine.skip_rates.cache_clear()
+    monkeypatch.setattr(machine, "measure_skips", lambda: pytest.fail("measured again"))
+    (step,) = parse_passes("insert-skips" + machine.skip_options(strict_nan=True))
+    assert isinstance(step, InsertSkips)
+    assert step.strict_nan
+    assert vars(step.machine) == vars(Skipper()) | found | {"flops": 1.0e11, "bandwidth": 1.0e10, "call": 1.0e-06}
+    machine.skip_rates.cache_clear()
+
+
+def test_copies_cost_something():
+    found = machine.measure_skips()
+    assert found.keys() == {"weights", "start_k", "copy_k", "start_n", "copy_n"}
+    assert all(value >= 0.0 for value in found.values())

@@ -43,6 +43,14 @@ def test_nothing_is_live_or_dead_when_every_row_is_returned():
     assert "sparse.live" not in found["r"]
 
 
+def test_what_a_mask_hides_is_not_demanded():
+    """Rows that the user does not care for, and, behind a product, everything else."""
+    found = detected(PROGRAM)
+    assert found["y"]["sparse.demand"] == "nz(%m)"
+    assert found["r"]["sparse.demand"] == "nz(%m)"
+    assert "sparse.demand" not in detected(PROGRAM.replace('{sparse.dont_care = "m"}', ""))["y"]
+
+
 def test_a_second_run_changes_nothing():
     module = parse_text(PROGRAM)
     DetectSparsity().apply(None, module)  # pyright: ignore[reportArgumentType]

@@ -26,7 +26,7 @@ func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x
   %masked = sparse.attention %h, %h, %h[%d] explicit mask %own : tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>> bias %bias : tensor<1x12x128x128xf32> scale 1.250000e-01 : f64 : tensor<?x12x64xf32>, tensor<?x12x64xf32>, tensor<?x12x64xf32>, !sparse.domain<"s0", 128> -> tensor<?x12x64xf32>
   %s = sparse.support %vec : tensor<2x64xf32> -> !sparse.domain<64>
   %k = sparse.matmul %vec, %weight[%s] k bias %vb : tensor<32xf32> : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<64> -> tensor<2x32xf32>
-  %back = sparse.support %k : tensor<2x32xf32> -> !sparse.domain<32>
+  %back = sparse.support %k rows 8 : i64 : tensor<2x32xf32> -> !sparse.domain<32>
   %n = sparse.matmul %vec, %weight[%back] n : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<32> -> tensor<2x32xf32>
   func.return
 }
@@ -53,7 +53,7 @@ func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x
 //     %masked = sparse.attention %h, %h, %h[%d] explicit mask %own : tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>> bias %bias : tensor<1x12x128x128xf32> scale 1.250000e-01 : f64 : tensor<?x12x64xf32>, tensor<?x12x64xf32>, tensor<?x12x64xf32>, !sparse.domain<"s0", 128> -> tensor<?x12x64xf32>
 //     %s = sparse.support %vec : tensor<2x64xf32> -> !sparse.domain<64>
 //     %k = sparse.matmul %vec, %weight[%s] k bias %vb : tensor<32xf32> : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<64> -> tensor<2x32xf32>
-//     %back = sparse.support %k : tensor<2x32xf32> -> !sparse.domain<32>
+//     %back = sparse.support %k rows 8 : i64 : tensor<2x32xf32> -> !sparse.domain<32>
 //     %n = sparse.matmul %vec, %weight[%back] n : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<32> -> tensor<2x32xf32>
 //     func.return
 //   }

@@ -1,0 +1,134 @@
+"""What only the weights and the examples can tell the passes about zeros, written on the IR before they run.
+
+    aten.weight parameter @up.w : tensor<64x16xf32> ..       ->   .. {sparse.finite}
+    %g = aten.relu(%a)                                       ->   .. {sparse.support = 0.05 : f64}
+
+`sparse.finite`: every number of a weight is finite; looked at once. `sparse.support`: the share of positions of the
+last axis at which any row is not zero, the mean over the examples; for every value by which a product could skip. The
+examples run once each, up to the last such value. A model without any costs an analysis and nothing else.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, FunctionType, ModuleOp, UnitAttr, f64
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Operation, SSAValue
+from xdsl.rewriter import Rewriter
+from xdsl.traits import SymbolTable
+from xdsl.transforms.dead_code_elimination import region_dce
+
+from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, WeightOp
+from ..dialects.sparse import DensityOp
+from ..passes.analysis.skips import FINITE, Columns, products, skip_sites
+from ..passes.insert_skips import active
+from ..passes.simplify import is_functional
+from ..passes.skip_plan import attribute
+from ..passes.threshold_activations import THRESHOLDED, ThresholdActivations, is_threshold
+from ..runtime.executor import Program
+from .context import make_context
+from .dont_care import entries
+from .entry import entry_function
+
+
+def calibrate(module: ModuleOp, weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]) -> None:
+    """Write `sparse.finite` and `sparse.support` on `module`, of which `calls` are inputs.
+
+    Densities are those under thresholds, where an activation has one.
+    """
+    cut, origin = thresholded(module)
+    function = entry_function(cut)
+    if not skip_sites(function):
+        return
+    mark_finite(entry_function(module), weights)
+    mark_finite(function, weights)
+    wanted = list(dict.fromkeys(columns for site in skip_sites(function) for columns in site.columns))
+    if wanted and calls and is_functional(function):
+        found = densities(cut, wanted, weights, calls)
+        for columns, density in zip(wanted, found, strict=True):
+            annotate(entry_function(module), columns, origin, density)
+
+
+def thresholded(module: ModuleOp) -> tuple[ModuleOp, Mapping[SSAValue, SSAValue]]:
+    """The module as the program will see it, and which value of `module` each of its values is."""
+    values: dict[SSAValue, SSAValue] = {}
+    cut = module.clone(value_mapper=values)
+    ThresholdActivations().apply(make_context(), cut)
+    return cut, {new: old for old, new in values.items()}
+
+
+def mark_finite(function: FuncOp, weights: Mapping[str, Tensor]) -> None:
+    """Say so of every weight of a product that is finite."""
+    read = [product.weight.owner for _, product in products(function)]
+    turned = [value.owner for owner in read if isinstance(owner, CallOp) for value in owner.operands]
+    for op in dict.fromkeys([*read, *turned]):
+        declared = SymbolTable.lookup_symbol(op, op.weight) if isinstance(op, ParameterOp) else None
+        if isinstance(declared, WeightOp) and is_finite(weights[declared.sym_name.data]):
+            declared.attributes[FINITE] = UnitAttr()
+
+
+@torch.no_grad()
+def is_finite(weight: Tensor) -> bool:
+    """Is every number finite? A sum tells, unless it overflows."""
+    if not weight.is_floating_point():
+        return True
+    return bool(weight.sum(dtype=torch.float32).isfinite()) or bool(weight.isfinite().all())
+
+
+def densities(
+    module: ModuleOp, wanted: Sequence[Columns], weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]
+) -> list[float]:
+    """The mean density of each support over `calls`."""
+    values: dict[SSAValue, SSAValue] = {}
+    clone = module.clone(value_mapper=values)
+    ops: list[Operation] = []
+    results: list[SSAValue] = []
+    for columns in wanted:
+        ops += active(Columns(values[columns.value], columns.negated))
+        ops.append(density := DensityOp(ops[-1].results[0]))
+        results.append(density.density)
+    found = run_up_to(clone, ops, results, weights, calls)
+    return [sum(column) / len(found) for column in zip(*found, strict=True)]
+
+
+def run_up_to(
+    module: ModuleOp,
+    ops: Iterable[Operation],
+    results: Sequence[SSAValue],
+    weights: Mapping[str, Tensor],
+    calls: Sequence[Sequence[object]],
+) -> list[list[Any]]:
+    """What `results` are for each of `calls`, once `ops` are appended; `module` loses what that does not need.
+
+    Nothing is written, and the random stream stays where it is.
+    """
+    function = entry_function(module)
+    block = function.body.block
+    for op in list(block.ops):
+        if isinstance(op, UpdateOp | AssignOp | ReturnOp):
+            Rewriter.erase_op(op)
+    for op in (*ops, ReturnOp(*results)):
+        block.add_op(op)
+    types = [list(block.arg_types), [result.type for result in results]]
+    function.properties["function_type"] = FunctionType.from_lists(*types)
+    function.properties.pop("res_attrs", None)
+    region_dce(function.body)
+    program = Program.build(module, weights)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        return [program.run(*call) for call in calls]
+
+
+def annotate(function: FuncOp, columns: Columns, origin: Mapping[SSAValue, SSAValue], density: float) -> None:
+    """Write a density on the op or argument that makes the value; under a threshold, on the activation."""
+    value, name, found = columns.value, attribute(columns), FloatAttr(density, f64)
+    if isinstance(value.owner, Operation) and is_threshold(value.owner):
+        value, name = value.owner.operands[0], THRESHOLDED
+    value = origin[value]
+    if isinstance(value.owner, Operation):
+        value.owner.attributes[name] = found
+        return
+    arguments = entries(function.arg_attrs) or [{} for _ in function.args]
+    arguments[list(function.args).index(value)][name] = found  # pyright: ignore[reportArgumentType]
+    function.arg_attrs = ArrayAttr(map(DictionaryAttr, arguments))

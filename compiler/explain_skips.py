@@ -1,0 +1,159 @@
+"""Where a model's values are zero, along k and n: what was measured, what was done, and what is to be gained.
+
+    2 of 3 products skip; all products together: expected 1.91x, at most 2.64x
+    | %linear.1 | n | nz(%relu) | REASSOC | 0.05 | skips | up to density 0.41, expected 4.1x of at most 20.0x | m.py:9
+    | %linear.2 | k | nz(%relu) | REASSOC | 0.05 | skips | up to density 0.12, expected 1.7x of at most 20.0x | m.py:9
+
+Gains come from the cost model (`passes/solvers/skipping.py`) at the measured density; the limit of a product leaves out
+everything but its active part, and that of all products together is Amdahl's law.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+
+from ..dialects.aten import CallOp
+from ..dialects.diagnostics import place_of
+from ..dialects.sparse import MatmulOp, Skip
+from ..passes.analysis.calls import argument
+from ..passes.analysis.skips import products
+from ..passes.guard_density import threshold
+from ..passes.insert_gathers import is_exact
+from ..passes.insert_skips import InsertSkips
+from ..passes.skip_plan import Decision, work_of
+from ..passes.solvers.skipping import SkippedProduct, Skipper, gain
+from ..passes.threshold_activations import is_threshold
+from .approximation import error_of
+from .entry import entry_function
+from .machine import skip_options
+from .pipeline import parse_passes
+
+if TYPE_CHECKING:
+    from .compiled import CompiledModel
+
+
+@dataclass(frozen=True)
+class SkipLine:
+    """One site. `limit` is 1 / density; without a measured density there is neither a gain nor a limit."""
+
+    op: str
+    target: str
+    axis: str
+    where: str
+    legality: str
+    density: float | None
+    threshold: float | None
+    decision: str
+    reason: str
+    gain: float | None
+    limit: float | None
+    source: str
+
+    @property
+    def why(self) -> str:
+        """Why it does not skip, or up to which density it does, and what that is worth."""
+        if self.reason:
+            return self.reason
+        expected = "" if self.gain is None else f", expected {self.gain:.2f}x of at most {self.limit:.2f}x"
+        return f"up to density {self.threshold or 1.0:.3f}{expected}"
+
+
+@dataclass(frozen=True)
+class Skips:
+    """All sites, and the gain of all products together."""
+
+    lines: tuple[SkipLine, ...] = ()
+    gain: float = 1.0
+    limit: float = 1.0
+    thresholds: tuple[float, ...] = ()
+    error: float | None = None
+
+    def __str__(self) -> str:
+        skipping = sum(line.decision == "skips" for line in self.lines)
+        together = f"; all products together: expected {self.gain:.2f}x, at most {self.limit:.2f}x" if skipping else ""
+        counted = f"{skipping} of {len(self.lines)} products with zeros skip{together}"
+        return "\n".join([counted, *self.approximation])
+
+    @property
+    def approximation(self) -> list[str]:
+        """What was taken for zero, and what that does to the results."""
+        if not self.thresholds:
+            return []
+        error = "not measured" if self.error is None else f"{self.error:.2g} of the results (rms, examples)"
+        least, most = min(self.thresholds), max(self.thresholds)
+        sizes = f"{least:.3g}" if least == most else f"{least:.3g} .. {most:.3g}"
+        return [f"approximate: {len(self.thresholds)} activations up to {sizes} count as 0; error {error}"]
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table, its header first."""
+        header = ("op", "call", "axis", "where it counts", "class", "density", "decision", "why", "line")
+        return [header, *(
+            (line.op, line.target, line.axis, line.where, line.legality,
+             "-" if line.density is None else f"{line.density:.3f}", line.decision, line.why, line.source)
+            for line in self.lines
+        )]  # fmt: skip
+
+
+def explain_skips(compiled: "CompiledModel") -> Skips:
+    """Sites of the stage that `insert-skips` saw, with what became of them."""
+    names = list(compiled.stages)
+    at = names.index(InsertSkips.name) - 1 if InsertSkips.name in names else len(names) - 1
+    module = compiled.stages[names[at]]() if names else compiled.module
+    function, (step,) = entry_function(module), parse_passes(InsertSkips.name + skip_options())
+    assert isinstance(step, InsertSkips)
+    decisions = step.decisions(function, is_exact(module))
+    lines = tuple(line_of(decision, compiled.module, step.machine) for decision in decisions)
+    taken = [d for d, line in zip(decisions, lines, strict=True) if line.decision == "skips"]
+    cut = [argument(op, 1, "lambd") for op in compiled.module.walk() if isinstance(op, CallOp) and is_threshold(op)]
+    thresholds = tuple(float(threshold) for threshold in cut if isinstance(threshold, int | float))
+    return Skips(lines, *together(function, taken, step.machine), thresholds, error_of(compiled.module))
+
+
+def line_of(decision: Decision, final: ModuleOp, machine: Skipper) -> SkipLine:
+    """One decision, held against the program that runs."""
+    site, work = decision.site, decision.work
+    inserted = find(final, site.op.results[0].name_hint, site.axis)
+    place = place_of(site.op)
+    reason = "" if inserted else decision.reason or "it was not inserted by this pipeline"
+    density = decision.density
+    expected = limit = None
+    if work is not None and density is not None and inserted is not None:
+        expected, limit = work.dense(machine) / work.skipping(machine, density), 1.0 / max(density, 1e-12)
+    return SkipLine(
+        op=f"%{site.op.results[0].name_hint}",
+        target=site.op.target.data,
+        axis=str(site.axis),
+        where=str(decision.columns or site.predicate),
+        legality="REASSOC" if site.columns else "-",
+        density=density,
+        threshold=None if inserted is None else threshold(inserted.domain),
+        decision="skips" if inserted else "dense",
+        reason=reason,
+        gain=expected,
+        limit=limit,
+        source="" if place is None else str(place),
+    )
+
+
+def find(module: ModuleOp, name: str | None, axis: Skip) -> MatmulOp | None:
+    """The product called `name` that skips along `axis`."""
+    found = (op for op in module.walk() if isinstance(op, MatmulOp) and op.axis.data is axis)
+    return next((op for op in found if op.output.name_hint == name), None)
+
+
+def together(function: FuncOp, taken: Sequence[Decision], machine: Skipper) -> tuple[float, float]:
+    """Expected and greatest gain over all products of the program."""
+    skipped: list[tuple[SkippedProduct, float]] = [
+        (d.work, d.density) for d in taken if d.work and d.density is not None
+    ]
+    chosen = {d.site.op for d in taken}
+    return gain(skipped, sum(rest(function, chosen, machine)), machine)
+
+
+def rest(function: FuncOp, chosen: set, machine: Skipper) -> Iterable[float]:
+    """Seconds of the products that do not skip."""
+    return (work_of(function, op, Skip.K).dense(machine) for op, _ in products(function) if op not in chosen)

@@ -1,0 +1,143 @@
+"""Which products skip, by which support, up to which density: the decisions of `insert-skips`, for it and `explain`.
+
+    %linear.1   n   nz(%relu)   density 0.05 measured, skips up to 0.19
+    %linear.2   k   nz(%relu)   density 0.05 measured, skips up to 0.04      -> dense: it does not pay
+
+A site has several supports to choose from. The one that costs least at its measured density wins; its own price is
+shared by all the sites that could use it.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from xdsl.dialects.builtin import FloatAttr
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Block, Operation, OpResult, SSAValue
+
+from ..dialects.aten import CallOp
+from ..dialects.sparse import Skip
+from .analysis.calls import shape
+from .analysis.skips import Columns, SkipSite, read_product
+from .guard_density import element_bytes, expected, hints
+from .solvers.skipping import WORTH, SkippedProduct, Skipper
+
+DENSITY = "sparse.support"
+"""The share of positions of the last axis that are active in some row, measured on the examples."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`threshold` is the density up to which the site skips, `rows` the number of them up to which it looks."""
+
+    site: SkipSite
+    work: SkippedProduct | None = None
+    columns: Columns | None = None
+    density: float | None = None
+    threshold: float = 0.0
+    rows: int = 0
+    reason: str = ""
+
+
+def plan(
+    function: FuncOp, sites: Sequence[SkipSite], machine: Skipper, *, rows: int, exact: bool = False
+) -> list[Decision]:
+    """A decision for each site, in order."""
+    planner = Planner(function, machine, rows, Counter(c for site in sites for c in site.columns))
+    order = {op: number for number, op in enumerate(function.body.block.ops)}
+    return [Decision(s, reason=FORBIDDEN) if exact else planner.decide(s, order) for s in sites]
+
+
+FORBIDDEN = 'exact="bitwise" forbids sums in another order'
+
+
+@dataclass
+class Planner:
+    """Decides site by site. `uses` counts the sites that could use a support."""
+
+    function: FuncOp
+    machine: Skipper
+    rows: int
+    uses: Counter[Columns]
+
+    def decide(self, site: SkipSite, order: Mapping[Operation, int]) -> Decision:
+        """Skip, or why not."""
+        if site.reason:
+            return Decision(site, reason=site.reason)
+        if "sparse.layout" in site.op.attributes:
+            return Decision(site, reason="its rows are packed")
+        work = work_of(self.function, site.op, site.axis)
+        ready = [columns for columns in site.columns if is_ready(columns, site, order)]
+        if not ready:
+            return Decision(site, work, reason="its support is known only after the result is read")
+        best = min(ready, key=lambda columns: self.seconds(work, columns))
+        density = measured(best, self.function)
+        threshold = work.break_even(self.machine)
+        decision = Decision(site, work, best, density, threshold, max(self.rows, work.rows))
+        return replace(decision, reason=self.objection(decision, work))
+
+    def objection(self, decision: Decision, work: SkippedProduct) -> str:
+        """Why it does not pay; empty when it does."""
+        if decision.threshold == 0.0:
+            return "at no density does it pay"
+        if decision.density is None:
+            many = work.rows > self.rows
+            return f"{work.rows} rows, and the density of their union was not measured" if many else ""
+        if decision.density > decision.threshold:
+            return f"density {decision.density:.3f} in the examples, it pays up to {decision.threshold:.3f}"
+        assert decision.columns is not None
+        gain = work.dense(self.machine) / self.seconds(work, decision.columns)
+        if gain * (1.0 - WORTH) < 1.0:
+            return (
+                f"density {decision.density:.3f} in the examples, it would gain {gain:.2f}x: too little to be sure of"
+            )
+        return ""
+
+    def seconds(self, work: SkippedProduct, columns: Columns) -> float:
+        """Expected time of the product with its part of the support's."""
+        density = measured(columns, self.function)
+        shared = work.support(self.machine) / self.uses[columns]
+        return work.skipping(self.machine, 1.0 if density is None else density) + shared
+
+
+def work_of(function: FuncOp, op: CallOp, axis: Skip) -> SkippedProduct:
+    """The sizes of a product as in the examples."""
+    product, hint = read_product(op), hints(function)
+    assert product is not None
+    *rows, inputs = (expected(size, hint) for size in shape(product.x))
+    outputs = expected(shape(op.results[0])[-1], hint)
+    return SkippedProduct(math.prod(rows), inputs, outputs, element_bytes(product.weight), axis is Skip.K)
+
+
+def is_ready(columns: Columns, site: SkipSite, order: Mapping[Operation, int]) -> bool:
+    """Is the value known before anybody reads the site's result?"""
+    owner = columns.value.owner
+    if isinstance(owner, Block):
+        return True
+    if owner not in order:
+        return False
+    block = site.op.parent_block()
+    assert block is not None
+    readers = [block.find_ancestor_op_in_block(use.operation) for use in site.op.results[0].uses]
+    return order[owner] < min((order[reader] for reader in readers if reader is not None), default=0)
+
+
+def attribute(columns: Columns) -> str:
+    """The attribute that holds the density of a support, on the op or argument that makes the value."""
+    index = columns.value.index if isinstance(columns.value, OpResult) and columns.value.index else None
+    return DENSITY + (f".{index}" if index else "") + (".not" if columns.negated else "")
+
+
+def measured(columns: Columns, function: FuncOp) -> float | None:
+    """The density that calibration found."""
+    found = attributes_of(columns.value, function).get(attribute(columns))
+    return found.value.data if isinstance(found, FloatAttr) else None
+
+
+def attributes_of(value: SSAValue, function: FuncOp) -> Mapping[str, object]:
+    """The attributes of the call that makes `value`, or of the argument that it is."""
+    if isinstance(value.owner, CallOp):
+        return value.owner.attributes
+    given = zip(function.args, function.arg_attrs or (), strict=False)
+    return next((attrs.data for argument, attrs in given if argument is value), {})
