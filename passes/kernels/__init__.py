@@ -1,0 +1,9 @@
+"""Kernels as IR: each file writes one kernel in func, scf, arith, memref and vector.
+
+| file           | kernel                                                            |
+|----------------|-------------------------------------------------------------------|
+| `signature.py` | what every kernel takes                                           |
+| `entries.py`   | how it is entered: alone, or by each thread of a team             |
+| `writing.py`   | small words to write kernels with                                 |
+| `skip_k.py`    | x w^T + bias, summed over active positions of k                   |
+"""
