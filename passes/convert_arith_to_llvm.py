@@ -128,7 +128,7 @@ class Extend(RewritePattern):
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: arith.ExtFOp, rewriter: PatternRewriter, /) -> None:
-        if element(op.input) != BFloat16Type() or element(op.result) != f32:
+        if element(op.input) not in (BFloat16Type(), i16) or element(op.result) != f32:  # i16: it was just rounded
             return
         wide = llvm.ZExtOp(op.input, like(op.result, i32))
         sixteen = constant(16, wide.res.type)

@@ -175,6 +175,15 @@ def when(condition: SSAValue, body: Callable[[], None]) -> Operation:
     return scf.IfOp(condition, (), Region(block))
 
 
+def choose(condition: SSAValue, yes: Callable[[], SSAValue], no: Callable[[], SSAValue]) -> SSAValue:
+    """`yes()` where `condition` holds, else `no()`."""
+    blocks = [Block(), Block()]
+    for block, body in zip(blocks, (yes, no), strict=True):
+        with ImplicitBuilder(block):
+            scf.YieldOp(body())
+    return scf.IfOp(condition, [INDEX], Region(blocks[0]), Region(blocks[1])).results[0]
+
+
 def pieces(size: int, lanes: int) -> list[int]:
     """Widths of vectors, each a power of two and `lanes` at most, that cover `size`: 45 -> 16, 16, 8, 4, 1."""
     found = []

@@ -32,6 +32,7 @@ from .registry import kernel
 
 Call = ctypes.c_int64 * 9
 """x, weight, bias, gate, active, size, output, scratch, rows: see `passes/kernels/signature.py`."""
+SIZE = 5
 Meaning = Callable[..., Any]
 GRAIN = 1 << 17
 """Bytes of weight that are worth a second thread."""
@@ -158,8 +159,30 @@ def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
     return run
 
 
+def support(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Any]:
+    """Activations and supports: see `passes/kernels/support.py`."""
+    width = int(dims(op.x.type)[-1])
+    dtype = DTYPES[tensor_of(op.x).element_type]
+    activates = len(op.results) > 1
+
+    def run(meaning: Meaning, x: Tensor) -> Any:
+        rows = x.numel() // width
+        entry = entries[rows] if rows < len(entries) else None
+        if entry is None or not ready(x, dtype):
+            return meaning(x)
+        output = torch.empty_like(x) if activates else x
+        found = torch.empty(width, dtype=torch.int64)
+        call = Call(x.data_ptr(), 0, 0, 0, found.data_ptr(), 0, output.data_ptr(), 0, rows)
+        start(entry, call, 1)
+        domain = Domain((width,), found[: call[SIZE]])
+        return (output, domain) if activates else domain
+
+    return run
+
+
 FORMS: dict[Form, Callable[[LaunchOp, list[Entry | None]], Callable[..., Any]]] = {
     Form.SKIP_K: product,
     Form.SKIP_N: product,
+    Form.SUPPORT: support,
 }
 """How the kernels of each form are called."""

@@ -37,7 +37,7 @@ def threads(request, monkeypatch):
 
 @pytest.mark.parametrize("dtype", [F32, BF16])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("axis", ["k"])
+@pytest.mark.parametrize("axis", ["k", "n"])
 def test_a_row_is_what_torch_gives(shape, dtype, axis, threads):
     inputs, outputs = shape
     for bias in (False, True):
@@ -49,7 +49,7 @@ def test_a_row_is_what_torch_gives(shape, dtype, axis, threads):
 
 
 @pytest.mark.parametrize("dtype", [F32, BF16])
-@pytest.mark.parametrize("axis", ["k"])
+@pytest.mark.parametrize("axis", ["k", "n"])
 @pytest.mark.parametrize("rows", [2, 5, 16])
 def test_several_rows_are_what_torch_gives(rows, axis, dtype, threads):
     run = native(product_text(rows, 70, 83, dtype, axis, bias=True))
@@ -59,7 +59,7 @@ def test_several_rows_are_what_torch_gives(rows, axis, dtype, threads):
         check_close(run(x, w, mask, b), *expected(x, w, mask, b, axis))
 
 
-@pytest.mark.parametrize("axis", ["k"])
+@pytest.mark.parametrize("axis", ["k", "n"])
 def test_the_number_of_rows_may_be_known_only_when_it_runs(axis, threads):
     run = native(product_text("s0", 40, 50, F32, axis, bias=True))
     w, b = torch.randn(50, 40), torch.randn(50)
@@ -76,7 +76,7 @@ def test_more_rows_than_there_are_kernels_for_are_torch_s():
     assert program([x[:0], w, mask, b])[0].shape == (0, 50)
 
 
-@pytest.mark.parametrize("axis", ["k"])
+@pytest.mark.parametrize("axis", ["k", "n"])
 def test_nan_and_infinity_go_where_the_active_part_takes_them(axis):
     run = native(product_text(1, 64, 48, F32, axis, bias=True))
     w, b = torch.randn(48, 64), torch.randn(48)
