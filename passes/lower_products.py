@@ -38,6 +38,7 @@ from ..dialects.template import Ref
 from .kernels.shapes import Shape, shape_of
 from .kernels.signature import Machine
 from .kernels.skip_k import skip_k
+from .kernels.skip_k_row import skip_k_row
 from .kernels.skip_n import skip_n
 from .kernels.support import Activation, support
 
@@ -194,6 +195,8 @@ def write(name: str, form: Form, shape: Shape, machine: Machine) -> ModuleOp:
     functions: list[Operation] = []
     for rows in shape.counts:
         match form:
+            case Form.SKIP_K if rows == 1:
+                made = skip_k_row(inputs, outputs, element, bias=bias, machine=machine)
             case Form.SKIP_K:
                 made = skip_k(rows, inputs, outputs, element, bias=bias, exact=exact, machine=machine)
             case Form.SKIP_N:

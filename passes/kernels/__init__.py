@@ -5,7 +5,8 @@
 | `signature.py` | what every kernel takes                                           |
 | `entries.py`   | how it is entered: alone, or by each thread of a team             |
 | `writing.py`   | small words to write kernels with                                 |
-| `skip_k.py`    | x w^T + bias, summed over active positions of k                   |
+| `skip_k.py`    | x w^T + bias, summed over active positions of k, of several rows  |
+| `skip_k_row.py`| the same of one row                                               |
 | `skip_n.py`    | (x w^T + bias) gate, at active positions of n                     |
 | `support.py`   | an activation, and the list of active positions that it left      |
 """

@@ -9,7 +9,7 @@
 | active    | memref<?xi64>   | active positions, ascending: read by products, written by supports |
 | size      | memref<1xi64>   | how many of them                                                   |
 | output    | memref<?xNxT>   | rows that go out                                                   |
-| scratch   | memref<?xf32>   | working space, `parts * size * rows` numbers                       |
+| scratch   | memref<?xf32>   | working space: `parts * size * rows` numbers, N for one row        |
 | rows      | index           | how many rows, 1 up to as many as the function is for              |
 | part      | index           | the part of the work that this call does                           |
 | parts     | index           | into how many it is cut                                            |

@@ -1,4 +1,4 @@
-"""y[m, :] = bias + sum over active k of x[m, k] weight[k, :]: each row of the weight is read once for all rows of x.
+"""y[m, :] = bias + sum over active k of x[m, k] weight[k, :], of several rows: the weight is read once for all of them.
 
     for each tile of outputs                          (divided among threads)
       sums[m, :] = bias                               in registers
@@ -6,9 +6,9 @@
         sums[m, :] += x[m, k] * weight[k, tile]       neighbours in memory: the weight lies k-major
       y[m, tile] = sums
 
-Several rows of x are first brought together, active positions only. A tile is as wide as the sums of all rows fit in
-the registers; what is left over at the end is a narrower one, done by the last thread. Sums are of f32 and in the order
-of the positions, so that the result does not depend on the number of threads.
+One row has its own kernel (`skip_k_row.py`). The rows of x are first brought together, active positions only. A tile is
+as wide as the sums of all rows fit in the registers; what is left over at the end is a narrower one, done by the last
+thread. Sums are of f32 and in the order of the positions: the result does not depend on the number of threads.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ from .writing import (
     zeros,
 )
 
-AHEAD = 8
+AHEAD = 16
 """How many positions ahead the weight is asked for: found the best of 2, 4, 8, 16 on an EPYC with 32 MB of cache."""
 
 

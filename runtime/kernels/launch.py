@@ -141,7 +141,9 @@ def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
             return meaning(x, weight, active, *others)
         threads = threads_for(size * line)
         output = x.new_empty((*x.shape[:-1], outputs))
-        scratch = torch.empty(threads * size * entry.rows) if entry.rows > 1 and along_k else None
+        scratch = None
+        if along_k and (entry.rows > 1 or dtype is not torch.float32):
+            scratch = torch.empty(outputs if entry.rows == 1 else threads * size * entry.rows)
         call = Call(
             x.data_ptr(),
             read.data_ptr(),
