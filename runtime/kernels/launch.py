@@ -33,6 +33,9 @@ from .registry import kernel
 Call = ctypes.c_int64 * 9
 """x, weight, bias, gate, active, size, output, scratch, rows: see `passes/kernels/signature.py`."""
 SIZE = 5
+"""Where the number of active positions stands."""
+PLAIN = (Tensor, Parameter)
+"""Kinds of tensors whose memory is theirs."""
 Meaning = Callable[..., Any]
 GRAIN = 1 << 17
 """Bytes of weight that are worth a second thread."""
@@ -88,11 +91,11 @@ def entries_of(op: LaunchOp) -> list[Entry | None]:
 def ready(tensor: Tensor, dtype: torch.dtype) -> bool:
     """Can a kernel read this tensor's memory?"""
     return (
-        type(tensor) in (Tensor, Parameter)
-        and tensor.dtype is dtype
-        and tensor.is_cpu
+        tensor.dtype is dtype
         and tensor.is_contiguous()
-        and not (torch.is_grad_enabled() and tensor.requires_grad)
+        and tensor.is_cpu
+        and type(tensor) in PLAIN
+        and not (tensor.requires_grad and torch.is_grad_enabled())
     )
 
 
@@ -125,20 +128,19 @@ def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
         bias: Tensor | None = None,
         gate: Tensor | None = None,
     ) -> Tensor:
-        rows, size = x.numel() // inputs, active.size
-        given = [tensor for tensor in (x, bias, gate) if tensor is not None]
-        entry = entries[rows] if rows < len(entries) else None
-        read = k_major(weight) if along_k else weight
+        rows, positions = x.numel() // inputs, active.rows
+        size = len(positions)
+        entry = entries[rows] if rows < len(entries) and not active.everywhere else None
+        read = weight if entry is None or not along_k else k_major(weight)
         if (
             entry is None
             or read is None
-            or active.everywhere
-            or not all(ready(tensor, dtype) for tensor in given)
-            or not ready(read, dtype)
+            or not (ready(x, dtype) and ready(read, dtype))
+            or not (bias is None or ready(bias, dtype))
+            or not (gate is None or ready(gate, dtype))
             or (weight.requires_grad and torch.is_grad_enabled())
         ):
-            others = [tensor for tensor in (bias, gate) if tensor is not None]
-            return meaning(x, weight, active, *others)
+            return meaning(x, weight, active, *(tensor for tensor in (bias, gate) if tensor is not None))
         threads = threads_for(size * line)
         output = x.new_empty((*x.shape[:-1], outputs))
         scratch = None
@@ -149,7 +151,7 @@ def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
             read.data_ptr(),
             0 if bias is None else bias.data_ptr(),
             0 if gate is None else gate.data_ptr(),
-            active.rows.data_ptr(),
+            positions.data_ptr(),
             size,
             output.data_ptr(),
             0 if scratch is None else scratch.data_ptr(),
