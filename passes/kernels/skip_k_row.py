@@ -57,7 +57,8 @@ def skip_k_row(
         after = add(given.part, one)
         columns = [times(share(number(lines), part, given.parts), number(line)) for part in (given.part, after)]
         sums = [given.output, zero] if element == f32 else [given.scratch]
-        over = partial(each, *columns, number(lanes))
+        begin, end = columns
+        over = partial(each, begin, end, number(lanes))
         over(lambda n: vector_store(vector_load(given.bias, lanes, n) if bias else zeros(lanes), sums[0], *sums[1:], n))
         first, group = zero, together
         while group:
@@ -100,4 +101,5 @@ def add_rows(
                 value = fma(vector_load(given.weight, lanes, row, at), factor, value)
             vector_store(value, sums[0], *sums[1:], at)
 
-    each(*columns, number(line), step)
+    begin, end = columns
+    each(begin, end, number(line), step)

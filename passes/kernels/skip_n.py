@@ -61,9 +61,9 @@ def skip_n(
     def body(given: Arguments) -> None:
         size, one = load_index(given.size, number(0)), number(1)
         at, after = row_numbers(given.rows, rows, exact), add(given.part, one)
-        columns = [first_column(given, size, place, outputs) for place in (given.part, after)]
+        begin, end = (first_column(given, size, place, outputs) for place in (given.part, after))
         for row in at:
-            each(*columns, one, lambda column, row=row: store(real(0.0), given.output, row, column))
+            each(begin, end, one, lambda column, row=row: store(real(0.0), given.output, row, column))
         first, last = (share(size, place, given.parts) for place in (given.part, after))
         whole = times(arith.DivUIOp(arith.SubiOp(last, first).result, number(group)).result, number(group))
         middle = add(first, whole)
