@@ -15,8 +15,10 @@
 For f32 and bf16 with static widths, of 1 to 16 rows: as many as are static, else functions for up to 1, 4, 8 and 16 are
 written and one is chosen when it runs. Equal shapes share a kernel. REASSOC: sums run in the kernel's order, in f32.
 
-Pays at any density: the active part of the weight is read once, and nothing is copied but, once for each weight that
-skips along k, the weight itself (see `runtime/kernels/layouts.py`). Linear in the number of ops.
+Pays over the torch form of the same op: the active part of the weight is read once, and nothing is copied but, once
+for each weight that skips along k, the weight itself (see `runtime/kernels/layouts.py`). Over a dense product it pays
+at any density where the weight comes from memory; not where it stays in cache and all is active, nor where it is
+tiny. Linear in the number of ops.
 """
 
 from collections.abc import Sequence
