@@ -5,6 +5,7 @@
 | bert-short, bert-long, t5, vit   | all peers on one workload, and the limit                         |
 | dense                            | four models without dead rows: gossamer against eager            |
 | sweep                            | density 5 % .. 100 %: gossamer and hand-packed against eager     |
+| kernels                          | generated kernels against torch, numba and g++, by density       |
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +15,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from . import peers
+from . import gated, peers
+from . import kernels as generated
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
 from .sections import Section
 from .timing import Rounds, interleaved
@@ -169,8 +171,39 @@ def density_row(workload: Workload, measured: Measured) -> tuple[str, ...]:
     return (f"{workload.density:.2f}", *times, *ratios, f"{workload.limit:.2f}", f"{apart:.1e}")
 
 
+GATED = [(2048, 8192, "f32", 1), (2048, 8192, "f32", 2), (2048, 8192, "bf16", 1)]
+INDEX_COST = 0.03
+"""The most of the dense product that finding active positions may cost."""
+GATED_GOAL = 2.3
+
+
+def kernels(settings: Settings, show: Show) -> Section:
+    """Generated kernels, each against torch's dense product."""
+    rounds = 6 * settings.rounds
+    found, notes = [], []
+    for case in generated.SMALL if settings.quick else generated.CASES:
+        show(" ".join(case.title))
+        rows, missed = generated.measure_case(case, rounds)
+        found += rows
+        notes += missed
+    for width, hidden, dtype, threads in [(32, 64, "f32", 1)] if settings.quick else GATED:
+        for density in (0.05, 0.1):
+            show(f"reglu {width} {hidden} {dtype} {density}")
+            ratio, row = gated.gated_row(width, hidden, dtype, threads, density, rounds)
+            found.append(row)
+            if density == 0.05 and ratio < GATED_GOAL:
+                notes.append(f"reglu {dtype}, {threads} threads: goal {GATED_GOAL} MISSED ({ratio:.2f})")
+    for inputs, outputs in [(64, 48)] if settings.quick else [(3072, 768), (8192, 2048)]:
+        cost, row = gated.support_row(inputs, outputs, rounds)
+        found.append(row)
+        word = "reached" if cost <= INDEX_COST else "MISSED"
+        notes.append(f"support of {inputs}: {cost:.1%} of the dense product, goal {INDEX_COST:.0%} {word}")
+    return Section("kernels", "Generated kernels, products of few rows", generated.COLUMNS, found, notes)
+
+
 EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     **{name: partial(encoder, name) for name in ENCODERS},
     "dense": dense,
     "sweep": sweep,
+    "kernels": kernels,
 }

@@ -97,7 +97,7 @@ def compile(
     if not is_exact(imported.module):
         measure_supports(imported.module, imported.weights, inputs)
     if pipeline is None:
-        pipeline = default_pipeline(imported.module, strict_nan=strict_nan)
+        pipeline = default_pipeline(imported.module, strict_nan=strict_nan, device=device)
     trace = run_passes(imported.module, pipeline, dump)
     if approximate is not None:
         measure_error(trace.stages[0].module, imported.module, imported.weights, inputs)
@@ -118,12 +118,13 @@ def run_passes(module: ModuleOp, pipeline: str | Sequence[str | ModulePass], dum
     return trace
 
 
-def default_pipeline(module: ModuleOp, *, strict_nan: bool = False) -> list[str]:
+def default_pipeline(module: ModuleOp, *, strict_nan: bool = False, device: torch.device | None = None) -> list[str]:
     """`DEFAULT_PIPELINE` with what this machine was measured to do: rates, and products that keep their bits.
 
     Where activations have thresholds, the passes for them stand around the one that skips.
     """
-    options = {"guard-density": guard_options(), "insert-skips": skip_options(strict_nan=strict_nan)}
+    skips = skip_options(strict_nan=strict_nan, kernels=device is None or device.type == "cpu")
+    options = {"guard-density": guard_options(), "insert-skips": skips}
     if is_exact(module):
         options["insert-gathers"] = exact_options(entry_function(module))
     passes = [name + options.get(name, "") for name in DEFAULT_PIPELINE]

@@ -38,6 +38,11 @@ DIALECTS: dict[str, str] = {
     "arith": "xdsl.dialects.arith:Arith",
     "aten": "gossamer.dialects.aten:Aten",
     "sparse": "gossamer.dialects.sparse:Sparse",
+    "cf": "xdsl.dialects.cf:Cf",
+    "kernel": "gossamer.dialects.kernel:Kernel",
+    "memref": "xdsl.dialects.memref:MemRef",
+    "vector": "xdsl.dialects.vector:Vector",
+    "llvm": "xdsl.dialects.llvm:LLVM",
 }
 """Every dialect that our text may use, and where it is defined; imported when first met."""
 

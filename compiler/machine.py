@@ -28,6 +28,7 @@ from ..passes.analysis.liveness import liveness
 from ..passes.analysis.row_reductions import PRODUCTS
 from ..passes.analysis.sites import candidates
 from ..passes.solvers.sizes import product
+from ..runtime import native
 from ..runtime.dtypes import ELEMENT_TYPES
 from ..runtime.probe import ProductShape, stable_multiple
 from .context import write_text
@@ -136,9 +137,14 @@ def guard_options() -> str:
     return options_text(rates())
 
 
-def skip_options(*, strict_nan: bool = False) -> str:
-    """The options of `insert-skips` as pipeline text."""
-    rates = options_text(skip_rates())
+KERNEL = 1.2
+"""What generated kernels are reckoned at: see `solvers.skipping.Skipper`."""
+
+
+def skip_options(*, strict_nan: bool = False, kernels: bool = True) -> str:
+    """The options of `insert-skips` as pipeline text; `kernels`: may they be generated for the device?"""
+    generated = {"kernel": KERNEL} if kernels and native.available() else {}
+    rates = options_text(skip_rates() | generated)
     return rates.replace("{", "{strict-nan=true ") if strict_nan else rates
 
 

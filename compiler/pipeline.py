@@ -1,6 +1,6 @@
 """Passes in order, and what each of them did.
 
-    simplify ── detect-sparsity ── insert-gathers ── sink-scatters ── guard-density ── insert-skips
+    simplify ── detect-sparsity ── insert-gathers ── sink-scatters ── guard-density ── insert-skips ── lower-products ..
     |            |
     import       simplify           a stage is named after the pass that made it; the first one is `import`
 
@@ -39,6 +39,8 @@ DEFAULT_PIPELINE: tuple[str, ...] = (
     "sink-scatters",
     "guard-density",
     "insert-skips",
+    "lower-products",
+    "lower-kernels",
 )
 IMPORT = "import"
 """The name of the first stage: what the frontend made, before any pass."""

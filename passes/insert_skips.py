@@ -161,6 +161,7 @@ class InsertSkips(ModulePass):
     call: float | None = None
     calls: int | None = None
     bandwidth: float | None = None
+    kernel: float | None = None
 
     @property
     def machine(self) -> Skipper:

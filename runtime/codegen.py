@@ -28,6 +28,8 @@ from xdsl.irdl import OptOperandDef
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError, did_you_mean, place_of
+from ..dialects.kernel import LaunchOp
+from ..dialects.kernel import YieldOp as KernelYieldOp
 from ..dialects.template import Argument, Name, Ref, RegionRef, Template, show_float
 from .calls import constant, number, resolve
 from .expressions import COMPARISONS, EXPRESSIONS, LOGIC
@@ -60,11 +62,12 @@ class Writer(Source):
 
     def function(self, name: str, block: Block) -> None:
         """Append a function, after those that it gives to higher-order ops."""
-        calls = (op for op in block.walk() if isinstance(op, CallOp))
+        calls = (op for op in block.walk() if isinstance(op, CallOp | LaunchOp))
         for call in calls:
             for index, region in enumerate(call.regions):
                 if region not in self.functions:
-                    self.functions[region] = self.fresh(f"{call.target.data}_{index}")
+                    owner = call.target.data if isinstance(call, CallOp) else call.kernel.string_value()
+                    self.functions[region] = self.fresh(f"{owner}_{index}")
                     self.function(self.functions[region], region.block)
         self.line(0, f"def {name}({', '.join(map(self.name, block.args))}):")
         self.block(block, 1)
@@ -240,6 +243,18 @@ def write_yield(writer: Writer, op: YieldOp) -> str:
     return f"return {sequence(list(writer.arguments(op.template.data, op)))}"
 
 
+def write_launch(writer: Writer, op: LaunchOp) -> str:
+    """What it means comes first, as a function."""
+    run = writer.bind(op, op.name, bind(op, writer.kernels))
+    return assign(writer, op, f"{run}({', '.join([writer.functions[op.meaning], *operands(writer, op)])})")
+
+
+def write_kernel_yield(writer: Writer, op: KernelYieldOp) -> str:
+    """What a launch means: one result as it is, several as a tuple."""
+    names = [writer.name(value) for value in op.values]
+    return f"return {names[0] if len(names) == 1 else sequence(names)}"
+
+
 def write_constant(writer: Writer, op: arith.ConstantOp) -> str:
     """A number; `i1` is a truth value."""
     return assign(writer, op, writer.argument(number(op), op))
@@ -255,7 +270,7 @@ def write_comparison(writer: Writer, op: arith.CmpfOp) -> str:
     return assign(writer, op, COMPARISONS[predicate].format(*map(writer.name, op.operands)))
 
 
-LEAVING = (UpdateOp, AssignOp, YieldOp, func.ReturnOp)
+LEAVING = (UpdateOp, AssignOp, YieldOp, KernelYieldOp, func.ReturnOp)
 """Ops that are executed by the line that leaves the function: what they read need not be deleted."""
 
 STATEMENTS: dict[type[Operation], Callable[[Writer, Any], str | None]] = {
@@ -264,6 +279,8 @@ STATEMENTS: dict[type[Operation], Callable[[Writer, Any], str | None]] = {
     UpdateOp: write_update,
     AssignOp: write_assign,
     YieldOp: write_yield,
+    LaunchOp: write_launch,
+    KernelYieldOp: write_kernel_yield,
     func.ReturnOp: write_return,
     arith.ConstantOp: write_constant,
     arith.CmpfOp: write_comparison,

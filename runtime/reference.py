@@ -34,6 +34,8 @@ from xdsl.ir import Operation
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError
+from ..dialects.kernel import LaunchOp
+from ..dialects.kernel import YieldOp as KernelYieldOp
 from ..dialects.sparse import (
     AttentionOp,
     CoversOp,
@@ -75,7 +77,7 @@ def run(
         raise UserError(f"the program takes {len(entry.args)} inputs, got {len(args)}")
     calls = AtenFunctions(weights, {op.weight for op in entry.walk() if isinstance(op, UpdateOp)})
     interpreter = Interpreter(module, listeners=(Watcher(observe),) if observe else ())
-    for functions in (NumberFunctions(), FuncFunctions(), ScfFunctions(), SparseFunctions(), calls):
+    for functions in (NumberFunctions(), FuncFunctions(), ScfFunctions(), SparseFunctions(), KernelFunctions(), calls):
         interpreter.register_implementations(functions)
     results = interpreter.call_op(entry, tuple(args))
     return store(calls.updates, calls.assigns, list(results))
@@ -248,3 +250,16 @@ class SparseFunctions(InterpreterFunctions):
             x, weight = x[..., active], weight[:, active]
         full = torch.nn.functional.linear(x, weight, *bias)
         return (full if op.axis.data is Skip.K else torch.where(active, full, full.new_zeros(())),)
+
+
+@register_impls
+class KernelFunctions(InterpreterFunctions):
+    """A launch is what its region says."""
+
+    @impl(LaunchOp)
+    def launch(self, interpreter: Interpreter, op: LaunchOp, args: PythonValues) -> PythonValues:
+        return interpreter.run_ssacfg_region(op.meaning, args, op.name)
+
+    @impl_terminator(KernelYieldOp)
+    def give_back(self, _: Interpreter, op: KernelYieldOp, args: PythonValues) -> tuple[TerminatorValue, PythonValues]:
+        return ReturnedValues(args), ()

@@ -31,6 +31,10 @@ RATES = {"flops": 1e10, "bandwidth": 1e10, "call": 1e-7, "sequence": 1e-6}
 """A machine on which small programs are packed: what tests see is decided by it, not by the machine they run on."""
 
 
+SKIPS = {"weights": 1e8, "start_k": 0.4, "copy_k": 4.0, "start_n": 0.0, "copy_n": 1.5}
+"""Memory so slow that small products gain by skipping, too."""
+
+
 @pytest.fixture(autouse=True, scope="session")
 def same_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing is measured, and nothing is read from or written to the user's cache."""
@@ -39,7 +43,9 @@ def same_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(machine, "measure", lambda: RATES)
+        patch.setattr(machine, "measure_skips", lambda: SKIPS)
         machine.rates.cache_clear()
+        machine.skip_rates.cache_clear()
         yield
 
 

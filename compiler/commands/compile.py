@@ -5,6 +5,7 @@ examples:
   gossamer compile model.py:build -o out --dont-care last_hidden_state=attention_mask --dump dumps --check
   gossamer compile dumps/01_simplify.mlir --weights out/weights.safetensors --from simplify --print-diff
   gossamer compile model.py:build --to insert-gathers --print-ir-after-all
+  gossamer compile model.py:build -p "..,lower-products,lower-kernels" --emit asm
 """
 
 import argparse
@@ -34,6 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="stop", metavar="STAGE", help="the last stage to make")
     parser.add_argument("--dump", type=Path, metavar="DIR", help="write every stage that changed into a folder")
     parser.add_argument("--check", action="store_true", help="run before and after each pass, and compare")
+    parser.add_argument(
+        "--emit", choices=("llvm", "asm"), help="generated kernels as text: into the output folder, or here"
+    )
     parser.add_argument("--json", action="store_true", help="write a summary for programs")
     add_print_options(parser)
 
@@ -59,6 +63,12 @@ def execute(arguments: argparse.Namespace) -> None:
         check(trace, opened, arguments)
     if arguments.output:
         opened.compiled.save(arguments.output)
+    if arguments.emit:
+        from ..emit import emit
+
+        print(emit(opened.compiled.module, arguments.emit, arguments.output), end="")
+        if not arguments.output:
+            return
     print(report(trace, opened, arguments))
 
 

@@ -1,11 +1,12 @@
 """Up to which density does a product of few rows gain by skipping?
 
-    dense(m)   = max(2 m K N / flops, K N bytes / weights)      m rows: the weight is read once
+    dense(m)   = max(2 m K N / flops, K N bytes / weights)                 m rows: the weight is read once
     skip(m, x) = calls + x dense(m) + (start + x copy) K N bytes / weights      x: density of the axis
+    skip(m, x) = launch + x kernel dense(m)                                     by a generated kernel
 
-The torch form copies the active part of the weight before it multiplies; a kernel that reads it in place has start and
-copy 0 and one call. Of m rows that are active at random with density d the union is 1 - (1 - d)^m: a few rows, or
-rows that agree. Constants come from the machine that runs the program. Pure mathematics.
+The torch form copies the active part of the weight before it multiplies; a kernel reads it in place. Of m rows that
+are active at random with density d the union is 1 - (1 - d)^m: a few rows, or rows that agree.
+Constants come from the machine that runs the program. Pure mathematics.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,10 @@ MARGIN = 0.02
 WORTH = 0.2
 """By how much a product has to win at its measured density to be rewritten at all: prices are rough."""
 STEPS = 200
+KERNEL_WIDTHS = (2, 4)
+"""Bytes of the elements that kernels are generated for: bf16 and f32."""
+LAUNCH = 4
+"""Small calls that a launch takes as long as."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,9 @@ class Skipper:
     """Small calls that a skipping product makes beyond the dense one."""
     bandwidth: float = 1.0e10
     """Bytes a second that an elementwise op reads and writes."""
+    kernel: float = 0.0
+    """Seconds of a generated kernel at density 1, over those of the dense product; 0 where nothing is generated. At
+    worst 1.15 (AMD EPYC with AVX-512, one thread, a weight that the dense product keeps in cache, 2026-11)."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ class SkippedProduct:
 
     def skipping(self, machine: Skipper, density: float) -> float:
         """Seconds of the product at `density`, its support apart."""
+        if machine.kernel and self.width in KERNEL_WIDTHS:
+            return LAUNCH * machine.call + density * machine.kernel * self.dense(machine)
         start = machine.start_k if self.along_k else machine.start_n
         copy = machine.copy_k if self.along_k else machine.copy_n
         copied = (start + density * copy) * self.weight_seconds(machine)

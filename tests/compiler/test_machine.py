@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from gossamer.compiler import machine
-from gossamer.compiler.machine import measure
+from gossamer.compiler.machine import measure, measure_skips
 from gossamer.compiler.pipeline import parse_passes
 from gossamer.passes.guard_density import GuardDensity
 from gossamer.passes.insert_skips import InsertSkips
@@ -72,6 +72,6 @@ def test_what_skipping_costs_is_kept_beside_it(folder: Path, monkeypatch: pytest
 
 
 def test_copies_cost_something():
-    found = machine.measure_skips()
+    found = measure_skips()
     assert found.keys() == {"weights", "start_k", "copy_k", "start_n", "copy_n"}
     assert all(value >= 0.0 for value in found.values())

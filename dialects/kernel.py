@@ -1,0 +1,160 @@
+"""`kernel`: generated code that is part of the program, and calls of it.
+
+| op                | reads as                                                                    |
+|-------------------|-----------------------------------------------------------------------------|
+| `kernel.launch`   | what its region says, computed by a kernel where that can be had            |
+| `kernel.yield`    | the results of that region                                                  |
+| `kernel.prefetch` | inside a kernel: the line of memory that holds buffer[i, ..] will be read   |
+
+A kernel is a module with a name inside the module, of functions for some numbers of rows:
+
+    func.func @forward(..) {
+      %y = kernel.launch @skip_k_3072x768_f32 skip_k x(%x : ..) weight(%w : ..) active(%d : ..) -> tensor<1x768xf32> {
+      ^bb0(%a: .., %b: .., %c: ..):
+        %r = sparse.matmul %a, %b[%c] k : ..
+        kernel.yield %r : ..
+      }
+    }
+    builtin.module @skip_k_3072x768_f32 { func.func @rows_1(..) {..} }
+"""
+
+from collections.abc import Sequence
+from enum import auto
+
+from xdsl.dialects.builtin import IndexType, MemRefType, ModuleOp, SymbolRefAttr, TensorType
+from xdsl.dialects.utils import EnumAttribute
+from xdsl.ir import Attribute, Block, Dialect, Operation, Region, SpacedOpaqueSyntaxAttribute, SSAValue
+from xdsl.irdl import (
+    AttrSizedOperandSegments,
+    IRDLOperation,
+    irdl_attr_definition,
+    irdl_op_definition,
+    lazy_traits_def,
+    operand_def,
+    opt_operand_def,
+    prop_def,
+    region_def,
+    traits_def,
+    var_operand_def,
+    var_result_def,
+)
+from xdsl.traits import HasParent, IsTerminator, Pure, SymbolTable, SymbolUserOpInterface
+from xdsl.utils.exceptions import VerifyException
+from xdsl.utils.str_enum import StrEnum
+
+from .sparse import DomainType
+
+
+class Form(StrEnum):
+    """How a kernel is called: what goes in and comes out."""
+
+    SKIP_K = auto()
+    """x, weight k-major, active, bias if there is one -> output"""
+    SKIP_N = auto()
+    """x, weight, active, bias and gate if there are -> output"""
+    SUPPORT = auto()
+    """x, bias if there is one -> the output if it is not x itself, and its active positions"""
+
+
+@irdl_attr_definition
+class FormAttr(EnumAttribute[Form], SpacedOpaqueSyntaxAttribute):
+    """How a kernel is called."""
+
+    name = "kernel.form"
+
+
+class LaunchNamesKernel(SymbolUserOpInterface):
+    """A launch names a module beside its function."""
+
+    def verify(self, op: Operation) -> None:
+        assert isinstance(op, LaunchOp)
+        if not isinstance(SymbolTable.lookup_symbol(op, op.kernel), ModuleOp):
+            raise VerifyException(f"there is no kernel {op.kernel}")
+
+
+@irdl_op_definition
+class YieldOp(IRDLOperation):
+    """The results of what a launch means."""
+
+    name = "kernel.yield"
+    values = var_operand_def()
+    traits = lazy_traits_def(lambda: (IsTerminator(), HasParent(LaunchOp), Pure()))
+    assembly_format = "$values attr-dict `:` type($values)"
+
+    def __init__(self, *values: SSAValue):
+        super().__init__(operands=[values])
+
+
+@irdl_op_definition
+class LaunchOp(IRDLOperation):
+    """Results of `meaning` for the operands, each of which is an argument of it.
+
+    The kernel computes the same, sums in its own order (REASSOC). What it cannot do when it runs (another device, more
+    rows than it has functions for, gradients, everything active), and all where no kernel can be compiled, the region
+    does: so a program with launches is whole without its kernels.
+    """
+
+    name = "kernel.launch"
+    kernel = prop_def(SymbolRefAttr)
+    form = prop_def(FormAttr)
+    x = operand_def(TensorType)
+    weight = opt_operand_def(TensorType)
+    active = opt_operand_def(DomainType)
+    bias = opt_operand_def(TensorType)
+    gate = opt_operand_def(TensorType)
+    results_ = var_result_def()
+    meaning = region_def("single_block")
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    traits = traits_def(Pure(), LaunchNamesKernel())
+    assembly_format = (
+        "$kernel $form `x` `(` $x `:` type($x) `)` (`weight` `(` $weight^ `:` type($weight) `)`)? "
+        "(`active` `(` $active^ `:` type($active) `)`)? (`bias` `(` $bias^ `:` type($bias) `)`)? "
+        "(`gate` `(` $gate^ `:` type($gate) `)`)? `->` type($results_) $meaning attr-dict"
+    )
+
+    def __init__(
+        self,
+        kernel: str,
+        form: Form,
+        x: SSAValue,
+        results: Sequence[Attribute],
+        meaning: Region,
+        *,
+        weight: SSAValue | None = None,
+        active: SSAValue | None = None,
+        bias: SSAValue | None = None,
+        gate: SSAValue | None = None,
+    ):
+        super().__init__(
+            operands=[x, weight, active, bias, gate],
+            properties={"kernel": SymbolRefAttr(kernel), "form": FormAttr(form)},
+            result_types=[results],
+            regions=[meaning],
+        )
+
+    def verify_(self) -> None:
+        block: Block = self.meaning.block
+        given, taken = [value.type for value in self.operands], [value.type for value in block.args]
+        if given != taken:
+            raise VerifyException(f"a launch gives its operands to its region: {given} to {taken}")
+        if not isinstance(last := block.last_op, YieldOp):
+            raise VerifyException("what a launch means ends with kernel.yield")
+        made, wanted = [value.type for value in last.values], [value.type for value in self.results]
+        if made != wanted:
+            raise VerifyException(f"a launch gives what its region yields: {made}, not {wanted}")
+
+
+@irdl_op_definition
+class PrefetchOp(IRDLOperation):
+    """The line of memory that holds `buffer[indices]` will be read soon. Changes no value."""
+
+    name = "kernel.prefetch"
+    buffer = operand_def(MemRefType)
+    indices = var_operand_def(IndexType)
+    assembly_format = "$buffer `[` $indices `]` attr-dict `:` type($buffer)"
+
+    def __init__(self, buffer: SSAValue, indices: Sequence[SSAValue]):
+        super().__init__(operands=[buffer, indices])
+
+
+Kernel = Dialect("kernel", [LaunchOp, YieldOp, PrefetchOp], [FormAttr])

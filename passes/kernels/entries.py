@@ -1,0 +1,65 @@
+"""How a kernel is entered: with the address of its arguments, alone or as one of a team of threads.
+
+    rows_1(x, weight, .., rows, part, parts)             ->   serial_rows_1(call)     rows_1(call.., 0, 1)
+                                                              parallel_rows_1(call)   rows_1(call.., thread, threads)
+
+`call` holds nine numbers of 64 bits: the arguments of `signature.py` up to `rows`, buffers by address, and the number
+of active positions itself. `parallel_rows_1` is what each thread of an OpenMP team runs.
+"""
+
+from xdsl.builder import ImplicitBuilder
+from xdsl.dialects import llvm
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i32, i64
+from xdsl.ir import Block, Region, SSAValue
+
+from .signature import NAMES
+
+POINTER = llvm.LLVMPointerType()
+TEAM = ("omp_get_thread_num", "omp_get_num_threads")
+SIZE, ROWS = NAMES.index("size"), NAMES.index("rows")
+
+
+def add_entries(module: ModuleOp) -> None:
+    """Give each `llvm.func` of `module` its two entries."""
+    bodies = [op for op in module.ops if isinstance(op, llvm.FuncOp)]
+    declared = [llvm.FuncOp(name, llvm.LLVMFunctionType([], i32), llvm.LinkageAttr("external")) for name in TEAM]
+    entries = [entry(body.sym_name.data, parallel) for body in bodies for parallel in (False, True)]
+    module.body.block.add_ops([*declared, *entries])
+
+
+def entry(name: str, parallel: bool) -> llvm.FuncOp:
+    """The entry of function `name`."""
+    block = Block(arg_types=[POINTER])
+    call = block.args[0]
+    call.name_hint = "call"
+    with ImplicitBuilder(block):
+        given = [slot(call, place) if place == SIZE else read(call, place) for place in range(ROWS + 1)]
+        team = [team_number(function) for function in TEAM] if parallel else [whole(0), whole(1)]
+        llvm.CallOp(name, *given, *team)
+        llvm.ReturnOp()
+    kind = llvm.LLVMFunctionType([POINTER])
+    title = f"{'parallel' if parallel else 'serial'}_{name}"
+    return llvm.FuncOp(title, kind, llvm.LinkageAttr("external"), body=Region(block))
+
+
+def slot(call: SSAValue, place: int) -> SSAValue:
+    """The address of the argument at `place`."""
+    return llvm.GEPOp.from_mixed_indices(call, [place], i64).result
+
+
+def read(call: SSAValue, place: int) -> SSAValue:
+    """The argument at `place`."""
+    kind = i64 if place == ROWS else POINTER
+    return llvm.LoadOp(slot(call, place), kind, alignment=8).dereferenced_value
+
+
+def whole(value: int) -> SSAValue:
+    """A number of 64 bits."""
+    return llvm.ConstantOp(IntegerAttr(value, i64), i64).result
+
+
+def team_number(function: str) -> SSAValue:
+    """What OpenMP says of this thread, as a number of 64 bits."""
+    found = llvm.CallOp(function, return_type=i32).returned
+    assert found is not None
+    return llvm.ZExtOp(found, i64).res

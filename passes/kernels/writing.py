@@ -1,0 +1,211 @@
+"""Small words to write kernels with; each adds ops where an `ImplicitBuilder` stands.
+
+    with ImplicitBuilder(block):
+        def step(k, sums):
+            return [fma(vector_load(w, 16, k), splat(load(x, k), 16), sums[0])]
+        (total,) = loop(number(0), size, number(1), [zeros(16)], step)
+
+Numbers are read as f32 whatever they are stored as, and rounded when they are stored.
+"""
+
+from collections.abc import Callable, Sequence
+
+from xdsl.builder import ImplicitBuilder
+from xdsl.dialects import arith, memref, scf, vector
+from xdsl.dialects.builtin import (
+    DenseArrayBase,
+    DenseIntOrFPElementsAttr,
+    FixedBitwidthType,
+    FloatAttr,
+    IndexType,
+    IntegerAttr,
+    MemRefType,
+    VectorType,
+    f32,
+    i64,
+)
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+
+from ...dialects.kernel import PrefetchOp
+
+INDEX = IndexType()
+
+
+def number(value: int) -> SSAValue:
+    """An index constant."""
+    return arith.ConstantOp(IntegerAttr(value, INDEX)).result
+
+
+def real(value: float) -> SSAValue:
+    """An f32 constant."""
+    return arith.ConstantOp(FloatAttr(value, f32)).result
+
+
+def zeros(lanes: int) -> SSAValue:
+    """A vector of zeros."""
+    return arith.ConstantOp(DenseIntOrFPElementsAttr.from_list(VectorType(f32, [lanes]), [0.0])).result
+
+
+def lanes_of(lanes: int, element: Attribute = f32) -> VectorType:
+    """A vector type."""
+    return VectorType(element, [lanes])
+
+
+def add(a: SSAValue, b: SSAValue) -> SSAValue:
+    """a + b, of indices."""
+    return arith.AddiOp(a, b).result
+
+
+def times(a: SSAValue, b: SSAValue) -> SSAValue:
+    """a b, of indices."""
+    return arith.MuliOp(a, b).result
+
+
+def share(total: SSAValue, part: SSAValue, parts: SSAValue) -> SSAValue:
+    """Where `part` of `parts` begins among `total`: total * part / parts."""
+    return arith.DivUIOp(times(total, part), parts).result
+
+
+def lesser(a: SSAValue, b: SSAValue) -> SSAValue:
+    """The lesser of two indices."""
+    return arith.SelectOp(arith.CmpiOp(a, b, "slt").result, a, b).result
+
+
+def element_of(buffer: SSAValue) -> Attribute:
+    """What `buffer` holds."""
+    assert isinstance(buffer.type, MemRefType)
+    return buffer.type.element_type
+
+
+def load(buffer: SSAValue, *at: SSAValue) -> SSAValue:
+    """A number, as f32."""
+    found = memref.LoadOp.get(buffer, at).res
+    return found if found.type == f32 else arith.ExtFOp(found, f32).result
+
+
+def load_index(buffer: SSAValue, *at: SSAValue) -> SSAValue:
+    """A number of 64 bits, as an index."""
+    return arith.IndexCastOp(memref.LoadOp.get(buffer, at).res, INDEX).result
+
+
+def store(value: SSAValue, buffer: SSAValue, *at: SSAValue) -> None:
+    """An f32, rounded to what the buffer holds."""
+    element = element_of(buffer)
+    memref.StoreOp.get(value if element == f32 else arith.TruncFOp(value, element).result, buffer, at)
+
+
+def store_index(value: SSAValue, buffer: SSAValue, *at: SSAValue) -> None:
+    """An index, as a number of 64 bits."""
+    memref.StoreOp.get(arith.IndexCastOp(value, i64).result, buffer, at)
+
+
+def vector_load(buffer: SSAValue, lanes: int, *at: SSAValue) -> SSAValue:
+    """`lanes` neighbours, as f32."""
+    element = element_of(buffer)
+    found = vector.LoadOp(buffer, at, lanes_of(lanes, element)).result
+    return found if element == f32 else arith.ExtFOp(found, lanes_of(lanes)).result
+
+
+def vector_store(value: SSAValue, buffer: SSAValue, *at: SSAValue) -> None:
+    """Neighbours, rounded to what the buffer holds."""
+    element = element_of(buffer)
+    if element != f32:
+        assert isinstance(value.type, VectorType)
+        value = arith.TruncFOp(value, VectorType(element, value.type.shape)).result
+    vector.StoreOp(value, buffer, at)
+
+
+def splat(value: SSAValue, lanes: int) -> SSAValue:
+    """The same number in every lane."""
+    return vector.BroadcastOp(value, lanes_of(lanes)).vector
+
+
+def fma(a: SSAValue, b: SSAValue, c: SSAValue) -> SSAValue:
+    """a b + c of vectors, rounded once."""
+    return vector.FMAOp(a, b, c).res
+
+
+def total(value: SSAValue) -> SSAValue:
+    """The sum of a vector's lanes, by halves; `lanes` is a power of two."""
+    assert isinstance(value.type, VectorType)
+    (lanes,) = value.type.get_shape()
+    while lanes > 1:
+        lanes //= 2
+        low, high = (half(value, start, lanes) for start in (0, lanes))
+        value = arith.AddfOp(low, high).result
+    kind = vector.CombiningKindAttr(vector.CombiningKindFlag.ADD)
+    return vector.ReductionOp.build(operands=[value, None], properties={"kind": kind}, result_types=[f32]).dest
+
+
+def half(value: SSAValue, start: int, lanes: int) -> SSAValue:
+    """`lanes` lanes of a vector."""
+    mask = DenseArrayBase.from_list(i64, range(start, start + lanes))
+    return vector.ShuffleOp(value, value, mask, result_type=lanes_of(lanes)).result
+
+
+Step = Callable[[SSAValue, Sequence[SSAValue]], Sequence[SSAValue]]
+
+
+def loop(
+    start: SSAValue, stop: SSAValue, step: SSAValue, initial: Sequence[SSAValue], body: Step
+) -> Sequence[SSAValue]:
+    """`body(position, carried) -> carried`, from `start` to `stop`; what is carried out of the last step."""
+    block = Block(arg_types=[INDEX, *(value.type for value in initial)])
+    with ImplicitBuilder(block):
+        scf.YieldOp(*body(block.args[0], block.args[1:]))
+    return scf.ForOp(start, stop, step, initial, block).results
+
+
+def each(start: SSAValue, stop: SSAValue, step: SSAValue, body: Callable[[SSAValue], None]) -> None:
+    """`body(position)` from `start` to `stop`."""
+
+    def run(at: SSAValue, _: Sequence[SSAValue]) -> Sequence[SSAValue]:
+        body(at)
+        return ()
+
+    loop(start, stop, step, (), run)
+
+
+def when(condition: SSAValue, body: Callable[[], None]) -> Operation:
+    """`body()` where `condition` holds."""
+    block = Block()
+    with ImplicitBuilder(block):
+        body()
+        scf.YieldOp()
+    return scf.IfOp(condition, (), Region(block))
+
+
+def choose(condition: SSAValue, yes: Callable[[], SSAValue], no: Callable[[], SSAValue]) -> SSAValue:
+    """`yes()` where `condition` holds, else `no()`."""
+    blocks = [Block(), Block()]
+    for block, body in zip(blocks, (yes, no), strict=True):
+        with ImplicitBuilder(block):
+            scf.YieldOp(body())
+    return scf.IfOp(condition, [INDEX], Region(blocks[0]), Region(blocks[1])).results[0]
+
+
+def pieces(size: int, lanes: int) -> list[int]:
+    """Widths of vectors, each a power of two and `lanes` at most, that cover `size`: 45 -> 16, 16, 8, 4, 1."""
+    found = []
+    while size:
+        while lanes > size:
+            lanes //= 2
+        found.append(lanes)
+        size -= lanes
+    return found
+
+
+def offsets(widths: Sequence[int]) -> list[int]:
+    """Where each of the pieces begins."""
+    return [sum(widths[:place]) for place in range(len(widths))]
+
+
+def bytes_of(element: Attribute) -> int:
+    """Bytes of a number."""
+    assert isinstance(element, FixedBitwidthType)
+    return element.size
+
+
+def prefetch(buffer: SSAValue, *at: SSAValue) -> None:
+    """Ask for the line of memory that a number lies in."""
+    PrefetchOp(buffer, at)

@@ -1,0 +1,192 @@
+"""Launches: a kernel's entry is called with the addresses of its arguments; see `dialects/kernel.py`.
+
+    y = launch(meaning, x, weight=w, active=d)
+        what the kernel cannot do     ->   meaning(x, w, d), the launch's region as a Python function
+        little work                   ->   serial_rows_1(call) in this thread
+        else                          ->   parallel_rows_1(call) in each thread of torch's team
+
+A call costs about 7 us more than one of torch's products. Where llvmlite is missing, or the program's kernels are not
+lowered to LLVM's dialect, all launches are what they mean.
+"""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from xdsl.dialects import llvm
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.traits import SymbolTable
+
+from ...dialects.aten import dims, tensor_of
+from ...dialects.kernel import Form, LaunchOp
+from ..domain import Domain
+from ..dtypes import DTYPES
+from ..native import available, load, target
+from ..openmp import team_runner
+from .layouts import k_major
+from .registry import kernel
+
+Call = ctypes.c_int64 * 9
+"""x, weight, bias, gate, active, size, output, scratch, rows: see `passes/kernels/signature.py`."""
+SIZE = 5
+"""Where the number of active positions stands."""
+PLAIN = (Tensor, Parameter)
+"""Kinds of tensors whose memory is theirs."""
+Meaning = Callable[..., Any]
+GRAIN = 1 << 17
+"""Bytes of weight that are worth a second thread."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A function of a kernel: for up to `rows` rows."""
+
+    rows: int
+    serial: Callable[[Any], None]
+    parallel: int
+
+
+@kernel("kernel.launch")
+def meant(_: LaunchOp) -> Callable[..., Any]:
+    """On devices without kernels: what the launch means."""
+    return lambda meaning, x, **others: meaning(x, *others.values())
+
+
+@kernel("kernel.launch", device="cpu")
+def launch(op: LaunchOp) -> Callable[..., Any]:
+    """The kernel, or what it means."""
+    entries = entries_of(op)
+    return FORMS[op.form.data](op, entries) if entries else meant(op)
+
+
+def llvm_text(module: ModuleOp) -> str | None:
+    """A kernel as LLVM's own text; None where it is not lowered yet."""
+    from xdsl.backend.llvm.convert import convert_module
+
+    if not all(isinstance(op, llvm.FuncOp) for op in module.ops):
+        return None
+    machine = target()
+    return str(convert_module(module, fallback_target_triple=machine.triple, data_layout=str(machine.target_data)))
+
+
+def entries_of(op: LaunchOp) -> list[Entry | None]:
+    """The entry for each number of rows, 0 .. as many as there are functions for; empty where nothing compiles."""
+    module = SymbolTable.lookup_symbol(op, op.kernel)
+    if not available() or not isinstance(module, ModuleOp) or (text := llvm_text(module)) is None:
+        return []
+    code, found = load(text), list[Entry | None]([None])
+    names = (function.sym_name.data for function in module.ops if isinstance(function, llvm.FuncOp))
+    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    static = all(isinstance(size, int) for size in dims(op.x.type)[:-1])
+    for rows in sorted(int(name.removeprefix("rows_")) for name in names if name.startswith("rows_")):
+        entry = Entry(rows, prototype(code[f"serial_rows_{rows}"]), code[f"parallel_rows_{rows}"])
+        found += [None if static else entry] * (rows - len(found)) + [entry]
+    return found
+
+
+def ready(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Can a kernel read this tensor's memory?"""
+    return (
+        tensor.dtype is dtype
+        and tensor.is_contiguous()
+        and tensor.is_cpu
+        and type(tensor) in PLAIN
+        and not (tensor.requires_grad and torch.is_grad_enabled())
+    )
+
+
+def threads_for(work: int) -> int:
+    """How many threads `work` bytes of weight are worth."""
+    return 1 if work < GRAIN or team_runner() is None else torch.get_num_threads()
+
+
+def start(entry: Entry, call: Any, threads: int) -> None:
+    """Run `entry`."""
+    if threads == 1 or (team := team_runner()) is None:
+        entry.serial(call)
+    else:
+        team(entry.parallel, call, threads, 0)
+
+
+def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
+    """Products that skip: see `passes/kernels/skip_k.py` and `skip_n.py`."""
+    assert op.weight is not None
+    outputs, inputs = (int(size) for size in dims(op.weight.type))
+    dtype = DTYPES[tensor_of(op.x).element_type]
+    along_k = op.form.data is Form.SKIP_K
+    line = (outputs if along_k else inputs) * dtype.itemsize
+
+    def run(
+        meaning: Meaning,
+        x: Tensor,
+        weight: Tensor,
+        active: Domain,
+        bias: Tensor | None = None,
+        gate: Tensor | None = None,
+    ) -> Tensor:
+        rows, positions = x.numel() // inputs, active.rows
+        size = len(positions)
+        entry = entries[rows] if rows < len(entries) and not active.everywhere else None
+        read = weight if entry is None or not along_k else k_major(weight)
+        if (
+            entry is None
+            or read is None
+            or not (ready(x, dtype) and ready(read, dtype))
+            or not (bias is None or ready(bias, dtype))
+            or not (gate is None or ready(gate, dtype))
+            or (weight.requires_grad and torch.is_grad_enabled())
+        ):
+            return meaning(x, weight, active, *(tensor for tensor in (bias, gate) if tensor is not None))
+        threads = threads_for(size * line)
+        output = x.new_empty((*x.shape[:-1], outputs))
+        scratch = None
+        if along_k and (entry.rows > 1 or dtype is not torch.float32):
+            scratch = torch.empty(outputs if entry.rows == 1 else threads * size * entry.rows)
+        call = Call(
+            x.data_ptr(),
+            read.data_ptr(),
+            0 if bias is None else bias.data_ptr(),
+            0 if gate is None else gate.data_ptr(),
+            positions.data_ptr(),
+            size,
+            output.data_ptr(),
+            0 if scratch is None else scratch.data_ptr(),
+            rows,
+        )
+        start(entry, call, threads)
+        return output
+
+    return run
+
+
+def support(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Any]:
+    """Activations and supports: see `passes/kernels/support.py`."""
+    width = int(dims(op.x.type)[-1])
+    dtype = DTYPES[tensor_of(op.x).element_type]
+    activates = len(op.results) > 1
+
+    def run(meaning: Meaning, x: Tensor) -> Any:
+        rows = x.numel() // width
+        entry = entries[rows] if rows < len(entries) else None
+        if entry is None or not ready(x, dtype):
+            return meaning(x)
+        output = torch.empty_like(x) if activates else x
+        found = torch.empty(width, dtype=torch.int64)
+        call = Call(x.data_ptr(), 0, 0, 0, found.data_ptr(), 0, output.data_ptr(), 0, rows)
+        start(entry, call, 1)
+        domain = Domain((width,), found[: call[SIZE]])
+        return (output, domain) if activates else domain
+
+    return run
+
+
+FORMS: dict[Form, Callable[[LaunchOp, list[Entry | None]], Callable[..., Any]]] = {
+    Form.SKIP_K: product,
+    Form.SKIP_N: product,
+    Form.SUPPORT: support,
+}
+"""How the kernels of each form are called."""

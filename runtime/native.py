@@ -1,0 +1,108 @@
+"""LLVM's text becomes code of this process.
+
+    code = load(text)               compiled, or taken from the cache
+    code["serial_rows_1"]           the address of a function
+
+Compiled for this very processor at -O3, once for each text, processor and version of LLVM: the object is kept under the
+user's cache folder (`kernels/`). Needs llvmlite, which is optional: `available()` says whether it is there.
+"""
+
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, ClassVar
+
+from .cache import keep, kept
+from .openmp import NAMES, address, openmp
+
+FORMAT = 1
+
+
+@cache
+def available() -> bool:
+    """Can text be compiled here?"""
+    return find_spec("llvmlite") is not None
+
+
+@cache
+def target() -> Any:
+    """LLVM's machine for this processor."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+    )
+
+
+@cache
+def identity() -> str:
+    """The processor and the version of LLVM that an object is good for."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    version = ".".join(map(str, llvm.llvm_version_info))
+    features = llvm.get_host_cpu_features().flatten()
+    return f"{FORMAT} {llvmlite.__version__} {version} {target().triple} {llvm.get_host_cpu_name()} {features}"
+
+
+def optimised(text: str) -> Any:
+    """The module of `text` after LLVM's passes."""
+    import llvmlite.binding as llvm
+
+    module = llvm.parse_assembly(text)
+    module.verify()
+    builder = llvm.create_pass_builder(target(), llvm.create_pipeline_tuning_options(speed_level=3))
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def assembly(text: str) -> str:
+    """This processor's assembly for `text`."""
+    return target().emit_assembly(optimised(text))
+
+
+def object_code(text: str) -> bytes:
+    """The object of `text`, from the cache where it is there."""
+    key = hashlib.sha256(f"{identity()}\n{text}".encode()).hexdigest()
+    name = f"kernels/{key}.o"
+    if (known := kept(name)) is not None:
+        return known
+    made = target().emit_object(optimised(text))
+    keep(name, made)
+    return made
+
+
+class Code:
+    """Functions in memory, by name. They stay there as long as the process lives."""
+
+    engines: ClassVar[list[Any]] = []
+
+    def __init__(self, content: bytes):
+        import llvmlite.binding as llvm
+
+        declare_team()
+        self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target())
+        self.engine.add_object_file(llvm.ObjectFileRef.from_data(content))
+        self.engine.finalize_object()
+        self.engines.append(self.engine)
+
+    def __getitem__(self, name: str) -> int:
+        return self.engine.get_function_address(name)
+
+
+@cache
+def declare_team() -> None:
+    """Let code find the functions of OpenMP. (Where there are none nothing calls them: any address will do.)"""
+    import llvmlite.binding as llvm
+
+    functions = openmp() or {}
+    for name in NAMES:
+        llvm.add_symbol(name, address(functions[name]) if name in functions else 1)
+
+
+@cache
+def load(text: str) -> Code:
+    """The code of `text`."""
+    return Code(object_code(text))
