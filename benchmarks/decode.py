@@ -71,7 +71,7 @@ def set_density(model: nn.Module, gates: list[nn.Linear], ids: Tensor, density: 
     def lower(gate: nn.Module, _: object, given: Tensor) -> Tensor:
         assert isinstance(gate, nn.Linear)
         quantile = given.flatten(0, -2).float().quantile(1.0 - density, dim=0).to(given.dtype)
-        gate.bias -= quantile
+        gate.bias.data -= quantile
         return given - quantile
 
     hooks = [gate.register_forward_hook(lower) for gate in gates]
@@ -99,7 +99,8 @@ def opt(quick: bool, density: float = 0.05, dtype: torch.dtype = torch.float32) 
         vocab_size=vocabulary, hidden_size=hidden, ffn_dim=4 * hidden, num_hidden_layers=layers,
         num_attention_heads=max(hidden // 64, 2), word_embed_proj_dim=hidden,
     )  # fmt: skip
-    model = OPTModel(config).eval().to(dtype)
+    model: Any = OPTModel(config)
+    model = model.eval().to(dtype)
     gates = [layer.fc1 for layer in model.decoder.layers]
     return step("OPT, one token", model, gates, density, layers * 4 * hidden**2, vocabulary)
 
@@ -112,7 +113,8 @@ def llama(quick: bool, density: float = 0.05, dtype: torch.dtype = torch.float32
         vocab_size=vocabulary, hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers,
         num_attention_heads=max(hidden // 64, 2), hidden_act="relu", mlp_bias=True,
     )  # fmt: skip
-    model = LlamaModel(config).eval().to(dtype)
+    model: Any = LlamaModel(config)
+    model = model.eval().to(dtype)
     gates = [layer.mlp.gate_proj for layer in model.layers]
     return step("Llama with ReGLU, one token", model, gates, density, layers * 2 * hidden * inner, vocabulary)
 

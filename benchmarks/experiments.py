@@ -6,6 +6,7 @@
 | dense                            | four models without dead rows: gossamer against eager            |
 | sweep                            | density 5 % .. 100 %: gossamer and hand-packed against eager     |
 | kernels                          | generated kernels against torch, numba and g++, by density       |
+| opt-decode, llama-decode         | one token through a model whose activations are mostly zero      |
 """
 
 from collections.abc import Callable, Iterable
@@ -15,8 +16,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from . import gated, peers
+from . import decode, gated, peers
 from . import kernels as generated
+from .decode import DECODERS, Decode
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
 from .sections import Section
 from .timing import Rounds, interleaved
@@ -74,7 +76,7 @@ def contenders(workload: Workload, settings: Settings, show: Show, fast: Model |
     yield peers.of_model(GOSSAMER, workload, fast or peers.compiled(workload))
 
 
-def rows(workload: Workload, measured: Measured) -> list[tuple[str, ...]]:
+def rows(workload: Workload | Decode, measured: Measured) -> list[tuple[str, ...]]:
     """One row a peer, and the limit."""
     found = []
     for peer in measured.peers:
@@ -201,9 +203,29 @@ def kernels(settings: Settings, show: Show) -> Section:
     return Section("kernels", "Generated kernels, products of few rows", generated.COLUMNS, found, notes)
 
 
+def decoder(name: str, settings: Settings, show: Show) -> Section:
+    """One token through a model whose activations are mostly zero."""
+    show("making the model")
+    workload = DECODERS[name](settings.quick)
+    hand = decode.by_hand(workload)
+    show(f"torch.compile is compiling (up to {settings.inductor:g} s)")
+    found = [peers.eager(workload), peers.inductor(workload, settings.inductor)]
+    found.append(peers.of_model(GATHERED, workload, hand))
+    show("compiling with gossamer")
+    found.append(peers.of_model(GOSSAMER, workload, peers.compiled(workload)))
+    many = replace(settings, rounds=30 * settings.rounds)
+    measured = measure(found, many, show)
+    notes = [] if settings.quick else [f"the limit counts weights: {workload.limit:.2f}x if the others cost nothing"]
+    notes.append(f"{len(measured.rounds)} rounds; differences are from eager, over the largest value")
+    return Section(name, workload.title, COLUMNS, rows(workload, measured), notes)
+
+
+GATHERED = "gather + mm by hand"
+
 EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     **{name: partial(encoder, name) for name in ENCODERS},
     "dense": dense,
     "sweep": sweep,
     "kernels": kernels,
+    **{name: partial(decoder, name) for name in DECODERS},
 }

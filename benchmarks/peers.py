@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from transformers import BertModel, T5EncoderModel, ViTModel
 
+from .decode import Decode
 from .hand_packed import BY_HAND
 from .nested import NestedBert
 from .timing import time_limit
@@ -44,18 +45,19 @@ class Peer:
 
 
 Model = Callable[..., Any]
+Measurable = Workload | Decode
 
 
-def of_model(name: str, workload: Workload, model: Model) -> Peer:
+def of_model(name: str, workload: Measurable, model: Model) -> Peer:
     """A peer that is called as the workload's model is."""
     return Peer(name, lambda: model(**workload.inputs).last_hidden_state)
 
 
-def eager(workload: Workload) -> Peer:
+def eager(workload: Measurable) -> Peer:
     return of_model(EAGER, workload, workload.model)
 
 
-def inductor(workload: Workload, limit: float) -> Peer:
+def inductor(workload: Measurable, limit: float) -> Peer:
     """torch.compile, if it is done within `limit` seconds; it needs a C++ compiler."""
     if limit <= 0:
         return Peer(INDUCTOR, None, "left out")
@@ -100,6 +102,6 @@ def by_hand(workload: Workload) -> Peer:
     return Peer(PACKED, lambda: write(workload.model, *workload.inputs.values()))
 
 
-def compiled(workload: Workload) -> gossamer.CompiledModel:
+def compiled(workload: Measurable) -> gossamer.CompiledModel:
     """The model through gossamer."""
     return gossamer.compile(workload.model, (), workload.inputs, **workload.options)

@@ -83,7 +83,7 @@ class Packer:
 
     def run(self) -> None:
         """Pack every group that has a site and whose rows can be written down."""
-        self.mark()
+        waking = self.bringing_rows_to_life()
         rows = self.found.rows_of_groups()
         groups: dict[int, list[Site]] = {}
         for site in find_sites(self.function, self.found):
@@ -98,13 +98,15 @@ class Packer:
             needed = self.found.some_key(group)
             if self.known_before(apply("and", rows[group], *needed), sites[0].op, order):
                 self.pack(rows[group], sites, needed)
+        if any(isinstance(op, DomainOp) for op in self.function.body.block.ops):
+            for op in waking:
+                op.attributes[MASKS_ROWS] = UnitAttr()  # their masks may be packed, and look like any tensor then
 
-    def mark(self) -> None:
-        """Mark the ops that bring dead rows to life: their masks may be packed, and look like any tensor then."""
-        for op in self.function.body.block.ops:
-            dead = isinstance(op, CallOp) and any(self.found.live(operand) is not None for operand in op.operands)
-            if isinstance(op, CallOp) and dead and brings_rows_to_life(self.found.view, op):
-                op.attributes[MASKS_ROWS] = UnitAttr()
+    def bringing_rows_to_life(self) -> list[CallOp]:
+        """Ops whose result has rows that mean something where an operand's are dead."""
+        calls = [op for op in self.function.body.block.ops if isinstance(op, CallOp)]
+        dead = [op for op in calls if any(self.found.live(operand) is not None for operand in op.operands)]
+        return [op for op in dead if brings_rows_to_life(self.found.view, op)]
 
     def sources(self) -> list[MaskedRows]:
         """Ops that fill rows and feed a product; none under `exact`: a product of one row may round differently."""

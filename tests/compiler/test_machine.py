@@ -20,9 +20,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache folder, and measuring that takes no time."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(machine, "measure", lambda: dict(RATES))
-    machine.rates.cache_clear()
+    for known in (machine.rates, machine.skip_rates):
+        known.cache_clear()
     yield tmp_path
-    machine.rates.cache_clear()
+    for known in (machine.rates, machine.skip_rates):
+        known.cache_clear()
 
 
 def test_rates_are_kept_for_the_next_process(folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -67,8 +69,11 @@ def test_what_skipping_costs_is_kept_beside_it(folder: Path, monkeypatch: pytest
     (step,) = parse_passes("insert-skips" + machine.skip_options(strict_nan=True))
     assert isinstance(step, InsertSkips)
     assert step.strict_nan
-    assert vars(step.machine) == vars(Skipper()) | found | {"flops": 1.0e11, "bandwidth": 1.0e10, "call": 1.0e-06}
-    machine.skip_rates.cache_clear()
+    rates = {"flops": 1.0e11, "bandwidth": 1.0e10, "call": 1.0e-06, "kernel": machine.KERNEL}
+    assert vars(step.machine) == vars(Skipper()) | found | rates
+    (elsewhere,) = parse_passes("insert-skips" + machine.skip_options(kernels=False))
+    assert isinstance(elsewhere, InsertSkips)
+    assert elsewhere.machine.kernel == 0.0
 
 
 def test_copies_cost_something():

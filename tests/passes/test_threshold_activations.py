@@ -63,7 +63,12 @@ class Swiglu(nn.Module):
 
 
 FREE = InsertSkips(call=0.0, start_k=0.0, copy_k=0.0, copy_n=0.0, bandwidth=1e30)
-PASSES = [*DEFAULT_PIPELINE[:-1], "threshold-activations", FREE, "restore-activations"]
+PASSES = [
+    *DEFAULT_PIPELINE[: DEFAULT_PIPELINE.index("insert-skips")],
+    "threshold-activations",
+    FREE,
+    "restore-activations",
+]
 
 
 def compiled(approximate: float | str, passes: list = PASSES) -> tuple[nn.Module, gossamer.CompiledModel, Tensor]:

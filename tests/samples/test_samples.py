@@ -53,6 +53,13 @@ def test_the_demo_runs_without_any_padding(run):
     assert float(cells(text, "gossamer")[4]) == 0.0
 
 
+def test_a_decoding_step_skips_along_both_axes_and_is_equal(run):
+    text = run("decode.py", "--quick")
+    assert text.count("equal to eager") == 2
+    assert re.search(r"products along k: skips", text)
+    assert re.search(r"products along n: skips", text)
+
+
 def test_the_small_sample_packs_both_linears_and_ends_equal(run):
     text = run("mlp_mask.py")
     assert "2 candidate sites, 2 packed, 1 domains" in text
