@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 FREE = InsertSkips(call=0.0, start_k=0.0, copy_k=0.0, copy_n=0.0, bandwidth=1e30)
 """Whatever is legal skips, up to density 0.98."""
-PIPELINE = [*DEFAULT_PIPELINE[:-1], FREE]
+BEFORE = DEFAULT_PIPELINE[: DEFAULT_PIPELINE.index("insert-skips")]
+PIPELINE = [*BEFORE, FREE, "lower-products", "lower-kernels"]
 COMMON = {"vocab_size": 32, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 WIDE = COMMON | {"intermediate_size": 48, "max_position_embeddings": 32, "num_key_value_heads": 1}
 OPT = COMMON | {"ffn_dim": 48, "word_embed_proj_dim": 16, "max_position_embeddings": 32}
@@ -128,7 +129,7 @@ class Gated(nn.Module):
 def gated(shift: float = -1.0, **options: Any) -> tuple[nn.Module, gossamer.CompiledModel, Tensor]:
     torch.manual_seed(0)
     net, x = Gated(shift).double().eval(), torch.randn(1, 16, dtype=torch.float64)
-    return net, gossamer.compile(net, x, pipeline=[*DEFAULT_PIPELINE[:-1], InsertSkips(**vars(FREE) | options)]), x
+    return net, gossamer.compile(net, x, pipeline=[*BEFORE, InsertSkips(**vars(FREE) | options)]), x
 
 
 @pytest.mark.parametrize("shift", [-100.0, -1.0], ids=["nothing fires", "some fire"])
