@@ -39,3 +39,21 @@ def tagger():
     """A model whose own mask makes rows dead: nothing has to be said about it."""
     torch.manual_seed(0)
     return Tagger().eval(), (torch.randn(16, 128, 256), torch.rand(16, 128) < 0.2)
+
+
+class ReGlu(nn.Module):
+    """down(relu(gate(x)) * up(x)), with a gate that opens for one unit in twenty or so."""
+
+    def __init__(self, width: int = 1024, inner: int = 4096):
+        super().__init__()
+        self.gate, self.up, self.down = nn.Linear(width, inner), nn.Linear(width, inner), nn.Linear(inner, width)
+        nn.init.constant_(self.gate.bias, -1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(torch.relu(self.gate(x)) * self.up(x))
+
+
+def reglu():
+    """One row, most of whose activations are zero: up and down skip them."""
+    torch.manual_seed(0)
+    return ReGlu().eval(), (torch.randn(1, 1024),)

@@ -66,7 +66,7 @@ def test_the_small_sample_packs_both_linears_and_ends_equal(run):
     assert text.rstrip().endswith("and equal again")
 
 
-@pytest.mark.parametrize("name", ["bert", "tagger"])
+@pytest.mark.parametrize("name", ["bert", "tagger", "reglu"])
 def test_the_models_for_the_command_line_equal_eager(name, capsys):
     assert main(["run", f"{SAMPLES / 'model.py'}:{name}", "--compare"]) == 0
     assert "the results are equal" in capsys.readouterr().out
