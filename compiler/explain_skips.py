@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
+from xdsl.ir import BlockArgument, SSAValue
 
 from ..dialects.aten import CallOp
 from ..dialects.diagnostics import place_of
+from ..dialects.kernel import LaunchOp
 from ..dialects.sparse import MatmulOp, Skip
 from ..passes.analysis.calls import argument
 from ..passes.analysis.skips import products
@@ -130,7 +132,7 @@ def line_of(decision: Decision, final: ModuleOp, machine: Skipper) -> SkipLine:
         where=str(decision.columns or site.predicate),
         legality="REASSOC" if site.columns else "-",
         density=density,
-        threshold=None if inserted is None else threshold(inserted.domain),
+        threshold=None if inserted is None else threshold(outside(inserted.domain)),
         decision="skips" if inserted else "dense",
         reason=reason,
         gain=expected,
@@ -143,6 +145,12 @@ def find(module: ModuleOp, name: str | None, axis: Skip) -> MatmulOp | None:
     """The product called `name` that skips along `axis`."""
     found = (op for op in module.walk() if isinstance(op, MatmulOp) and op.axis.data is axis)
     return next((op for op in found if op.output.name_hint == name), None)
+
+
+def outside(value: SSAValue) -> SSAValue:
+    """What a value inside a launch is outside of it."""
+    launch = value.owner.parent_op() if isinstance(value, BlockArgument) else None
+    return launch.operands[value.index] if isinstance(launch, LaunchOp) and isinstance(value, BlockArgument) else value
 
 
 def together(function: FuncOp, taken: Sequence[Decision], machine: Skipper) -> tuple[float, float]:

@@ -58,9 +58,10 @@ def show(workload: Decode, console: Console) -> None:
     apart = workload.difference(expected, given)
     assert apart <= TOLERANCE, f"{workload.title}: differs from eager by {apart:.1e} of the largest value"
     console.print(f"{workload.title}\n{found}", markup=False)
-    decisions = Counter((line.axis, line.decision, line.why) for line in found.lines)
-    for (axis, decision, why), count in decisions.items():
-        console.print(f"  {count} products along {axis}: {decision}{f' ({why})' if why else ''}", markup=False)
+    decisions = Counter((line.axis, line.decision, line.reason, line.threshold) for line in found.lines)
+    for (axis, decision, reason, threshold), count in decisions.items():
+        why = reason or f"up to density {threshold}"
+        console.print(f"  {count} products along {axis}: {decision} ({why})", markup=False)
     console.print(f"  equal to eager: the largest difference is {apart:.1e} of the largest value\n")
 
 

@@ -1,0 +1,36 @@
+"""What `explain` says of products that skip."""
+
+import gossamer
+import torch
+from gossamer.compiler.explain import explain
+from torch import nn
+
+
+class ReGlu(nn.Module):
+    """down(relu(gate(x)) * up(x)); `shift` opens or closes the gate."""
+
+    def __init__(self, shift: float):
+        super().__init__()
+        self.gate, self.up, self.down = nn.Linear(64, 256), nn.Linear(64, 256), nn.Linear(256, 64)
+        nn.init.constant_(self.gate.bias, shift)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(torch.relu(self.gate(x)) * self.up(x))
+
+
+def test_products_that_skip_say_up_to_which_density_though_kernels_stand_in_for_them():
+    found = explain(gossamer.compile(ReGlu(-1.0), torch.randn(1, 64))).skips
+    taken = [line for line in found.lines if line.decision == "skips"]
+    assert {line.axis for line in taken} == {"k", "n"}
+    for line in taken:
+        assert line.threshold is not None
+        assert 0.5 < line.threshold < 1.0
+        assert line.density is not None
+        assert line.density < 0.3
+        assert f"up to density {line.threshold:.3f}" in line.why
+
+
+def test_a_gate_that_is_open_is_left_alone_and_told():
+    found = explain(gossamer.compile(ReGlu(5.0), torch.randn(1, 64))).skips
+    assert all(line.decision == "dense" for line in found.lines)
+    assert any("in the examples" in line.reason for line in found.lines)
