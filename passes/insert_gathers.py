@@ -109,7 +109,10 @@ class Packer:
         return [op for op in dead if brings_rows_to_life(self.found.view, op)]
 
     def sources(self) -> list[MaskedRows]:
-        """Ops that fill rows and feed a product; none under `exact`: a product of one row may round differently."""
+        """Ops that fill rows with a finite number and feed a product.
+
+        None under `exact`: a product of one row may round differently.
+        """
         if self.found.exact:
             return []
         calls = [op for op in self.function.body.block.ops if isinstance(op, CallOp) and not op.regions]
@@ -118,6 +121,7 @@ class Packer:
             rows
             for rows in found
             if self.found.live(rows.op.results[0]) is None
+            and is_held(rows.fill, tensor_of(rows.op.results[0]).element_type)
             and feeds(rows.op.results[0], rows.layout, space_of(rows), frozenset(PRODUCTS))
         ]
 
@@ -138,9 +142,8 @@ class Packer:
         if code is None or any(isinstance(size, str) for size in sizes):
             discard(made)
             return
-        element = tensor_of(code.results[0]).element_type
-        row = tensor_type(element, sizes)
-        fill = call("aten.new_full.default", (code.results[0], sizes, as_held(source.fill, element)), row)
+        row = tensor_type(tensor_of(code.results[0]).element_type, sizes)
+        fill = call("aten.new_full.default", (code.results[0], sizes, source.fill), row)
         result = op.results[0]
         scatter = ScatterOp(code.results[0], domain, source.layout, tensor_of(result), fill.results[0])
         scatter.full.name_hint = result.name_hint
@@ -231,10 +234,9 @@ def space_of(source: MaskedRows) -> tuple[Size, ...]:
     return shape(source.op.results[0])[: len(source.layout.domain_axes)]
 
 
-def as_held(value: float, element: Attribute) -> float:
-    """`value` as an element of that type holds it: infinite where it is out of range."""
-    lowest = LOWEST.get(type(element), -math.inf)
-    return math.copysign(math.inf, value) if abs(value) > -lowest else value
+def is_held(value: float, element: Attribute) -> bool:
+    """Is `value` a finite number of that type? An infinite row has NaN for its gradient, even where nobody reads it."""
+    return abs(value) <= -LOWEST.get(type(element), -math.inf) and math.isfinite(value)
 
 
 def only_if(writer: MaskWriter, condition: CoversOp, domain: SSAValue) -> SSAValue:

@@ -375,7 +375,7 @@ def test_a_result_that_is_made_contiguous_is(keep):
     assert program(**vectors(keep)).is_contiguous()
 
 
-def test_a_fill_out_of_range_is_infinite_as_the_models():
+def test_a_fill_out_of_range_is_infinite_as_the_models_and_starts_nothing():
     class Half(nn.Module):
         def __init__(self):
             super().__init__()
@@ -387,9 +387,29 @@ def test_a_fill_out_of_range_is_infinite_as_the_models():
     inputs = vectors(right())
     inputs["x"] = inputs["x"].half()
     program = packed(Half(), inputs)
-    assert domains(program) == 1
+    assert domains(program) == 0
     with torch.no_grad():
         torch.testing.assert_close(program(**inputs), program.original(**inputs), equal_nan=True)
+
+
+def test_infinite_rows_that_nobody_reads_leave_gradients_alone():
+    class Infinite(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, x: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+            return self.linear(x.masked_fill(~keep[..., None], -torch.inf))
+
+    program = packed(Infinite(), vectors(right()))
+    inputs = vectors(torch.ones(3, 6, dtype=torch.bool))
+    weight = dict(program.original.named_parameters())["linear.weight"]
+    gradients = []
+    for call in (program, program.original):
+        program.original.zero_grad()
+        call(**inputs).square().sum().backward()
+        gradients.append(weight.grad)
+    torch.testing.assert_close(*gradients)
 
 
 def test_a_gradient_that_counts_indices_counts_all_of_them():
