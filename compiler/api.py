@@ -10,17 +10,19 @@ Import, then the passes; what comes out runs on the model's own weights.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils import _pytree as pytree
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, UnitAttr
 from xdsl.passes import ModulePass
 
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..passes.insert_gathers import is_exact
+from ..passes.insert_skips import STRICT_NAN
 from ..passes.threshold_activations import THRESHOLD
 from .approximation import measure_error, set_thresholds
 from .calibration import calibrate as measure_supports
@@ -84,9 +86,9 @@ def compile(
     dynamo.register()
     device = device or common_device((imported.weights, example))
     function = entry_function(imported.module)
-    imported.module.attributes |= attributes
+    imported.module.attributes |= attributes | ({STRICT_NAN: UnitAttr()} if strict_nan else {})
     calls = [example, *(to_device(example_call(module, *call), device) for call in calibrate)]
-    inputs = [read_entry(function, device).bind(*call) for call in calls]
+    inputs = list(starmap(read_entry(function, device).bind, calls))
     if dont_care:
         annotate(function, dont_care)
         measure(function, inputs)
@@ -97,7 +99,7 @@ def compile(
     if not is_exact(imported.module):
         measure_supports(imported.module, imported.weights, inputs)
     if pipeline is None:
-        pipeline = default_pipeline(imported.module, strict_nan=strict_nan, device=device)
+        pipeline = default_pipeline(imported.module, device)
     trace = run_passes(imported.module, pipeline, dump)
     if approximate is not None:
         measure_error(trace.stages[0].module, imported.module, imported.weights, inputs)
@@ -118,13 +120,12 @@ def run_passes(module: ModuleOp, pipeline: str | Sequence[str | ModulePass], dum
     return trace
 
 
-def default_pipeline(module: ModuleOp, *, strict_nan: bool = False, device: torch.device | None = None) -> list[str]:
+def default_pipeline(module: ModuleOp, device: torch.device | None = None) -> list[str]:
     """`DEFAULT_PIPELINE` with what this machine was measured to do: rates, and products that keep their bits.
 
     Where activations have thresholds, the passes for them stand around the one that skips.
     """
-    skips = skip_options(strict_nan=strict_nan, kernels=device is None or device.type == "cpu")
-    options = {"guard-density": guard_options(), "insert-skips": skips}
+    options = {"guard-density": guard_options(), "insert-skips": skip_options(device)}
     if is_exact(module):
         options["insert-gathers"] = exact_options(entry_function(module))
     passes = [name + options.get(name, "") for name in DEFAULT_PIPELINE]

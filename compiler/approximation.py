@@ -16,7 +16,7 @@ from torch import Tensor
 from xdsl.dialects.builtin import FloatAttr, ModuleOp, f64
 
 from ..dialects.diagnostics import UserError
-from ..passes.simplify import is_functional
+from ..passes.analysis.memory import is_functional
 from ..passes.threshold_activations import THRESHOLD, smooth_sites
 from ..runtime.executor import Program
 from .calibration import run_up_to

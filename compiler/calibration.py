@@ -22,9 +22,9 @@ from xdsl.transforms.dead_code_elimination import region_dce
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, WeightOp
 from ..dialects.sparse import DensityOp
+from ..passes.analysis.memory import is_functional
 from ..passes.analysis.skips import FINITE, Columns, products, skip_sites
 from ..passes.insert_skips import active
-from ..passes.simplify import is_functional
 from ..passes.skip_plan import attribute
 from ..passes.threshold_activations import THRESHOLDED, ThresholdActivations, is_threshold
 from ..runtime.executor import Program

@@ -12,12 +12,13 @@ of the example decide, and a call in which they differ is refused (`aten.conditi
 from collections.abc import Mapping, Sequence
 
 import torch
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, IntegerAttr, StringAttr, TensorType, f64
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, StringAttr, TensorType, f64
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
 from ..dialects.aten import dims
 from ..dialects.diagnostics import UserError, did_you_mean
+from ..passes.guard_density import hints
 from .sizes import evaluate
 
 NAME, DONT_CARE, DENSITY, CONDITIONS = "aten.name", "sparse.dont_care", "sparse.density", "aten.conditions"
@@ -33,7 +34,7 @@ def annotate(function: FuncOp, dont_care: Mapping[str, str]) -> None:
     results = entries(function.res_attrs)
     types = function.function_type.outputs.data
     masks = dict(zip(leaf_names(function.arg_attrs), function.function_type.inputs.data, strict=True))
-    sizes = example_sizes(function)
+    sizes = hints(function)
     equal: dict[str, None] = {}
     for pattern, argument in dont_care.items():
         if argument not in masks:
@@ -91,17 +92,6 @@ def matching(pattern: str, names: Sequence[str]) -> list[int]:
     if not found:
         known = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 2)}
         raise UserError(f"dont_care: there is no result '{pattern}'", hint=did_you_mean(pattern, known))
-    return found
-
-
-def example_sizes(function: FuncOp) -> dict[str, int]:
-    """What each size symbol was in the example inputs, where that is known."""
-    table = function.attributes.get("aten.symbols")
-    found: dict[str, int] = {}
-    for name, ends in table.data.items() if isinstance(table, DictionaryAttr) else ():
-        match ends:
-            case ArrayAttr(data=(_, _, IntegerAttr(value=hint))) if hint.data >= 0:
-                found[name] = hint.data
     return found
 
 

@@ -23,7 +23,6 @@ from ..dialects.sparse import MatmulOp, Skip
 from ..passes.analysis.calls import argument
 from ..passes.analysis.skips import products
 from ..passes.guard_density import threshold
-from ..passes.insert_gathers import is_exact
 from ..passes.insert_skips import InsertSkips
 from ..passes.skip_plan import Decision, work_of
 from ..passes.solvers.skipping import SkippedProduct, Skipper, gain
@@ -105,9 +104,9 @@ def explain_skips(compiled: "CompiledModel") -> Skips:
     names = list(compiled.stages)
     at = names.index(InsertSkips.name) - 1 if InsertSkips.name in names else len(names) - 1
     module = compiled.stages[names[at]]() if names else compiled.module
-    function, (step,) = entry_function(module), parse_passes(InsertSkips.name + skip_options())
+    function, (step,) = entry_function(module), parse_passes(InsertSkips.name + skip_options(compiled.device))
     assert isinstance(step, InsertSkips)
-    decisions = step.decisions(function, is_exact(module))
+    decisions = step.decisions(function, module)
     lines = tuple(line_of(decision, compiled.module, step.machine) for decision in decisions)
     taken = [d for d, line in zip(decisions, lines, strict=True) if line.decision == "skips"]
     cut = [argument(op, 1, "lambd") for op in compiled.module.walk() if isinstance(op, CallOp) and is_threshold(op)]

@@ -196,11 +196,7 @@ class FixedLeaf:
 
     def take(self, value: Any, sizes: dict[str, int], flat: list[object]) -> None:
         if not same(value, self.value):
-            raise UserError(
-                f"argument '{self.name}' is {describe(value)}, expected {describe(self.value)}",
-                details=["the program is made for that value"],
-                hint=f"compile with an example in which '{self.name}' is what you pass here",
-            )
+            raise built_in(self.name, describe(value), describe(self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +208,7 @@ class OpaqueLeaf:
 
     def take(self, value: Any, sizes: dict[str, int], flat: list[object]) -> None:
         if self.text and repr(value) != self.text:
-            raise UserError(
-                f"argument '{self.name}' is {value!r}, expected {self.text}",
-                details=["the program is made for that value"],
-                hint=f"compile with an example in which '{self.name}' is what you pass here",
-            )
+            raise built_in(self.name, repr(value), self.text)
         flat.append(value)
 
 
@@ -235,6 +227,15 @@ class Nest:
             raise UserError(f"argument '{self.name}' is nested otherwise than in the example: {error}") from None
         for leaf, item in zip(self.leaves, values, strict=True):
             leaf.take(item, sizes, flat)
+
+
+def built_in(name: str, given: str, expected: str) -> UserError:
+    """What to say of another value than the one that export built into the program."""
+    return UserError(
+        f"argument '{name}' is {given}, expected {expected}",
+        details=["the program is made for that value"],
+        hint=f"compile with an example in which '{name}' is what you pass here",
+    )
 
 
 def same(value: object, expected: object) -> bool:

@@ -10,7 +10,6 @@ program. A folder that cannot be written only means that it is measured again.
 
 import hashlib
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +28,7 @@ from ..passes.analysis.row_reductions import PRODUCTS
 from ..passes.analysis.sites import candidates
 from ..passes.solvers.sizes import product
 from ..runtime import native
+from ..runtime.cache import cache_folder
 from ..runtime.dtypes import ELEMENT_TYPES
 from ..runtime.probe import ProductShape, stable_multiple
 from .context import write_text
@@ -47,9 +47,8 @@ def identity() -> str:
 
 def cache_file(kind: str = "machine") -> Path:
     """Where this machine's rates are kept."""
-    folder = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     name = hashlib.sha256(identity().encode()).hexdigest()[:16]
-    return Path(folder).expanduser() / "gossamer" / f"{kind}-{name}.json"
+    return cache_folder() / f"{kind}-{name}.json"
 
 
 @cache
@@ -141,11 +140,10 @@ KERNEL = 1.2
 """What generated kernels are reckoned at: see `solvers.skipping.Skipper`."""
 
 
-def skip_options(*, strict_nan: bool = False, kernels: bool = True) -> str:
-    """The options of `insert-skips` as pipeline text; `kernels`: may they be generated for the device?"""
-    generated = {"kernel": KERNEL} if kernels and native.available() else {}
-    rates = options_text(skip_rates() | generated)
-    return rates.replace("{", "{strict-nan=true ") if strict_nan else rates
+def skip_options(device: torch.device | None = None) -> str:
+    """The options of `insert-skips` as pipeline text; kernels are generated for the CPU."""
+    on_cpu = device is None or device.type == "cpu"
+    return options_text(skip_rates() | ({"kernel": KERNEL} if on_cpu and native.available() else {}))
 
 
 def options_text(options: Mapping[str, float]) -> str:

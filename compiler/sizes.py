@@ -21,14 +21,9 @@ COMPARISONS: dict[type[ast.AST], Callable[[int, int], bool]] = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
-CONDITIONS: dict[str, Callable[..., bool]] = {
-    "Eq": operator.eq,
-    "Ne": operator.ne,
-    "And": lambda *parts: all(parts),
-    "Or": lambda *parts: any(parts),
-    "Not": operator.not_,
-}
-"""What sympy prints of conditions, as torch's guards on sizes are."""
+EQUALITIES: dict[str, Callable[[int, int], bool]] = {"Eq": operator.eq, "Ne": operator.ne}
+CONNECTIVES: dict[type[ast.AST], Callable[[bool, bool], bool]] = {ast.BitAnd: operator.and_, ast.BitOr: operator.or_}
+"""What sympy prints of conditions, as torch's guards on sizes are: `Eq(a, 3) & ~(a < b)`."""
 FUNCTIONS: dict[str, Callable[..., int]] = {
     "Max": max,
     "Min": min,
@@ -56,17 +51,17 @@ def holds(condition: str, sizes: Mapping[str, int]) -> bool | None:
 
 
 def truth(node: ast.expr, sizes: Mapping[str, int]) -> bool:
-    """Whether a parsed condition holds. Raises KeyError where it is more than comparisons and `CONDITIONS`."""
+    """Whether a parsed condition holds. Raises KeyError where it is more than comparisons and what connects them."""
     match node:
         case ast.Compare(left=left, ops=ops, comparators=others):
             numbers = [value(part, sizes) for part in (left, *others)]
             return all(COMPARISONS[type(op)](a, b) for op, a, b in zip(ops, numbers, numbers[1:], strict=False))
-        case ast.Call(func=ast.Name(id="Eq" | "Ne" as name), args=args, keywords=[]):
-            return CONDITIONS[name](*(value(argument, sizes) for argument in args))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-            return CONDITIONS[name](*(truth(argument, sizes) for argument in args))
-        case ast.BoolOp(op=op, values=parts):
-            return CONDITIONS["And" if isinstance(op, ast.And) else "Or"](*(truth(part, sizes) for part in parts))
+            return EQUALITIES[name](*(value(argument, sizes) for argument in args))
+        case ast.BinOp(op=op, left=left, right=right):
+            return CONNECTIVES[type(op)](truth(left, sizes), truth(right, sizes))
+        case ast.UnaryOp(op=ast.Invert(), operand=operand):
+            return not truth(operand, sizes)
     raise KeyError(ast.dump(node))
 
 

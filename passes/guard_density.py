@@ -35,13 +35,14 @@ MOVES = (GatherOp, ScatterOp)
 
 
 def hints(function: FuncOp) -> dict[str, int]:
-    """Sizes of the symbols in the example inputs."""
+    """Sizes of the symbols in the example inputs, as far as they are known."""
     symbols = function.attributes.get("aten.symbols")
     found: dict[str, int] = {}
     if isinstance(symbols, DictionaryAttr):
         for name, limits in symbols.data.items():
-            if isinstance(limits, ArrayAttr) and isinstance(hint := limits.data[2], IntegerAttr):
-                found[name] = hint.value.data
+            match limits:
+                case ArrayAttr(data=(_, _, IntegerAttr(value=hint))) if hint.data >= 0:
+                    found[name] = hint.data
     return found
 
 
@@ -94,9 +95,7 @@ def region_of(domain: SSAValue, function: FuncOp) -> Region:
 
 def is_guarded(domain: SSAValue) -> bool:
     """Has this domain a density guard already?"""
-    op = domain.owner
-    condition = op.cond.owner if isinstance(op, scf.IfOp) else None
-    return isinstance(condition, arith.CmpfOp)
+    return threshold(domain) is not None
 
 
 def threshold(domain: SSAValue) -> float | None:

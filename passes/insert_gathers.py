@@ -34,8 +34,9 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from ..dialects.aten import CallOp, dims, tensor_of, tensor_type
 from ..dialects.sparse import AttentionOp, CoversOp, DomainOp, EverywhereOp, GatherOp, ScatterOp
-from .analysis.attention import ATTENTION, LOWEST
+from .analysis.attention import ATTENTION
 from .analysis.calls import shape
+from .analysis.element_types import held
 from .analysis.index_view import Source
 from .analysis.live import Live, Liveness
 from .analysis.live_rules import MASKS_ROWS, brings_rows_to_life
@@ -121,7 +122,7 @@ class Packer:
             rows
             for rows in found
             if self.found.live(rows.op.results[0]) is None
-            and is_held(rows.fill, tensor_of(rows.op.results[0]).element_type)
+            and is_finite(rows.fill, tensor_of(rows.op.results[0]).element_type)
             and feeds(rows.op.results[0], rows.layout, space_of(rows), frozenset(PRODUCTS))
         ]
 
@@ -234,9 +235,9 @@ def space_of(source: MaskedRows) -> tuple[Size, ...]:
     return shape(source.op.results[0])[: len(source.layout.domain_axes)]
 
 
-def is_held(value: float, element: Attribute) -> bool:
+def is_finite(value: float, element: Attribute) -> bool:
     """Is `value` a finite number of that type? An infinite row has NaN for its gradient, even where nobody reads it."""
-    return abs(value) <= -LOWEST.get(type(element), -math.inf) and math.isfinite(value)
+    return math.isfinite(value) and held(value, element) is not None
 
 
 def only_if(writer: MaskWriter, condition: CoversOp, domain: SSAValue) -> SSAValue:

@@ -38,6 +38,9 @@ from .packing import call
 from .skip_plan import Decision, plan
 from .solvers.skipping import Skipper
 
+STRICT_NAN = "gossamer.strict_nan"
+"""On a module: compiled with `strict_nan=True`."""
+
 
 @dataclass
 class Inserter:
@@ -170,11 +173,12 @@ class InsertSkips(ModulePass):
         given = {name: getattr(self, name) for name in names}
         return Skipper(**{name: value for name, value in given.items() if value is not None})
 
-    def decisions(self, function: FuncOp, exact: bool) -> list[Decision]:
-        """What is to be done about each site of `function`."""
-        return plan(function, skip_sites(function, strict=self.strict_nan), self.machine, rows=self.rows, exact=exact)
+    def decisions(self, function: FuncOp, module: ModuleOp) -> list[Decision]:
+        """What is to be done about each site of `function`, of a module that was compiled to be so exact."""
+        sites = skip_sites(function, strict=self.strict_nan or STRICT_NAN in module.attributes)
+        return plan(function, sites, self.machine, rows=self.rows, exact=is_exact(module))
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for function in op.body.block.ops:
             if isinstance(function, FuncOp):
-                Inserter(function).run(self.decisions(function, is_exact(op)))
+                Inserter(function).run(self.decisions(function, op))

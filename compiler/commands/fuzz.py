@@ -61,13 +61,13 @@ def execute(arguments: argparse.Namespace) -> None:
 def again(file: Path, exact: str | None) -> None:
     """The model of one reproducer. Raises UserError where it still differs."""
     from ..fuzz.campaign import space_of
-    from ..fuzz.judge import Refused, judge
+    from ..fuzz.judge import RefusedError, judge
 
     try:
         mismatch = judge(space_of(read_text(file)), exact=exact)
     except KeyError as missing:
         raise UserError(f"{file}: is no reproducer: it has no {missing}") from None
-    except Refused as reason:
+    except RefusedError as reason:
         raise UserError(f"{file}: cannot be compared: {reason}") from None
     if mismatch:
         raise UserError(f"{file}: {mismatch}")

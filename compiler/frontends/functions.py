@@ -25,9 +25,10 @@ from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, Integ
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
-from ...dialects.aten import AssignOp, CallOp, ObjectType, ParameterOp, TemplateAttr, UpdateOp, WeightKind
+from ...dialects.aten import AssignOp, ObjectType, ParameterOp, TemplateAttr, UpdateOp, WeightKind
 from ...dialects.diagnostics import UserError
 from ...dialects.template import Argument, Ref, Template
+from ...passes.analysis.memory import reads_strides
 from ..signature import argument_names, leaf_names, parse_forward, spec_text
 from .exporting import Export
 from .graphs import Graph, value_name
@@ -94,19 +95,13 @@ def function_of(exported: Export, forward: str, weights: Weights, locations: Loc
     return function
 
 
-READ_STRIDES = frozenset(
-    f"aten.{name}" for name in ("as_strided.default", "view.dtype", "view_as_complex.default", "view_as_real.default")
-)
-"""Calls whose result depends on how their operand lies in memory."""
-
-
 def mark_contiguous(function: FuncOp, contiguous: Sequence[int]) -> None:
     """Mark arguments that the example gave contiguous, where it matters that they are.
 
     On those `x.contiguous()` left nothing in the graph: what is written to it, or read by strides, would be `x` itself.
     """
     ops = list(function.walk())
-    by_strides = any(isinstance(op, CallOp) and op.target.data in READ_STRIDES for op in ops)
+    by_strides = reads_strides(function)
     written = {op.operands[0] for op in ops if isinstance(op, AssignOp)}
     attributes = list(function.arg_attrs.data) if function.arg_attrs is not None else []
     for index in contiguous:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..context import write_text
 from .generate import generate
-from .judge import Mismatch, Refused, judge
+from .judge import Mismatch, RefusedError, judge
 from .model import INPUT, Model
 from .shrink import shrink
 from .source import PASSES, clearable, source
@@ -75,7 +75,7 @@ class Campaign:
         model = generate(seed, exact=self.exact is not None)
         try:
             mismatch = verdict(model, self.exact)
-        except Refused as reason:
+        except RefusedError as reason:
             self.refused[str(reason)] += 1
             return
         if mismatch is None:
@@ -107,7 +107,7 @@ def smallest(seed: int, model: Model, mismatch: Mismatch, exact: str | None, sec
         nonlocal last
         try:
             found = verdict(candidate, exact)
-        except Refused:
+        except RefusedError:
             return False
         if found is None or found.kind != mismatch.kind:
             return False
@@ -119,7 +119,7 @@ def smallest(seed: int, model: Model, mismatch: Mismatch, exact: str | None, sec
 
 
 def verdict(model: Model, exact: str | None = None) -> Mismatch | None:
-    """What differs in a model. Raises Refused where it is none to compare."""
+    """What differs in a model. Raises RefusedError where it is none to compare."""
     return judge(space_of(source(model)), exact=exact, cleared=lambda: cleared(model))
 
 

@@ -36,7 +36,7 @@ from ..storage import load
 from .compare import Outcome, Probe, differs, named, observed
 
 
-class Refused(Exception):  # noqa: N818
+class RefusedError(Exception):
     """The model, or a call, is none that could be compared: eager torch or torch.export refuse it."""
 
 
@@ -61,7 +61,7 @@ def judge(
     """What differs in the model of `space`; None where nothing does.
 
     `cleared` gives the same model with NaN and Inf cleared in rows that a product with a mask hides, in every way that
-    README allows without `exact`. Raises Refused where there is nothing to compare.
+    README allows without `exact`. Raises RefusedError where there is nothing to compare.
     """
     return Judge(space, exact, cleared).run()
 
@@ -89,7 +89,7 @@ class Judge:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 compiled, trace = self.compile(example, settings["passes"], Path(folder))
-            except Refused:
+            except RefusedError:
                 raise
             except Exception as error:
                 return Mismatch("crash", first_line(error))
@@ -113,11 +113,11 @@ class Judge:
         return understand(space["model"](), Place("fuzz", 1), "model")
 
     def eager(self, model: nn.Module, probe: Probe) -> Outcome:
-        """What the model gives; Refused where it raises."""
+        """What the model gives; RefusedError where it raises."""
         try:
             return observed(model, model, probe)
         except Exception as error:
-            raise Refused(f"eager: {first_line(error)}") from error
+            raise RefusedError(f"eager: {first_line(error)}") from error
 
     def compile(self, example: Example, passes: str, folder: Path) -> tuple[CompiledModel, Trace]:
         """The model compiled with `passes`, and every stage of that."""
@@ -125,7 +125,7 @@ class Judge:
         try:
             imported = api.compile(example.model, example.args, example.kwargs, **options)
         except UserError as error:
-            raise Refused(f"export: {error.message}") from error
+            raise RefusedError(f"export: {error.message}") from error
         module = imported.module
         if self.exact:
             passes = passes.replace("insert-gathers", "insert-gathers" + exact_options(entry_function(module)))

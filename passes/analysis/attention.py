@@ -19,8 +19,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from xdsl.dialects.builtin import BFloat16Type, Float16Type, Float32Type, Float64Type
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 
 from ...dialects.aten import CallOp, tensor_of
 from ...dialects.layout import Layout
@@ -28,17 +27,10 @@ from ...dialects.sparse import Mask
 from ..solvers.index_expr import TRUE, Apply, Axis, Constant, Expr, apply, axes_of, conjuncts, substitute
 from ..solvers.sizes import Size
 from .calls import argument, rank, shape
+from .element_types import lowest_of
 from .index_view import IndexView, is_bool
 
 ATTENTION = "aten.scaled_dot_product_attention.default"
-
-LOWEST: dict[type[Attribute], float] = {
-    Float64Type: -1.7976931348623157e308,
-    Float32Type: -3.4028234663852886e38,
-    BFloat16Type: -3.3895313892515355e38,
-    Float16Type: -65504.0,
-}
-"""torch.finfo(dtype).min: added to a score it hides the key as -inf does, where another key is seen."""
 
 
 class Condition(Enum):
@@ -122,7 +114,7 @@ def split(view: IndexView, mask: SSAValue) -> tuple[Expr, SSAValue | None, bool]
     expression = view.of(mask)
     if is_bool(mask.type):
         return expression, None, False
-    lowest = LOWEST.get(type(tensor_of(mask).element_type), -math.inf)
+    lowest = lowest_of(tensor_of(mask).element_type)
     hidden: set[float] = set()
     allowed, bias = additive(expression, lowest, hidden)
     if bias == Constant(0):

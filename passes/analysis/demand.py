@@ -21,15 +21,11 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import SSAValue
 
 from ...dialects.aten import CallOp
-from . import demand_rules
 from .demand_rules import RULES, WHOLE, Demand, Given, labelled
 from .fact_rules import Inactive, Known
 from .fact_scope import Call, Scope
 from .facts import forward_facts
 from .liveness import SIZES_ONLY, dont_care
-from .predicates import ALWAYS, Predicate
-
-__all__ = ["Demand", "Demands", "backward_demand", "demand_rules"]
 
 
 @dataclass
@@ -39,7 +35,6 @@ class Demands:
     scope: Scope
     known: Known
     strict: bool = False
-    skipped: Mapping[CallOp, Predicate] = field(default_factory=dict)
     found: dict[SSAValue, Demand] = field(default_factory=dict)
 
     def of(self, value: SSAValue) -> Demand | None:
@@ -58,15 +53,13 @@ def backward_demand(
     facts: Mapping[SSAValue, tuple[Inactive, ...]] | None = None,
     *,
     strict: bool = False,
-    skipped: Mapping[CallOp, Predicate] | None = None,
 ) -> Demands:
     """The demand of every value of `function`, whose forward facts are `facts`.
 
-    `strict` keeps NaN where a skipped element is infinite or NaN. `skipped` says of products that they will read their
-    first factor only where a predicate on it holds.
+    `strict` keeps NaN where a skipped element is infinite or NaN.
     """
     known = Known(dict(forward_facts(function) if facts is None else facts))
-    demands = Demands(Scope(function), known, strict, skipped or {})
+    demands = Demands(Scope(function), known, strict)
     for op in reversed(list(function.body.block.ops)):
         if isinstance(op, ReturnOp):
             returned(demands, op, dont_care(function))
@@ -100,7 +93,7 @@ def visit(demands: Demands, op: CallOp) -> None:
 
 def needs(demands: Demands, call: Call, demand: Demand) -> Iterable[tuple[SSAValue, Demand]]:
     """What one result's demand asks of each operand: by the op's own rule, else by the labels of its axes."""
-    given = Given(call, demand, demands.known, demands.strict, demands.skipped.get(call.op, ALWAYS))
+    given = Given(call, demand, demands.known, demands.strict)
     rule = RULES.get(call.target)
     own = rule(given) if rule is not None else None
     asked = labelled(given) if own is None else own

@@ -9,7 +9,6 @@
 | where, masked_fill, cat, pad, tril, slice_scatter .. | pieces | the piece is the one chosen                          |
 | view, permute, slice, index, gather .. | the source     | some demanded element reads it from there                  |
 | threshold_backward(g, x)       | g                      | x > threshold                                              |
-| a product that skips along k   | the first factor       | also inside its domain                                     |
 
 Rules stand in `RULES` by call target, and give a demand for each operand; one that they leave out is read whole.
 """
@@ -56,16 +55,12 @@ WHOLE = Demand(ALWAYS)
 
 @dataclass(frozen=True)
 class Given:
-    """One result of a call, what is demanded of it, and what is known of values.
-
-    `skipped` is where a product that skips along k reads its first factor.
-    """
+    """One result of a call, what is demanded of it, and what is known of values."""
 
     call: Call
     demand: Demand
     known: Known
     strict: bool = False
-    skipped: Predicate = ALWAYS
 
     def but(self, predicate: Predicate, needs: Iterable[Var] = ()) -> Demand:
         """The demand with another predicate and further needs."""
@@ -223,16 +218,15 @@ def factors(given: Given) -> Asked | None:
     members = [operand for operand in call.op.operands if operand in asked and operand is not bias]
     if len(members) == 2 and all(isinstance(member.type, TensorType) for member in members):
         for x, y in (members, members[::-1]):
-            first = x is members[0]
-            asked[x] = factor(given, space, x, y, given.skipped if first else ALWAYS)
+            asked[x] = factor(given, space, x, y)
     return asked
 
 
-def factor(given: Given, space: Joint, x: SSAValue, y: SSAValue, skipped: Predicate) -> Demand:
-    """What is demanded of the factor `x` beside `y`; `skipped` is over the axes of `x`."""
+def factor(given: Given, space: Joint, x: SSAValue, y: SSAValue) -> Demand:
+    """What is demanded of the factor `x` beside `y`."""
     call, operands = given.call, list(given.call.op.operands)
     own, other = (space.axes.operands[operands.index(value)] for value in (x, y))
-    predicate = given.demand.predicate & reindex(skipped, positions(space, own), space.ranges)
+    predicate = given.demand.predicate
     needs: set[Var] = set()
     for part in zeros(given, space, y, other):
         if given.strict and (part.needs or not is_finite(call.scope, x)):
@@ -276,8 +270,8 @@ def sum_and_product(given: Given) -> Asked | None:
     if space is None or x is None or y is None or x is y or given.call.tensor(0) in members:
         return None
     return dict(labelled(given)) | {
-        x: factor(given, space, x, y, ALWAYS),
-        y: factor(given, space, y, x, ALWAYS),
+        x: factor(given, space, x, y),
+        y: factor(given, space, y, x),
     }
 
 

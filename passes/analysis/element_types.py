@@ -28,6 +28,14 @@ def is_float(type: Attribute) -> bool:
     return type in FLOATS
 
 
+def lowest_of(type: Attribute) -> float:
+    """torch.finfo(dtype).min of a floating-point type; -inf for any other."""
+    if type not in FLOATS:
+        return -math.inf
+    digits, largest = FLOATS[type]
+    return -(2.0 - 2.0 ** (1 - digits)) * 2.0**largest
+
+
 def whole(type: Attribute) -> tuple[int, int] | None:
     """The least and greatest integer of a range that the type holds without rounding; None for no real number."""
     if type in FLOATS:

@@ -17,11 +17,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from xdsl.dialects.builtin import BFloat16Type, Float16Type, Float32Type, Float64Type
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 
 from ...dialects.aten import tensor_of
 from .calls import argument, shape
+from .element_types import lowest_of
 from .fact_elementwise import finite
 from .fact_fills import NEGATIVE_INFINITY, ZERO, Applied, Fill, Number, Sizes, applied
 from .fact_products import widened
@@ -30,14 +30,6 @@ from .fact_rules import Known, Part, on_axis, register_rule, trailing, whole
 from .fact_scope import Call, call_of
 from .fact_truth import quantified
 from .predicates import axes
-
-LOWEST: dict[Attribute, float] = {
-    Float16Type(): -65504.0,
-    BFloat16Type(): -3.3895313892515355e38,
-    Float32Type(): -3.4028234663852886e38,
-    Float64Type(): -1.7976931348623157e308,
-}
-"""finfo.min of each real type."""
 
 
 def row_sizes(call: Call, part: Part) -> Sizes:
@@ -91,7 +83,7 @@ def masked(call: Call, known: Known, value: SSAValue) -> Iterator[Part]:
     source, at = call.scope.root(value)
     maker = call_of(call.scope, source)
     name = maker.target.split(".")[1] if maker is not None else ""
-    lowest = LOWEST.get(tensor_of(value).element_type, -math.inf)
+    lowest = lowest_of(tensor_of(value).element_type)
     if maker is not None and name == "add":
         found = added_masks(maker, known, lowest)
     elif maker is not None and name in ("where", "masked_fill"):

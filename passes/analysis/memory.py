@@ -75,6 +75,7 @@ STRIDE_READERS = frozenset(
     f"aten.{name}"
     for name in (
         "as_strided.default as_strided_copy.default as_strided_scatter.default view.dtype view_copy.dtype "
+        "view_as_complex.default view_as_complex_copy.default "
         "stride.default stride.int sym_stride.default sym_stride.int storage_offset.default "
         "sym_storage_offset.default is_contiguous.default is_contiguous.memory_format is_strides_like_format.default "
         "is_non_overlapping_and_dense.default is_set_to.default _reshape_alias.default _nested_tensor_strides.default "

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional
 
 aten = torch.ops.aten
 Tensor = torch.Tensor
@@ -28,11 +28,11 @@ class Activation:
 
 
 PLAIN: dict[str, Activation] = {
-    "relu": Activation(F.relu, lambda g, x: aten.threshold_backward(g, x, 0)),
-    "silu": Activation(F.silu, aten.silu_backward),
-    "gelu": Activation(F.gelu, aten.gelu_backward),
+    "relu": Activation(functional.relu, lambda g, x: aten.threshold_backward(g, x, 0)),
+    "silu": Activation(functional.silu, aten.silu_backward),
+    "gelu": Activation(functional.gelu, aten.gelu_backward),
     "gelu_tanh": Activation(
-        lambda x: F.gelu(x, approximate="tanh"), lambda g, x: aten.gelu_backward(g, x, approximate="tanh")
+        lambda x: functional.gelu(x, approximate="tanh"), lambda g, x: aten.gelu_backward(g, x, approximate="tanh")
     ),
 }
 """Functions of one number."""

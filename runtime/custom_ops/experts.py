@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional
 
 from .activations import ACTIVATIONS
 
@@ -52,7 +52,7 @@ class Layer(NamedTuple):
         """`x` through the layer of `expert`."""
         weight, bias = self.weight(expert), self.bias(expert)
         if not self.transposed:
-            return F.linear(x, weight, bias)
+            return functional.linear(x, weight, bias)
         product = x @ weight
         return product if bias is None else product + bias
 
@@ -154,23 +154,9 @@ def moe_experts_backward(
 
 
 @moe_experts_backward.register_fake
-def _(
-    gradient: Tensor,
-    hidden: Tensor,
-    experts: Tensor,
-    weights: Tensor,
-    up: Sequence[Tensor],
-    up_bias: Sequence[Tensor],
-    down: Sequence[Tensor],
-    down_bias: Sequence[Tensor],
-    activation: str,
-    parameters: Sequence[float],
-    transposed: bool,
-    scale: float,
-    trained: bool,
-) -> list[Tensor]:
-    parts = (*up, *up_bias, *down, *down_bias) if trained else ()
-    return [torch.empty_like(operand) for operand in (hidden, weights, *parts)]
+def _(_: Tensor, hidden: Tensor, experts: Tensor, weights: Tensor, *rest: Any) -> list[Tensor]:
+    layers = [tensor for part in rest[:4] for tensor in part] if rest[-1] else []
+    return [torch.empty_like(operand) for operand in (hidden, weights, *layers)]
 
 
 def keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from gossamer.compiler import machine
 from gossamer.compiler.machine import measure, measure_skips
 from gossamer.compiler.pipeline import parse_passes
@@ -66,12 +67,11 @@ def test_what_skipping_costs_is_kept_beside_it(folder: Path, monkeypatch: pytest
     assert machine.skip_rates().items() >= found.items()
     machine.skip_rates.cache_clear()
     monkeypatch.setattr(machine, "measure_skips", lambda: pytest.fail("measured again"))
-    (step,) = parse_passes("insert-skips" + machine.skip_options(strict_nan=True))
+    (step,) = parse_passes("insert-skips" + machine.skip_options())
     assert isinstance(step, InsertSkips)
-    assert step.strict_nan
     rates = {"flops": 1.0e11, "bandwidth": 1.0e10, "call": 1.0e-06, "kernel": machine.KERNEL}
     assert vars(step.machine) == vars(Skipper()) | found | rates
-    (elsewhere,) = parse_passes("insert-skips" + machine.skip_options(kernels=False))
+    (elsewhere,) = parse_passes("insert-skips" + machine.skip_options(torch.device("cuda")))
     assert isinstance(elsewhere, InsertSkips)
     assert elsewhere.machine.kernel == 0.0
 

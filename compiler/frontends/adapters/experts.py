@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional
 
 from ....runtime.custom_ops import moe_experts as one_op
 from .registry import reads
@@ -74,7 +74,7 @@ def looped(module: Any, gate: Callable[[Tensor], Tensor], transposed: bool = Fal
     """All experts, each on its tokens."""
 
     def project(x: Tensor, weight: Tensor) -> Tensor:
-        return x @ weight if transposed else F.linear(x, weight)
+        return x @ weight if transposed else functional.linear(x, weight)
 
     def run(expert: int, rows: Tensor) -> Tensor:
         return project(gate(project(rows, module.gate_up_proj[expert])), module.down_proj[expert])

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional
 
 from .registry import reads
 
@@ -65,9 +65,9 @@ def band_scores(query: Tensor, key: Tensor, w: int) -> Tensor:
     """query[i] * key[i - w .. i + w], by chunks of 2w that overlap by half: [N, L, D] twice -> [N, L, 2w + 1]."""
     chunks = [x.unfold(1, 2 * w, w).transpose(2, 3) for x in (query, key)]
     products = torch.einsum("bcxd,bcyd->bcxy", *chunks)
-    skewed = F.pad(products, (0, 0, 0, 1)).view(*products.shape[:2], 2 * w, 2 * w + 1)
+    skewed = functional.pad(products, (0, 0, 0, 1)).view(*products.shape[:2], 2 * w, 2 * w + 1)
     after = torch.cat([skewed[:, :, :w, : w + 1], skewed[:, -1:, w:, : w + 1]], dim=1)
-    first = F.pad(skewed[:, :1, : w - 1, w + 2 :], (1, 0, 1, 0))
+    first = functional.pad(skewed[:, :1, : w - 1, w + 2 :], (1, 0, 1, 0))
     before = torch.cat([first, skewed[:, :, w - 1 : -1, w + 1 :]], dim=1)
     return torch.cat([before, after], dim=-1).view(query.shape[0], query.shape[1], 2 * w + 1)
 
@@ -76,16 +76,16 @@ def band_values(weights: Tensor, value: Tensor, w: int) -> Tensor:
     """sum over j of weights[i, j] * value[i + j - w]: [N, L, 2w + 1], [N, L, D] -> [N, L, D]."""
     count, length, width = value.shape
     rows = weights.reshape(count, length // w, w, 2 * w + 1)
-    skewed = F.pad(rows, (0, w + 1)).view(count, length // w, -1)[:, :, :-w]
+    skewed = functional.pad(rows, (0, w + 1)).view(count, length // w, -1)[:, :, :-w]
     diagonal = skewed.view(count, length // w, w, 3 * w + 1)[..., :-1]
-    windows = F.pad(value, (0, 0, w, w), value=-1).unfold(1, 3 * w, w).transpose(2, 3)
+    windows = functional.pad(value, (0, 0, w, w), value=-1).unfold(1, 3 * w, w).transpose(2, 3)
     return torch.einsum("bcwd,bcdh->bcwh", diagonal, windows).reshape(count, length, width)
 
 
 def band_mask(masked: Tensor, dtype: torch.dtype, w: int) -> Tensor:
     """What is added to scores [B, L, 2w + 1]: the least number for masked keys, -inf beyond the ends."""
     least = masked.to(dtype).masked_fill(masked, torch.finfo(dtype).min)
-    return F.pad(least, (w, w), value=-math.inf).unfold(1, 2 * w + 1, 1)
+    return functional.pad(least, (w, w), value=-math.inf).unfold(1, 2 * w + 1, 1)
 
 
 def attention(module: Any) -> Callable[..., Any] | None:
@@ -95,7 +95,7 @@ def attention(module: Any) -> Callable[..., Any] | None:
     w, heads, width = module.one_sided_attn_window_size, module.num_heads, module.head_dim
 
     def drop(x: Tensor) -> Tensor:
-        return F.dropout(x, p=module.dropout, training=module.training)
+        return functional.dropout(x, p=module.dropout, training=module.training)
 
     def split(x: Tensor) -> Tensor:
         """[L, B, E] -> [B, L, H, D]"""
@@ -111,7 +111,9 @@ def attention(module: Any) -> Callable[..., Any] | None:
         everywhere = heads_last(everywhere, batch).masked_fill(~found.valid[:, None, None, :], least)
         scores = torch.cat([everywhere, band], dim=-1)
         return (
-            F.softmax(scores, dim=-1, dtype=torch.float32).masked_fill(masked[:, :, None, None], 0.0).to(scores.dtype)
+            functional.softmax(scores, dim=-1, dtype=torch.float32)
+            .masked_fill(masked[:, :, None, None], 0.0)
+            .to(scores.dtype)
         )
 
     def of_globals(hidden: Tensor, found: Globals, masked: Tensor) -> Tensor:
@@ -123,7 +125,7 @@ def attention(module: Any) -> Callable[..., Any] | None:
         least = torch.finfo(scores.dtype).min
         scores = scores.view(batch, heads, -1, length).masked_fill(~found.valid[:, None, :, None], least)
         scores = scores.masked_fill(masked[:, None, None, :], least).view(batch * heads, -1, length)
-        weights = drop(F.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype))
+        weights = drop(functional.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype))
         return heads_last(torch.bmm(weights, value), batch).flatten(2)
 
     def any_number_of_globals(

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional
 
 
 def every_expert(
@@ -41,9 +41,9 @@ def activation_of(module: nn.Module) -> str | None:
             return "silu"
         case "GELU":
             return "gelu_tanh" if module.approximate == "tanh" else "gelu"
-        case "GELUActivation" if function is F.gelu:
+        case "GELUActivation" if function is functional.gelu:
             return "gelu"
-        case "GELUTanh" if getattr(function, "func", None) is F.gelu:
+        case "GELUTanh" if getattr(function, "func", None) is functional.gelu:
             return "gelu_tanh"
     return None
 
@@ -63,7 +63,7 @@ class CastApart(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         bias = self.linear.bias
-        return F.linear(x, self.linear.weight.to(self.dtype), None if bias is None else bias.to(self.dtype))
+        return functional.linear(x, self.linear.weight.to(self.dtype), None if bias is None else bias.to(self.dtype))
 
 
 def cast_apart(module: Any) -> Callable[..., Any] | None:

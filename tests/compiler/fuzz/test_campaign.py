@@ -9,7 +9,7 @@ import torch
 from gossamer.compiler.cli import main
 from gossamer.compiler.fuzz.campaign import Campaign, Failure, reproducer, smallest, space_of, verdict
 from gossamer.compiler.fuzz.generate import generate
-from gossamer.compiler.fuzz.judge import Mismatch, Refused, judge
+from gossamer.compiler.fuzz.judge import Mismatch, RefusedError, judge
 from gossamer.compiler.fuzz.model import INPUT, Call, Model, Node
 from gossamer.passes import insert_gathers, sink_scatters
 from gossamer.passes.analysis import live_rules
@@ -99,7 +99,7 @@ def test_a_pass_that_reads_the_wrong_row_is_found_among_random_models(monkeypatc
             continue
         try:
             found = verdict(model)
-        except Refused:
+        except RefusedError:
             continue
         if found:
             small = smallest(seed, model, found, None, 60).model

@@ -7,10 +7,7 @@ import gossamer
 import pytest
 import torch
 from gossamer.compiler.compiled import CompiledModel
-from gossamer.compiler.frontends.types import type_of
-from gossamer.dialects.aten import TensorType
 from gossamer.dialects.sparse import AttentionOp, Mask
-from gossamer.passes.analysis.attention import LOWEST
 from gossamer.tests.passes.models import FLOAT32_MIN, PATTERNS, WIDTH, dynamic, vectors
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention as attend
@@ -201,12 +198,3 @@ def test_keys_of_another_sequence_up_to_the_querys_place_are_the_same(mask):
         with torch.no_grad():
             found, wanted = program(**inputs), program.original(**inputs)
         torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5, equal_nan=True)
-
-
-DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-
-
-def test_the_lowest_number_of_every_type_is_torchs():
-    types = {dtype: type_of(torch.zeros((), dtype=dtype)) for dtype in DTYPES}
-    elements = {dtype: type(t.element_type) for dtype, t in types.items() if isinstance(t, TensorType)}
-    assert {elements[dtype]: torch.finfo(dtype).min for dtype in DTYPES} == LOWEST

@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gossamer.dialects.aten import CallOp
 from gossamer.passes.analysis.demand import Demand, Demands, backward_demand
 from gossamer.passes.analysis.demand_rules import RULES
-from gossamer.passes.analysis.fact_scope import Scope, is_real
-from gossamer.passes.analysis.predicates import ALWAYS, nonzero
+from gossamer.passes.analysis.fact_scope import is_real
+from gossamer.passes.analysis.predicates import ALWAYS
 from gossamer.runtime import reference
 from gossamer.tests.passes.analysis.fact_checks import active, is_tame, observe
 from gossamer.tests.passes.analysis.fact_programs import (
@@ -192,15 +191,6 @@ def cut(program: Program, value: SSAValue):
     values[value].replace_all_uses_with(argument)
     function.properties["function_type"] = FunctionType.from_lists(list(block.arg_types), [program.result.type])
     return module
-
-
-def test_what_a_product_will_skip_is_not_demanded():
-    """Along k a product demands of its input nothing outside of its domain."""
-    (program,) = programs([row(lambda x, y, v: functional.linear(x.exp(), v), v=W["v"])])
-    (call,) = (op for op in program.function.body.block.ops if isinstance(op, CallOp) and "linear" in op.target.data)
-    skipped = {call: nonzero(Scope(program.function).var(program.function.args[1]), 2)}
-    found = backward_demand(program.function, skipped=skipped)
-    assert shown(found.of(program.function.args[0])) == "nz(%y)"
 
 
 def test_what_is_returned_where_nobody_cares_is_not_demanded():

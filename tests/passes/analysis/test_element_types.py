@@ -10,6 +10,7 @@ from gossamer.passes.analysis.element_types import (
     computed,
     held,
     literal_type,
+    lowest_of,
     promoted,
     rounded,
     whole,
@@ -99,3 +100,9 @@ def test_one_operation_is_rounded_once(type, a, b):
         (one * other, torch.tensor(one, dtype=dtype) * torch.tensor(other, dtype=dtype)),
     ):
         assert computed(exact, type) == wanted.item()
+
+
+@pytest.mark.parametrize("dtype", REAL)
+def test_the_lowest_number_of_a_type_is_torchs(dtype):
+    wanted = torch.finfo(dtype).min if dtype.is_floating_point else -math.inf
+    assert lowest_of(ELEMENT_TYPES[dtype]) == wanted
