@@ -6,17 +6,14 @@ python -m benchmarks --quick              tiny sizes, to see that it runs; nothi
 """
 
 import argparse
-import logging
 import shlex
 import sys
-import warnings
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from .experiments import EXPERIMENTS, Settings
-from .sections import cores, write
+from .sections import cores, settle, write
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 WIDTH = 120
@@ -28,9 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run what `argv` asks for."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = parser().parse_args(argv)
-    torch.set_num_threads(arguments.threads)
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
+    settle(arguments.threads)
     quick = arguments.quick
     output = arguments.output or (None if quick else RESULTS)
     settings = (

@@ -7,22 +7,16 @@ The gate is dense; up is computed at active neurons only, multiplied as it is ma
 from collections.abc import Callable
 
 import torch
-from gossamer.compiler.context import make_context, parse_text
-from gossamer.passes.lower_kernels import LowerKernels
-from gossamer.passes.lower_products import LowerProducts
 from gossamer.runtime.executor import Program
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .kernels import DTYPES, SETS, pair, threads_of_torch
+from .kernels import DTYPES, SETS, lowered, pair, threads_of_torch
 
 
 def program(text: str) -> Callable[..., list[Tensor]]:
     """A program with its kernels."""
-    module, context = parse_text(text), make_context()
-    for step in (LowerProducts(), LowerKernels()):
-        step.apply(context, module)
-    built = Program.build(module, {})
+    built = Program.build(lowered(text), {})
     return lambda *args: built(args)
 
 

@@ -21,6 +21,7 @@ from gossamer.runtime.kernels.layouts import k_major as kept_k_major
 from gossamer.runtime.kernels.products import skip_k, skip_n
 from torch import Tensor
 from torch.nn.functional import linear
+from xdsl.dialects.builtin import ModuleOp
 
 from . import native_peers
 from .timing import Rounds, interleaved
@@ -72,12 +73,17 @@ CASES = (
 SMALL = (Case("k", 64, 48), Case("n", 64, 48, dtype="bf16", densities=(0.5,)))
 
 
-def kernel(text: str) -> Callable[..., Tensor]:
-    """The one launch of a program, as it is called when the program runs."""
+def lowered(text: str) -> ModuleOp:
+    """A program with its kernels."""
     module, context = parse_text(text), make_context()
     for step in (LowerProducts(), LowerKernels()):
         step.apply(context, module)
-    (op,) = (op for op in module.walk() if isinstance(op, LaunchOp))
+    return module
+
+
+def kernel(text: str) -> Callable[..., Tensor]:
+    """The one launch of a program, as it is called when the program runs."""
+    (op,) = (op for op in lowered(text).walk() if isinstance(op, LaunchOp))
     return launch(op)
 
 

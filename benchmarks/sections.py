@@ -7,9 +7,11 @@
 A file holds one section for each benchmark, between markers; a new one takes the place of the old.
 """
 
+import logging
 import os
 import platform
 import re
+import warnings
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -69,6 +71,13 @@ def machine() -> str:
     except (OSError, StopIteration):
         processor = platform.processor() or platform.machine()
     return f"{processor}, {cores()} cores, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+def settle(threads: int) -> None:
+    """Torch with so many threads, and nothing but tables on the terminal."""
+    torch.set_num_threads(threads)
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
 
 
 def cores() -> int:

@@ -1,10 +1,8 @@
 """`python -m gossamer.benchmarks.zoo`: what comes of every model of the zoo, as a Markdown table."""
 
-import logging
-import warnings
-
-import torch
 from gossamer.tests.zoo import Outcome, outcomes
+
+from .sections import settle
 
 COLUMNS = ("model", "export", "sizes", "calls", "distinct ops", "largest difference from eager")
 
@@ -24,9 +22,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
+    settle(1)
     print(table([COLUMNS, *map(row, outcomes())]))
 
 

@@ -8,16 +8,14 @@ Weights are random: what is shown is speed, and equality to eager torch.
 """
 
 import argparse
-import logging
 import time
-import warnings
 from collections import Counter
 from dataclasses import replace
 
 import gossamer
 import torch
 from gossamer.benchmarks.experiments import COLUMNS, Settings, contenders, measure, rows
-from gossamer.benchmarks.sections import cores, machine
+from gossamer.benchmarks.sections import cores, machine, settle
 from gossamer.benchmarks.workloads import BASE, TINY, Workload, bert
 from gossamer.compiler.explain import Explanation, explain, show_domain
 from rich.console import Console
@@ -30,9 +28,7 @@ TOLERANCE = 1e-4
 
 def main() -> None:
     arguments = parse()
-    torch.set_num_threads(cores())
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
+    settle(cores())
     console = Console(highlight=False, width=None if Console().is_terminal else 120)
     workload = make_workload(arguments)
     console.print(f"{workload.title}, fp32\n{machine()}\n")

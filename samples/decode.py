@@ -9,15 +9,13 @@ density is set is told in `benchmarks/decode.py`: by the bias in front of the Re
 """
 
 import argparse
-import logging
-import warnings
 from collections import Counter
 
 import gossamer
 import torch
 from gossamer.benchmarks.decode import DECODERS, Decode
 from gossamer.benchmarks.experiments import EXPERIMENTS, Settings
-from gossamer.benchmarks.sections import cores, machine
+from gossamer.benchmarks.sections import cores, machine, settle
 from gossamer.compiler.explain import explain
 from rich.console import Console
 
@@ -27,9 +25,7 @@ TOLERANCE = 1e-4
 
 def main() -> None:
     arguments = parse()
-    torch.set_num_threads(cores())
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
+    settle(cores())
     console = Console(highlight=False, width=None if Console().is_terminal else 120)
     console.print(f"{machine()}\n")
     settings = Settings(quick=arguments.quick, rounds=arguments.rounds, budget=20.0, inductor=arguments.inductor)

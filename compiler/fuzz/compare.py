@@ -183,11 +183,17 @@ def left_in(kind: str, name: str, outcome: Outcome) -> Any:
 def alias_words(wanted: Outcome, found: Outcome, probe: Probe) -> str:
     """Which pairs share memory in one alone; empty where none do.
 
-    What a call writes (an argument, a buffer) and also returns may be returned as a copy: export has it so.
+    What a call writes (an argument, a buffer) and also returns may be returned as a copy, for export has it so; and
+    results that were views of each other may be tensors of their own. README tells both.
     """
+    results = len(wanted.results)
     names = [*(name for name, _ in named(wanted.results)), *wanted.arguments]
     written = {n for n, value in probe.arguments.items() if value_changed(value, wanted.arguments[n])}
-    lost = [pair for pair in wanted.shared - found.shared if not written & {part_name(names, k) for k in pair}]
+    lost = [
+        pair
+        for pair in wanted.shared - found.shared
+        if max(pair) >= results and not written & {part_name(names, k) for k in pair}
+    ]
     new = found.shared - wanted.shared
     parts = (("no more one memory", lost), ("one memory", new))
     return "; ".join(

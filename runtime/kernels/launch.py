@@ -13,6 +13,7 @@ import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from ...dialects.aten import dims, tensor_of
 from ...dialects.kernel import Form, LaunchOp
 from ..domain import Domain
 from ..dtypes import DTYPES
-from ..native import available, load, target
+from ..native import Code, available, load, target
 from ..openmp import team_runner
 from .layouts import k_major
 from .registry import kernel
@@ -73,12 +74,23 @@ def llvm_text(module: ModuleOp) -> str | None:
     return str(convert_module(module, fallback_target_triple=machine.triple, data_layout=str(machine.target_data)))
 
 
+CODE: "WeakKeyDictionary[ModuleOp, Code]" = WeakKeyDictionary()
+"""What kernels became: many launches of a program share one."""
+
+
+def code_of(module: ModuleOp) -> Code | None:
+    """A kernel's code; None where it is not lowered yet."""
+    if module not in CODE and (text := llvm_text(module)) is not None:
+        CODE[module] = load(text)
+    return CODE.get(module)
+
+
 def entries_of(op: LaunchOp) -> list[Entry | None]:
     """The entry for each number of rows, 0 .. as many as there are functions for; empty where nothing compiles."""
     module = SymbolTable.lookup_symbol(op, op.kernel)
-    if not available() or not isinstance(module, ModuleOp) or (text := llvm_text(module)) is None:
+    if not available() or not isinstance(module, ModuleOp) or (code := code_of(module)) is None:
         return []
-    code, found = load(text), list[Entry | None]([None])
+    found: list[Entry | None] = [None]
     names = (function.sym_name.data for function in module.ops if isinstance(function, llvm.FuncOp))
     prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
     static = all(isinstance(size, int) for size in dims(op.x.type)[:-1])

@@ -3,8 +3,8 @@
     k    linear(x[.., active], w[:, active], bias)
     n    zeros; [.., active] = linear(x, w[active], bias[active])
 
-Both copy the active part of the weight first: along n whole rows, along k single numbers of every row, which costs
-several times as much.
+Both copy the active part of the weight first: whole rows along n, and along k where the weight lies k-major, as
+`weight.t().contiguous().t()` does; else single numbers of every row, which costs several times as much.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,9 @@ def skip_k(x: Tensor, weight: Tensor, domain: Domain, bias: Tensor | None = None
     """The sum over active positions of k."""
     if domain.everywhere:
         return linear(x, weight, bias)
-    return linear(x.index_select(-1, domain.rows), weight.index_select(1, domain.rows), bias)
+    k_major = weight.t().is_contiguous()
+    active = weight.t().index_select(0, domain.rows).t() if k_major else weight.index_select(1, domain.rows)
+    return linear(x.index_select(-1, domain.rows), active, bias)
 
 
 def skip_n(x: Tensor, weight: Tensor, domain: Domain, bias: Tensor | None = None) -> Tensor:

@@ -160,3 +160,20 @@ def test_a_program_runs_whatever_is_missing(missing, monkeypatch):
     program = Program.build(lowered(product_text(1, 30, 20, F32, "k", bias=True)), {})
     x, w, mask, b = torch.randn(1, 30), torch.randn(20, 30), torch.rand(30) < 0.5, torch.randn(20)
     check_close(program([x, w, mask, b])[0], *expected(x, w, mask, b, "k"))
+
+
+def test_launches_of_one_kernel_share_its_code(monkeypatch):
+    texts = []
+    plain = launch.llvm_text
+    monkeypatch.setattr(launch, "llvm_text", lambda module: texts.append(plain(module)) or texts[-1])
+    x, w, d = "tensor<1x30xf32>", "tensor<30x30xf32>", "!sparse.domain<30>"
+    Program.build(
+        lowered(f"""
+        func.func @forward(%x: {x}, %w: {w}, %v: {w}, %d: {d}) -> {x} {{
+          %y = sparse.matmul %x, %w[%d] k : {x}, {w}, {d} -> {x}
+          %z = sparse.matmul %y, %v[%d] k : {x}, {w}, {d} -> {x}
+          func.return %z : {x}
+        }}"""),
+        {},
+    )
+    assert len(texts) == 1

@@ -33,6 +33,14 @@ def test_a_sum_over_the_support_is_the_whole_sum(execute, rows, density, bias):
     torch.testing.assert_close(y, linear(x, w, b if bias else None), rtol=1e-5, atol=1e-5)
 
 
+@DENSITY
+def test_a_weight_that_lies_k_major_gives_the_same_sum(execute, density):
+    x = torch.randn(2, 24) * (torch.rand(2, 24) < density)
+    w, b = torch.randn(24, 16).t(), torch.randn(16)
+    (y,) = execute(product("k"), [x, w, b, x])
+    torch.testing.assert_close(y, linear(x, w, b), rtol=1e-5, atol=1e-5)
+
+
 @ROWS
 @DENSITY
 @BIAS
