@@ -87,7 +87,9 @@ def test_frozen_experts_get_no_gradient_and_others_do():
 @pytest.mark.parametrize("implementation", ["grouped_mm", "batched_mm"])
 def test_other_implementations_stay_as_they_are(implementation):
     module = build("Mixtral", torch.float32, _experts_implementation=implementation)
-    assert apart(module, *inputs(ROUTES["two of six"], torch.float32), forms=0) == (0.0, 0.0)
+    results, gradients = apart(module, *inputs(ROUTES["two of six"], torch.float32), forms=0)
+    assert results == 0.0
+    assert gradients < 1e-5  # threads add up gradients of gathered weights in no fixed order
 
 
 def test_a_subclass_with_a_forward_of_its_own_stays_as_it_is():
