@@ -23,7 +23,7 @@ from xdsl.transforms.dead_code_elimination import region_dce
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, WeightOp
 from ..dialects.sparse import DensityOp
 from ..passes.analysis.memory import is_functional
-from ..passes.analysis.skips import FINITE, Columns, products, skip_sites
+from ..passes.analysis.skips import FINITE, Columns, Finder, products
 from ..passes.insert_skips import active
 from ..passes.skip_plan import attribute
 from ..passes.threshold_activations import THRESHOLDED, ThresholdActivations, is_threshold
@@ -40,11 +40,12 @@ def calibrate(module: ModuleOp, weights: Mapping[str, Tensor], calls: Sequence[S
     """
     cut, origin = thresholded(module)
     function = entry_function(cut)
-    if not skip_sites(function):
+    finder = Finder.of(function)
+    if not finder.all():
         return
     mark_finite(entry_function(module), weights)
     mark_finite(function, weights)
-    wanted = list(dict.fromkeys(columns for site in skip_sites(function) for columns in site.columns))
+    wanted = list(dict.fromkeys(columns for site in finder.all() for columns in site.columns))
     if wanted and calls and is_functional(function):
         found = densities(cut, wanted, weights, calls)
         for columns, density in zip(wanted, found, strict=True):

@@ -87,9 +87,7 @@ def read_product(op: CallOp) -> Product | None:
 
 def skip_sites(function: FuncOp, *, strict: bool = False) -> list[SkipSite]:
     """Every product of `function` that reads zeros, or of which zeros are read, in program order."""
-    facts = forward_facts(function)
-    finder = Finder(backward_demand(function, facts, strict=strict), strict)
-    return [site for op, product in products(function) for site in finder.sites(op, product)]
+    return Finder.of(function, strict=strict).all()
 
 
 def products(function: FuncOp) -> list[tuple[CallOp, Product]]:
@@ -104,6 +102,15 @@ class Finder:
 
     demands: Demands
     strict: bool
+
+    @classmethod
+    def of(cls, function: FuncOp, *, strict: bool = False) -> "Finder":
+        """With facts and demands of `function`, which is what it costs."""
+        return cls(backward_demand(function, forward_facts(function), strict=strict), strict)
+
+    def all(self) -> list[SkipSite]:
+        """Every site, in program order; by the weights that are marked as finite now."""
+        return [site for op, product in products(self.demands.scope.function) for site in self.sites(op, product)]
 
     def sites(self, op: CallOp, product: Product) -> Iterator[SkipSite]:
         """At most one along each axis."""
