@@ -11,7 +11,7 @@ from gossamer.runtime.executor import Program
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .kernels import DTYPES, SETS, lowered, pair, threads_of_torch
+from .kernels import DTYPES, SETS, copies_of, lowered, pair, threads_of_torch
 
 
 def program(text: str) -> Callable[..., list[Tensor]]:
@@ -71,9 +71,9 @@ def support_row(inputs: int, outputs: int, rounds: int) -> tuple[float, tuple[st
     }}""")
     with torch.no_grad(), threads_of_torch(1):
         xs = [torch.randn(1, inputs) - 1.6 for _ in range(SETS)]
-        weight = torch.randn(outputs, inputs)
-        times = pair(lambda i: linear(xs[i], weight), lambda i: run(xs[i]), rounds)
-        relu = pair(lambda i: run(xs[i]), lambda i: xs[i].relu(), rounds).median("peer")
+        weights = copies_of(torch.randn(outputs, inputs))
+        times = pair(lambda i: linear(xs[i], weights[i % len(weights)]), lambda i: run(xs[i]), rounds)
+        relu = pair(lambda i: linear(xs[i], weights[i % len(weights)]), lambda i: xs[i].relu(), rounds).median("peer")
     dense, own = times.median("dense"), times.median("peer")
     cost = (own - relu) / dense
     title = ("relu and support", str(inputs), "1", "f32", "1", "0.05")

@@ -129,6 +129,12 @@ def pair(dense: Callable[[int], object], peer: Callable[[int], object], rounds: 
     return interleaved(runs, rounds=rounds, budget=2.0)
 
 
+def copies_of(weight: Tensor) -> list[Tensor]:
+    """The weight, so many times that no cache holds all."""
+    copies = min(SETS, 1 + CACHES // (weight.numel() * weight.element_size()))
+    return [weight, *(weight.clone() for _ in range(copies - 1))]
+
+
 def density_row(
     case: Case, run: Callable[..., Tensor], weights: Sequence[Tensor], density: float, rounds: int
 ) -> tuple[float, tuple[str, ...]]:
@@ -173,8 +179,7 @@ def measure_case(case: Case, rounds: int) -> tuple[list[tuple[str, ...]], list[s
     rows, notes = [], []
     with torch.no_grad(), threads_of_torch(case.threads):
         run, weight = product(case), torch.randn(case.outputs, case.inputs).to(DTYPES[case.dtype])
-        copies = min(SETS, 1 + CACHES // (weight.numel() * weight.element_size()))
-        weights = [weight, *(weight.clone() for _ in range(copies - 1))]
+        weights = copies_of(weight)
         for density in case.densities:
             ratio, row = density_row(case, run, weights, density, rounds)
             rows.append(row)

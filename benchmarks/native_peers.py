@@ -1,6 +1,7 @@
 """The product that skips along k as numba and g++ make it: the loop of `passes/kernels/skip_k_row.py`, in their words.
 
-Both are left out where they are not installed. g++ asks for memory ahead as our kernel does; numba cannot say that.
+Both are left out where they are not installed. g++ asks for memory ahead as our kernel does, but for
+the first rows; numba cannot say that.
 """
 
 import ctypes
@@ -32,7 +33,7 @@ extern "C" void skip(const float* __restrict x, const float* __restrict w, const
     }
     int64_t j = 0;
     for (; j + 16 <= n; j += 16) {
-      for (int g = 0; g < 8; ++g) __builtin_prefetch(next[g] + j);
+      for (int g = 0; g < 8; ++g) __builtin_prefetch(next[g] + j, 0, 2);
       for (int l = j; l < j + 16; ++l) {
         float s = y[l];
         for (int g = 0; g < 8; ++g) s += r[g][l] * f[g];

@@ -1,5 +1,6 @@
 """y = bias + sum over active k of x[k] weight[k, :], of one row: the weight's rows are read from end to end.
 
+    ask for the first eight rows of the weight
     sums[:] = bias                                   (columns are divided among threads)
     for eight active k at once:
       for each line of columns:
@@ -23,6 +24,7 @@ from .skip_k import write_tile
 from .writing import (
     add,
     bytes_of,
+    choose,
     each,
     fma,
     lesser,
@@ -59,6 +61,8 @@ def skip_k_row(
         sums = [given.output, zero] if element == f32 else [given.scratch]
         begin, end = columns
         over = partial(each, begin, end, number(lanes))
+        ask = partial(prefetch_rows, given, first_rows(given, size, together))
+        each(begin, end, number(line), ask)
         over(lambda n: vector_store(vector_load(given.bias, lanes, n) if bias else zeros(lanes), sums[0], *sums[1:], n))
         first, group = zero, together
         while group:
@@ -73,6 +77,22 @@ def skip_k_row(
             when(is_last, lambda: tail(number(lines * line), pieces(rest, machine.lanes)))
 
     return kernel_function(1, inputs, outputs, (inputs, outputs), element, body)
+
+
+def first_rows(given: Arguments, size: SSAValue, count: int) -> list[SSAValue]:
+    """The rows of the weight that are read first; row 0 where none is."""
+    some, last = arith.CmpiOp(size, number(0), "ne").result, add(size, number(-1))
+
+    def row(place: int) -> SSAValue:
+        return choose(some, lambda: load_index(given.active, lesser(number(place), last)), lambda: number(0))
+
+    return [row(place) for place in range(count)]
+
+
+def prefetch_rows(given: Arguments, rows: Sequence[SSAValue], column: SSAValue) -> None:
+    """Ask for one line of each row."""
+    for row in rows:
+        prefetch(given.weight, row, column)
 
 
 def add_rows(
@@ -92,8 +112,7 @@ def add_rows(
     factors = [splat(load(given.x, number(0), row), lanes) for row in rows]
 
     def step(n: SSAValue) -> None:
-        for row in later:
-            prefetch(given.weight, row, n)
+        prefetch_rows(given, later, n)
         for offset in range(0, line, lanes):
             at = add(n, number(offset))
             value = vector_load(sums[0], lanes, *sums[1:], at)

@@ -12,6 +12,7 @@ lowered to LLVM's dialect, all launches are what they mean.
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -31,15 +32,15 @@ from ..openmp import team_runner
 from .layouts import k_major
 from .registry import kernel
 
-Call = ctypes.c_int64 * 9
+CALL = Struct("9q")
 """x, weight, bias, gate, active, size, output, scratch, rows: see `passes/kernels/signature.py`."""
 SIZE = 5
 """Where the number of active positions stands."""
 PLAIN = (Tensor, Parameter)
 """Kinds of tensors whose memory is theirs."""
 Meaning = Callable[..., Any]
-GRAIN = 1 << 17
-"""Bytes of weight that are worth a second thread."""
+GRAIN = 1 << 21
+"""Bytes of weight that are worth a second thread: one wins a seventh there, and waits where its core has other work."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,12 @@ def entries_of(op: LaunchOp) -> list[Entry | None]:
 
 def ready(tensor: Tensor, dtype: torch.dtype) -> bool:
     """Can a kernel read this tensor's memory?"""
-    return (
-        tensor.dtype is dtype
-        and tensor.is_contiguous()
-        and tensor.is_cpu
-        and type(tensor) in PLAIN
-        and not (tensor.requires_grad and torch.is_grad_enabled())
-    )
+    return tensor.dtype is dtype and tensor.is_contiguous() and tensor.is_cpu and type(tensor) in PLAIN
+
+
+def is_traced(*tensors: Tensor | None) -> bool:
+    """Are gradients asked of any of these?"""
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 def threads_for(work: int) -> int:
@@ -141,24 +141,24 @@ def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
         gate: Tensor | None = None,
     ) -> Tensor:
         rows, positions = x.numel() // inputs, active.rows
-        size = len(positions)
         entry = entries[rows] if rows < len(entries) and not active.everywhere else None
-        read = weight if entry is None or not along_k else k_major(weight)
+        read = None if entry is None else k_major(weight) if along_k else weight
         if (
             entry is None
             or read is None
             or not (ready(x, dtype) and ready(read, dtype))
             or not (bias is None or ready(bias, dtype))
             or not (gate is None or ready(gate, dtype))
-            or (weight.requires_grad and torch.is_grad_enabled())
+            or is_traced(x, weight, bias, gate)
         ):
             return meaning(x, weight, active, *(tensor for tensor in (bias, gate) if tensor is not None))
+        size = len(positions)
         threads = threads_for(size * line)
         output = x.new_empty((*x.shape[:-1], outputs))
         scratch = None
         if along_k and (entry.rows > 1 or dtype is not torch.float32):
             scratch = torch.empty(outputs if entry.rows == 1 else threads * size * entry.rows)
-        call = Call(
+        call = CALL.pack(
             x.data_ptr(),
             read.data_ptr(),
             0 if bias is None else bias.data_ptr(),
@@ -184,13 +184,13 @@ def support(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Any]:
     def run(meaning: Meaning, x: Tensor) -> Any:
         rows = x.numel() // width
         entry = entries[rows] if rows < len(entries) else None
-        if entry is None or not ready(x, dtype):
+        if entry is None or not ready(x, dtype) or is_traced(x):
             return meaning(x)
         output = torch.empty_like(x) if activates else x
         found = torch.empty(width, dtype=torch.int64)
-        call = Call(x.data_ptr(), 0, 0, 0, found.data_ptr(), 0, output.data_ptr(), 0, rows)
-        start(entry, call, 1)
-        domain = Domain((width,), found[: call[SIZE]])
+        call = bytearray(CALL.pack(x.data_ptr(), 0, 0, 0, found.data_ptr(), 0, output.data_ptr(), 0, rows))
+        start(entry, (ctypes.c_char * len(call)).from_buffer(call), 1)
+        domain = Domain((width,), found.resize_(CALL.unpack(call)[SIZE]))
         return (output, domain) if activates else domain
 
     return run

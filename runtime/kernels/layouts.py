@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..pages import prefer_huge_pages
+
 
 class Copy(NamedTuple):
     """A k-major copy, and the weight and state that it was made of."""
@@ -46,6 +48,7 @@ def k_major(weight: Tensor) -> Tensor | None:
         if key in COPIES and COPIES[key].weight is reference:
             del COPIES[key]
 
-    made = weight.detach().t().contiguous()
+    turned = weight.detach().t()
+    made = prefer_huge_pages(turned.new_empty(turned.shape)).copy_(turned)
     COPIES[key] = Copy(weakref.ref(weight, forget), weight._version, weight.data_ptr(), made)
     return made
