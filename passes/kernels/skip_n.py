@@ -7,11 +7,11 @@
       y[m, n] = (total of sums[m, n] + bias[n]) * gate[m, n]
 
 A thread's columns go from its first active position to the next thread's first: no two threads write the same place,
-and none waits. The line of the weight that comes one group later is asked for as each is used.
+and none waits. The line of the weight that comes one group later is asked for as each is used. Many rows are done in
+blocks: the group's part of the weight is near when the second one reads it.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 from xdsl.dialects import arith, func
 from xdsl.dialects.builtin import f32
@@ -42,6 +42,9 @@ from .writing import (
     zeros,
 )
 
+BLOCK = 8
+"""Rows that are done at once: their sums and those of some columns fit the registers."""
+
 
 def skip_n(
     rows: int,
@@ -56,7 +59,8 @@ def skip_n(
     together: int = 0,
 ) -> func.FuncOp:
     """The function for `rows` rows, or for up to so many where not `exact`; `together` positions at once."""
-    group = together or max(1, min(8, machine.registers // 2 // rows))
+    block = min(rows, BLOCK)
+    group = together or max(1, min(8, machine.registers // 2 // block))
 
     def body(given: Arguments) -> None:
         size, one = load_index(given.size, number(0)), number(1)
@@ -67,7 +71,12 @@ def skip_n(
         first, last = (share(size, place, given.parts) for place in (given.part, after))
         whole = times(arith.DivUIOp(arith.SubiOp(last, first).result, number(group)).result, number(group))
         middle = add(first, whole)
-        write = partial(write_columns, given, at, size, machine.lanes, inputs, bias, gate)
+
+        def write(count: int, place: SSAValue) -> None:
+            for begin in range(0, rows, block):
+                some = at[begin : begin + block]
+                write_columns(given, some, size, machine.lanes, inputs, bias, gate, count, place, ask=not begin)
+
         each(first, middle, number(group), lambda place: write(group, place))
         if group > 1:
             each(middle, last, one, lambda place: write(1, place))
@@ -93,8 +102,9 @@ def write_columns(
     gate: bool,
     count: int,
     place: SSAValue,
+    ask: bool,
 ) -> None:
-    """`count` active columns from `place` on, of all rows."""
+    """`count` active columns from `place` on, of the rows `at`; `ask` for the next ones as well."""
     columns = [load_index(given.active, add(place, number(step))) for step in range(count)]
     last = add(size, number(-1))
     later = [load_index(given.active, lesser(add(place, number(step + count)), last)) for step in range(count)]
@@ -108,7 +118,7 @@ def write_columns(
         return found
 
     def step(k: SSAValue, sums: Sequence[SSAValue]) -> Sequence[SSAValue]:
-        if line_begins_at_each_vector(given, lanes):
+        if ask and line_begins_at_each_vector(given, lanes):
             for column in later:
                 prefetch(given.weight, column, k)
         return multiply(k, lanes, sums)
