@@ -120,13 +120,13 @@ def threads_of_torch(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def pair(dense: Callable[[int], object], peer: Callable[[int], object], rounds: int) -> Rounds:
+def pair(dense: Callable[[int], object], peer: Callable[[int], object], rounds: int, *, budget: float = 2.0) -> Rounds:
     """Dense and a peer in turns."""
     runs = {"dense": rotated(dense, 0), "peer": rotated(peer, 7)}
     for run in runs.values():
         for _ in range(3):
             run()
-    return interleaved(runs, rounds=rounds, budget=2.0)
+    return interleaved(runs, rounds=rounds, budget=budget)
 
 
 def copies_of(weight: Tensor) -> list[Tensor]:

@@ -136,7 +136,7 @@ def guard_options() -> str:
     return options_text(rates())
 
 
-KERNEL = 1.2
+KERNEL = 1.1
 """What generated kernels are reckoned at: see `solvers.skipping.Skipper`."""
 
 

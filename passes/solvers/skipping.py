@@ -19,6 +19,9 @@ WORTH = 0.2
 STEPS = 200
 KERNEL_WIDTHS = (2, 4)
 """Bytes of the elements that kernels are generated for: bf16 and f32."""
+PAIRED, PAIRED_ROWS = 1.7, 4
+"""A kernel takes so many times as long of bf16 as of f32, against the dense product, of more rows than that: processors
+that multiply pairs of bf16 at once do so in torch (AMD EPYC with AVX512-BF16, 2026-11)."""
 LAUNCH = 4
 """Small calls that a launch takes as long as."""
 
@@ -47,7 +50,7 @@ class Skipper:
     """Bytes a second that an elementwise op reads and writes."""
     kernel: float = 0.0
     """Seconds of a generated kernel at density 1, over those of the dense product; 0 where nothing is generated. At
-    worst 1.15 (AMD EPYC with AVX-512, one thread, a weight that the dense product keeps in cache, 2026-11)."""
+    worst 1.05 (AMD EPYC with AVX-512, one thread, a weight that the dense product keeps in cache, 2026-11)."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class SkippedProduct:
     def skipping(self, machine: Skipper, density: float) -> float:
         """Seconds of the product at `density`, its support apart."""
         if machine.kernel and self.width in KERNEL_WIDTHS:
-            return LAUNCH * machine.call + density * machine.kernel * self.dense(machine)
+            paired = PAIRED if self.width == 2 and self.rows > PAIRED_ROWS else 1.0
+            return LAUNCH * machine.call + density * machine.kernel * paired * self.dense(machine)
         start = machine.start_k if self.along_k else machine.start_n
         copy = machine.copy_k if self.along_k else machine.copy_n
         copied = (start + density * copy) * self.weight_seconds(machine)
