@@ -17,7 +17,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from . import decode, gated, kernel_sweep, peers
+from . import decode, feed_forward, kernel_sweep, peers
 from . import kernels as generated
 from .decode import DECODERS, Decode
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
@@ -174,10 +174,8 @@ def density_row(workload: Workload, measured: Measured) -> tuple[str, ...]:
     return (f"{workload.density:.2f}", *times, *ratios, f"{workload.limit:.2f}", f"{apart:.1e}")
 
 
-GATED = [(2048, 8192, "f32", 1), (2048, 8192, "f32", 2), (2048, 8192, "bf16", 1)]
 INDEX_COST = 0.03
 """The most of the dense product that finding active positions may cost."""
-GATED_GOAL = 2.3
 
 
 def kernels(settings: Settings, show: Show) -> Section:
@@ -189,15 +187,17 @@ def kernels(settings: Settings, show: Show) -> Section:
         rows, missed = generated.measure_case(case, rounds)
         found += rows
         notes += missed
-    for width, hidden, dtype, threads in [(32, 64, "f32", 1)] if settings.quick else GATED:
-        for density in (0.05, 0.1):
-            show(f"reglu {width} {hidden} {dtype} {density}")
-            ratio, row = gated.gated_row(width, hidden, dtype, threads, density, rounds)
+    for case in feed_forward.SMALL if settings.quick else feed_forward.CASES:
+        for density in feed_forward.DENSITIES:
+            show(f"{case.kind} {case.width} {case.dtype} {density}")
+            part, row = feed_forward.row(case, density, rounds)
             found.append(row)
-            if density == 0.05 and ratio < GATED_GOAL:
-                notes.append(f"reglu {dtype}, {threads} threads: goal {GATED_GOAL} MISSED ({ratio:.2f})")
+            goal = feed_forward.OF_THE_LIMIT[case.kind]
+            if density == feed_forward.DENSITIES[0] and part < goal:
+                title = f"{case.kind} {case.width} {case.dtype}, {case.threads} threads"
+                notes.append(f"{title}: goal {goal:.0%} of the limit MISSED ({part:.0%})")
     for inputs, outputs in [(64, 48)] if settings.quick else [(3072, 768), (8192, 2048)]:
-        cost, row = gated.support_row(inputs, outputs, rounds)
+        cost, row = feed_forward.support_row(inputs, outputs, rounds)
         found.append(row)
         word = "reached" if cost <= INDEX_COST else "MISSED"
         notes.append(f"support of {inputs}: {cost:.1%} of the dense product, goal {INDEX_COST:.0%} {word}")
