@@ -25,6 +25,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._pytree import TreeSpec
 
 from ..dialects.diagnostics import UserError
+from .frontends.transformers import unflatten
 
 CLASSES: dict[str, type] = {}
 """Classes met while writing specs, by name: those that cannot be imported are known where they were made."""
@@ -192,7 +193,7 @@ def assembler(spec: TreeSpec, leaves: Sequence[Callable[[list], object]]) -> Cal
         if node.is_leaf():
             return next(remaining)
         children = [build(child) for child in node.children()]
-        return partial(_assemble, pytree.SUPPORTED_NODES[node.type].unflatten_fn, children, node.context)
+        return partial(_assemble, unflatten(node.type), children, node.context)
 
     return build(spec)
 

@@ -88,8 +88,24 @@ COPIES: dict[str, Callable[[CallOp], bool]] = {
     "aten.to.dtype": same_type,
     "aten.dropout.default": eval_dropout,
     "aten.lift_fresh_copy.default": lambda _: True,
+    "aten.cat.default": lambda op: kept_piece(op) is not None,
 }
-"""Calls whose result is a copy of their operand when the test holds."""
+"""Calls whose result is a copy of `source` when the test holds."""
+
+
+def kept_piece(op: CallOp) -> SSAValue | None:
+    """The one tensor of cat([empty, x], dim) that holds anything: what appending to a new cache comes to."""
+    pieces = argument(op, 0, "tensors")
+    if not isinstance(pieces, tuple) or not all(isinstance(piece, SSAValue) for piece in pieces):
+        return None
+    full = [piece for piece in pieces if shape(piece) != (0,)]
+    return full[0] if len(full) == 1 and full[0].type == op.results[0].type else None
+
+
+def source(op: CallOp) -> SSAValue:
+    """The operand that the result may be equal to."""
+    piece = kept_piece(op) if op.target.data == "aten.cat.default" else None
+    return op.operands[0] if piece is None else piece
 
 
 def handed_out(value: SSAValue) -> bool:
@@ -103,11 +119,11 @@ def is_held(value: SSAValue) -> bool:
 
 
 def is_redundant(op: Operation, copies_show: bool) -> bool:
-    """Can the result of `op` be its first operand?"""
+    """Can the result of `op` be its source?"""
     name = target(op)
     if not isinstance(op, CallOp) or name is None or len(op.results) != 1 or not op.operands:
         return False
-    (result,), operand = op.results, op.operands[0]
+    (result,), operand = op.results, source(op)
     if not isinstance(result.type, TensorType) or not isinstance(operand.type, TensorType):
         return False
     if name in NOTHING_DONE and NOTHING_DONE[name](op):
@@ -137,7 +153,7 @@ class Simplify(ModulePass):
             copies_show = not functional or reads_strides(function)
             for call in list(function.body.block.ops):
                 if is_redundant(call, copies_show):
-                    Rewriter.replace_op(call, [], [call.operands[0]])
+                    Rewriter.replace_op(call, [], [source(call)])
             if functional:
                 for call in function.body.block.ops:
                     relax_view(call)

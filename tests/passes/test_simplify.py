@@ -356,3 +356,47 @@ def test_a_copy_that_is_only_read_goes_though_what_it_copies_leaves():
           func.return %c, %x : tensor<4xf32>, tensor<4xf32>
         }""",
     )
+
+
+def cat(pieces: str, kept: str = "%y") -> tuple[str, str]:
+    """A program that joins, and what it is where all but one piece are empty."""
+    head = """
+        func.func @forward(%x: tensor<2x4xf32>, %e: tensor<0xf32>, %z: tensor<0x4xf32>) -> tensor<{result}xf32> {{
+          {cat}
+          %n = aten.call "aten.neg.default"({value}) : (tensor<{result}xf32>) -> tensor<{result}xf32>
+          func.return %n : tensor<{result}xf32>
+        }}"""
+    names = [name.strip() for name in pieces.split(",")]
+    types = {"%x": "tensor<2x4xf32>", "%e": "tensor<0xf32>", "%z": "tensor<0x4xf32>"}
+    result = f"{2 * names.count('%x')}x4"
+    given = ", ".join(types[name] for name in dict.fromkeys(names))
+    call = f'%y = aten.call "aten.cat.default"([{pieces}], 0) : ({given}) -> tensor<{result}xf32>'
+    before = head.format(cat=call, value="%y", result=result)
+    return before, before if kept == "%y" else head.format(cat="", value=kept, result=result)
+
+
+@pytest.mark.parametrize("pieces", ["%e, %x", "%x, %e", "%e, %x, %e"])
+def test_appending_to_nothing_goes(pieces):
+    check("simplify", *cat(pieces, kept="%x"))
+
+
+@pytest.mark.parametrize("pieces", ["%x, %x", "%e, %x, %x", "%z, %x"])
+def test_joining_what_holds_something_stays(pieces):
+    check("simplify", *cat(pieces))
+
+
+def test_what_is_appended_to_nothing_and_returned_is_a_copy():
+    model = Wrap(lambda x: torch.cat([torch.tensor([]), x], dim=-1))
+    x = torch.randn(2, 3)
+    y = gossamer.compile(model, x)(x)
+    assert torch.equal(y, x)
+    assert y.data_ptr() != x.data_ptr()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bool, torch.complex64])
+def test_appending_to_nothing_of_another_type_gives_what_eager_does(dtype):
+    model = Wrap(lambda x: torch.cat([torch.tensor([], dtype=dtype), x]) * 2)
+    x = torch.randn(3)
+    y, expected = gossamer.compile(model, x)(x), model(x)
+    assert y.dtype == expected.dtype
+    assert torch.equal(y, expected)
