@@ -3,6 +3,9 @@
 Each with the facts that the research on dynamic sparsity (tables 3.2 and 3.3) has for its op.
 """
 
+from typing import Any
+
+from gossamer.dialects.aten import Effects
 from gossamer.dialects.template import Name
 from gossamer.tests.passes.analysis.fact_programs import Row, below, mask, real, row
 from gossamer.tests.passes.analysis.written_programs import Value, call, relu, rows
@@ -17,7 +20,7 @@ VOLUME = {"x": real(2, 2, 4, 4, 4), "m": mask(2)}
 SEQUENCE = {"x": real(2, 4, 6), "m": mask(2)}
 
 
-def of_rows(name: str, *args: object, facts: tuple[str, ...] = (KEPT,), **options: object) -> Row:
+def of_rows(name: str, *args: object, facts: tuple[str, ...] = (KEPT,), **options: Any) -> Row:
     """`name` of rows that are 0 where the mask does not hold."""
     return row(lambda x, m: call(name, rows(x, m), *args, **options), *facts)
 
@@ -39,7 +42,7 @@ def of_integer(name: str, number: int, *facts: str) -> Row:
     return row(lambda k: call(name, k, number), *facts, k=below(4, 4, 6))
 
 
-def of_relu(name: str, *args: object, facts: tuple[str, ...] = (ANY,), **options: object) -> Row:
+def of_relu(name: str, *args: object, facts: tuple[str, ...] = (ANY,), **options: Any) -> Row:
     """`name`, its first result, of elements that may be 0."""
     return row(lambda x: first(call(name, relu(x), *args, **options)), *facts)
 
@@ -64,9 +67,9 @@ ELEMENTWISE = [
     of_rows("clamp_max.default", 2.0),
     of_rows("to.dtype", Name("torch.float64")),
     of_rows("dropout.default", 0.5, False),
-    of_rows("dropout.default", 0.5, True),
+    of_rows("dropout.default", 0.5, True, effects=Effects.RANDOM),
     row(
-        lambda x, m: call("feature_dropout.default", rows(x, m), 0.5, True),
+        lambda x, m: call("feature_dropout.default", rows(x, m), 0.5, True, effects=Effects.RANDOM),
         "0 on axes [0, 1, 2] unless nz(%feature_dropout)",
         KEPT,
         **SEQUENCE,

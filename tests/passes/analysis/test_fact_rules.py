@@ -3,13 +3,12 @@
 import importlib
 
 import pytest
-import torch
 from gossamer.dialects.aten import CallOp
 from gossamer.passes.analysis.facts import RULES, forward_facts
 from gossamer.tests.passes.analysis import fact_examples, fact_slice_examples
 from gossamer.tests.passes.analysis.fact_checks import check_often
 from gossamer.tests.passes.analysis.fact_programs import Program, Row, programs
-from gossamer.tests.passes.analysis.written_programs import written
+from gossamer.tests.passes.analysis.written_programs import takes_a_tensor, written
 
 ROWS: list[Row] = [
     *fact_examples.ELEMENTWISE, *fact_examples.MOVES, *fact_slice_examples.PRODUCTS,
@@ -22,15 +21,6 @@ EXPORTED = ("test_fact_elementwise", "test_fact_moves", "test_fact_products", "t
 
 def targets(program: Program) -> set[str]:
     return {op.target.data for op in program.function.walk() if isinstance(op, CallOp)}
-
-
-def takes_a_tensor(target: str) -> bool:
-    """Has torch an overload of that name that takes a tensor? Families are registered at large."""
-    if target == "*":
-        return False
-    _, name, form = target.split(".")
-    overload = getattr(getattr(torch.ops.aten, name, None), form, None)
-    return overload is not None and any("Tensor" in str(a.type) for a in overload._schema.arguments)
 
 
 IDS = [f"{number} {op.target.data}" for number, p in enumerate(PROGRAMS) if isinstance(op := p.result.owner, CallOp)]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from gossamer.compiler.frontends.types import type_of
+from gossamer.dialects.aten import Effects, EffectsAttr
 from gossamer.dialects.template import Argument, Template
 from gossamer.passes.packing import CallWriter
 from gossamer.runtime.calls import arguments, overload
@@ -29,7 +30,7 @@ class Value:
     sample: Tensor
 
 
-def call(name: str, *args: Any, **kwargs: Any) -> Any:
+def call(name: str, *args: Any, effects: Effects | None = None, **kwargs: Any) -> Any:
     """A call of `aten.name`, written after those that make its operands. Lists of tensors are tuples."""
     writer, samples = CallWriter(), dict[SSAValue, Tensor]()
 
@@ -46,6 +47,8 @@ def call(name: str, *args: Any, **kwargs: Any) -> Any:
     given = torch_op(*positional, **options)
     results: Sequence[Tensor] = [given] if isinstance(given, Tensor) else list(given)
     op = writer.call(f"aten.{name}", template, list(map(type_of, results)), unpack=not isinstance(given, Tensor))
+    if effects is not None:
+        op.properties["effects"] = EffectsAttr(effects)
     for result in op.results:
         result.name_hint = name.split(".")[0].strip("_")
     block = writer.operands[0].owner if isinstance(writer.operands[0].owner, Block) else writer.operands[0].owner.parent
@@ -81,3 +84,12 @@ def written(row: Row) -> Program:
     block.add_op(ReturnOp(result.value))
     function = FuncOp("forward", (list(block.arg_types), [result.value.type]), Region(block))
     return Program(ModuleOp([function]), {})
+
+
+def takes_a_tensor(target: str) -> bool:
+    """Has torch an overload of that name that takes a tensor? Families are registered at large."""
+    if target == "*":
+        return False
+    _, name, form = target.split(".")
+    overload = getattr(getattr(torch.ops.aten, name, None), form, None)
+    return overload is not None and any("Tensor" in str(a.type) for a in overload._schema.arguments)
