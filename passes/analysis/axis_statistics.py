@@ -106,11 +106,11 @@ def topk(op: CallOp) -> OpAxes | None:
     return OpAxes(axes.operands, (result,) * len(op.results), {**axes.roles, "y": TIES})
 
 
-def reduction(role: AxisRole, place: int = 1) -> Rule:
-    """Axes that are reduced, all of them when none are given."""
+def reduction(role: AxisRole, place: int = 1, default: int | None = None) -> Rule:
+    """Axes that are reduced, all of them when none are given and there is no default."""
 
     def rule(op: CallOp) -> OpAxes | None:
-        full, given = named("a", operand_ranks(op)[0]), argument(op, place, "dim")
+        full, given = named("a", operand_ranks(op)[0]), argument(op, place, "dim", default)
         chosen = [given] if isinstance(given, int) and not isinstance(given, bool) else given
         listed = [axis for axis in chosen if isinstance(axis, int)] if isinstance(chosen, list | tuple) else []
         reduced = {full[axis] for axis in listed} if listed and full else set(full)
@@ -135,8 +135,18 @@ REDUCTIONS: dict[str, AxisRole] = {
     "prod.default prod.dim_int all.default all.dim all.dims": AxisRole(Role.REDUCED, Skip.ONE),
     "var.default var.dim var.correction std.default std.dim std.correction": SPREAD,
     "logsumexp.default": EXPONENTIAL,
-    "argmax.default argmin.default max.dim min.dim median.dim kthvalue.default mode.default": TIES,
+    "argmax.default argmin.default max.dim min.dim median.dim": TIES,
 }
 for _names, _role in REDUCTIONS.items():
     axis_rule(*_names.split())(reduction(_role))
-axis_rule("linalg_vector_norm.default", "norm.ScalarOpt_dim")(reduction(SUMMED, 2))
+axis_rule("mode.default")(reduction(TIES, 1, -1))
+axis_rule("kthvalue.default")(reduction(TIES, 2, -1))
+SMALLEST = AxisRole(Role.REDUCED, Skip.NEVER, "a norm of negative order is 0 where an entry is")
+
+
+@axis_rule("linalg_vector_norm.default", "norm.ScalarOpt_dim")
+def norm(op: CallOp) -> OpAxes | None:
+    """Zeros add nothing, unless the order is negative."""
+    order = argument(op, 1, "ord", 2)
+    counts_zeros = not isinstance(order, int | float) or order < 0
+    return reduction(SMALLEST if counts_zeros else SUMMED, 2)(op)

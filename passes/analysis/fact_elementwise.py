@@ -269,7 +269,7 @@ UNARY = (
     "trunc frac relu relu6 gelu silu mish elu selu celu leaky_relu softsign tanhshrink hardshrink softshrink hardswish "
     "nan_to_num _to_copy exp exp2 cos cosh acos acosh erfc sigmoid hardsigmoid softplus log_sigmoid sinc i0 rsqrt log "
     "log2 log10 lgamma digamma reciprocal logical_not bitwise_not isfinite isinf isnan logit clamp clamp_min clamp_max "
-    "hardtanh threshold special_expm1 log_sigmoid_forward deg2rad rad2deg"
+    "hardtanh threshold special_expm1 deg2rad rad2deg"
 )
 BINARY = (
     "add sub rsub mul div true_divide floor_divide remainder fmod pow eq ne gt ge lt le maximum minimum fmax fmin "
@@ -279,7 +279,8 @@ BINARY = (
 OTHERS = (
     "aten.round.decimals aten.div.Tensor_mode aten.div.Scalar_mode aten.pow.Tensor_Scalar aten.pow.Tensor_Tensor "
     "aten.clamp.Tensor aten.lerp.Scalar aten.lerp.Tensor aten.addcmul.default aten.addcdiv.default aten.to.dtype "
-    "aten.max.other aten.min.other aten.pow.Scalar aten.dropout.default aten.bernoulli.default"
+    "aten.max.other aten.min.other aten.pow.Scalar aten.dropout.default aten.feature_dropout.default "
+    "aten.bernoulli.default"
 )
 register_rule(factors, "aten.mul.Tensor", "aten.mul.Scalar", "aten.logical_and.default", "aten.bitwise_and.Tensor",
               "aten.__and__.Tensor")  # fmt: skip

@@ -17,7 +17,7 @@ Number = float | Fraction
 ZERO_KEEPING = frozenset((
     "neg abs sign sgn square sqrt tanh sin tan asin atan sinh asinh atanh erf erfinv expm1 log1p floor ceil round "
     "trunc frac relu relu6 gelu silu mish elu selu celu leaky_relu softsign tanhshrink hardshrink softshrink "
-    "hardswish nan_to_num _to_copy to dropout feature_dropout bernoulli"
+    "hardswish nan_to_num _to_copy to dropout feature_dropout bernoulli special_expm1 deg2rad rad2deg"
 ).split())  # fmt: skip
 """f(0) == 0"""
 
@@ -85,6 +85,12 @@ def comparison(holds: Callable[[Number, Number], bool]) -> Callable[..., Number]
     return lambda a, b: float(holds(a, b))
 
 
+def bits(compute: Callable[[int, int], int]) -> Callable[..., Number | None]:
+    """A bitwise op on two integers; truth values are 0 and 1."""
+    return lambda a, b: compute(int(a), int(b)) if a == int(a) and b == int(b) else None
+
+
+BITS = (("and", operator.and_), ("or", operator.or_), ("xor", operator.xor))
 FUNCTIONS: dict[str, Callable[..., Number | None]] = {
     "add": added, "sub": subtracted, "rsub": lambda a, b, alpha=1: subtracted(b, a, alpha), "mul": times,
     "div": divided, "true_divide": ratio, "floor_divide": leftover, "remainder": leftover, "fmod": leftover,
@@ -93,8 +99,10 @@ FUNCTIONS: dict[str, Callable[..., Number | None]] = {
     "relu6": lambda x: clamp(x, 0, 6), "hardtanh": lambda x, low=-1, high=1: clamp(x, low, high), "clamp": clamp,
     "clamp_min": clamp, "clamp_max": lambda x, high: clamp(x, None, high), "sign": lambda x: float((x > 0) - (x < 0)),
     "threshold": lambda x, limit, value: x if x > limit else value,
-    "maximum": lambda a, b: max(a, b), "minimum": lambda a, b: min(a, b), "fmax": lambda a, b: max(a, b),
-    "fmin": lambda a, b: min(a, b), "logical_not": lambda x: float(x == 0), "_to_copy": lambda x, **_: x,
+    **dict.fromkeys(("maximum", "fmax", "max"), lambda a, b: max(a, b)),
+    **dict.fromkeys(("minimum", "fmin", "min"), lambda a, b: min(a, b)),
+    **{f"{form}_{name}{end}": bits(on_bits) for form, end in (("bitwise", ""), ("_", "__")) for name, on_bits in BITS},
+    "logical_not": lambda x: float(x == 0), "_to_copy": lambda x, **_: x,
     "to": lambda x, *_: x, "hypot": lambda a, b: 0.0 if a == b == 0 else None,
     "logit": lambda x, eps=None: -math.inf if x == 0 else None,
     "lerp": lambda a, b, w: 0.0 if a == b == 0 and math.isfinite(w) else None,
@@ -109,8 +117,8 @@ FUNCTIONS: dict[str, Callable[..., Number | None]] = {
 
 ROUNDING_FREE = frozenset((
     "add sub rsub mul div neg abs sign square sqrt relu relu6 hardtanh clamp clamp_min clamp_max threshold maximum "
-    "minimum fmax fmin floor ceil round trunc leaky_relu prelu logical_not logical_and logical_or bitwise_not "
-    "bitwise_and bitwise_or _to_copy to eq ne gt ge lt le"
+    "minimum fmax fmin max min floor ceil round trunc leaky_relu prelu logical_not logical_and logical_or bitwise_not "
+    "bitwise_and bitwise_or bitwise_xor __and__ __or__ __xor__ _to_copy to eq ne gt ge lt le"
 ).split())  # fmt: skip
 """Ops that round correctly or not at all: the same bits wherever an element stands, in a row of one or of many."""
 

@@ -85,6 +85,8 @@ def reduced_axes(call: Call) -> tuple[int, ...] | None:
         "std",
     ):
         return tuple(range(len(shape(call.source()))))
+    if name_of(call) in ("kthvalue", "mode") and argument(call.op, place, "dim") is None:
+        return (len(shape(call.source())) - 1,)
     return call.axes(place, rank=len(shape(call.source())))
 
 

@@ -52,7 +52,7 @@ CHANNELS_LAST = (Name("torch.channels_last"), Name("torch.channels_last_3d"))
 def is_elementwise(op: CallOp) -> bool:
     """Do operands broadcast? Not a slope for each channel, nor a tensor that only lends its dtype."""
     if op.target.data == "aten.prelu.default":
-        return shape(op.operands[1]) == (1,)
+        return shape(op.operands[-1]) == (1,)
     if op.target.data == "aten.type_as.default":
         return all(shape(operand) == shape(op.results[0]) for operand in op.operands)
     return dict(op.template.data.kwargs).get("memory_format") not in CHANNELS_LAST

@@ -33,6 +33,8 @@ MATRICES = {"aten.mm.default", "aten.addmm.default"}
 
 def product_backward(op: CallOp, _result: int, layout: Layout, _space: Space) -> Flow | None:
     carrier = PRODUCTS[op.target.data]
+    if len(list(op.template.data.refs())) > len(op.operands):
+        return None  # a tensor that stands twice is one operand
     weight, count = op.operands[carrier + 1], rank(op.operands[carrier])
     bias = 2 if op.target.data == "aten.linear.default" else 0 if op.target.data == "aten.addmm.default" else None
     if rank(weight) != 2 or count != len(layout.axes) or not layout.is_untouched(count - 1):

@@ -1,6 +1,7 @@
 """What goes wrong when rows are dropped without care, each by its number in the research on dynamic sparsity, 3.5.
 
-Here stand those that touch rows; sums along a packed axis (5), thresholds (16) and densities (17) have no rows to drop.
+Here stand those that touch rows, and thresholds (16). Sums along a packed axis (5) are in `test_insert_skips.py`;
+densities (17) are a matter of benchmarks.
 """
 
 from collections import Counter
@@ -298,6 +299,40 @@ def test_15_rows_that_see_nothing_are_the_models_where_they_are_read(lowest):
     assert domains(program)
     inputs["keep"][1] = False
     check(program, inputs, read)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_16_a_product_skips_by_what_it_reads_and_not_by_what_underflows_before_it(dtype):
+    """Tiny numbers are not 0 before a cast and 0 after it, and what is large is Inf after it."""
+
+    class Cast(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down = nn.Linear(WIDTH, WIDTH, dtype=dtype)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.down(x.relu().to(dtype)) + self.down((x.to(dtype).to(x.dtype) - 1e-9).relu().to(dtype))
+
+    model = Cast()
+    x = torch.randn(1, WIDTH)
+    x[0, : WIDTH // 2] *= 1e-42
+    x[0, 0] = 1e-8
+    free = "insert-skips{call=0.0 start-k=0.0 copy-k=0.0 copy-n=0.0 bandwidth=1.0e+30}"
+    program = gossamer.compile(model, x, pipeline=f"simplify,{free}")
+    assert "sparse.support" in program.ir()
+    with torch.no_grad():
+        torch.testing.assert_close(program(x), model(x), rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+def test_19_rows_that_are_scattered_to_one_place_add_up(kept):
+    def head(m: Any, h: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        rows = (h * k[..., None]).flatten(0, 1)
+        places = torch.arange(rows.shape[0], device=h.device) % kept
+        return torch.zeros(kept, WIDTH).index_add(0, places, rows)
+
+    program = packed(Net(head), vectors(right()))
+    check(program, vectors(right(4, 8)))
 
 
 def test_18_a_residual_joins_rows_of_one_domain():

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from gossamer.compiler.frontends.torch_export import Imported, import_model
@@ -68,7 +69,7 @@ def weight(*sizes: int) -> Input:
 class Row:
     """A function, what its arguments are drawn from, and the facts of its result as they read."""
 
-    function: Callable[..., Tensor]
+    function: Callable[..., Any]
     facts: tuple[str, ...]
     inputs: tuple[tuple[str, Input], ...]
 
@@ -77,7 +78,7 @@ USUAL = {"x": real(4, 6), "y": real(4, 6), "z": real(4, 6), "m": mask(4), "n": m
 """What arguments of these names are, unless a row says otherwise."""
 
 
-def row(function: Callable[..., Tensor], *facts: str, **inputs: Input) -> Row:
+def row(function: Callable[..., Any], *facts: str, **inputs: Input) -> Row:
     """A row whose parameters are drawn from `inputs`, else from `USUAL`."""
     names = inspect.signature(function).parameters
     return Row(function, facts, tuple((name, inputs.get(name) or USUAL[name]) for name in names))

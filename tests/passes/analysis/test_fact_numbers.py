@@ -16,7 +16,10 @@ RANDOM = {"dropout", "feature_dropout", "bernoulli"}
 
 def op(name: str):
     """torch's op of that name."""
-    return getattr(torch, name, None) or getattr(LAYERS, name)
+    for place in (torch, LAYERS):
+        if hasattr(place, name):
+            return getattr(place, name)
+    return getattr(torch.special, name.removeprefix("special_"))
 
 
 def everywhere(value: float, dtype: torch.dtype) -> list[torch.Tensor]:

@@ -4,15 +4,18 @@ import math
 import random
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
 from gossamer.dialects.aten import dims
+from gossamer.dialects.layout import Layout
 from gossamer.passes.analysis.rows import RULES, Flow, flow_from_operand, flow_from_result
+from gossamer.passes.solvers.reshaping import canonical
 from gossamer.runtime import reference
 from gossamer.runtime.executor import Program
 from gossamer.tests.passes.packed import Example, Space, example, layouts, masks, numbers, packed, selected, space_of
-from gossamer.tests.passes.row_examples import EXAMPLES
+from gossamer.tests.passes.row_examples import EXAMPLES, flags, floats
 
 MOVES = (
     "view reshape _unsafe_view flatten unflatten view_as squeeze unsqueeze transpose permute t expand select slice "
@@ -139,3 +142,44 @@ def test_what_mixes_rows_is_refused(case):
         if len(shape) == 3 and math.prod(shape) == 24:
             flow = flow_from_result(given.op, 0, every[text], space)
             assert flow is None
+
+
+SQUARE = floats(4, 4)
+TWICE: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "a product with itself": ("aten.mm.default", (SQUARE, SQUARE)),
+    "a layer whose weight is its input": ("aten.linear.default", (SQUARE, SQUARE)),
+    "a layer whose bias is its input": ("aten.linear.default", (SQUARE, floats(4, 4), SQUARE)),
+    "a product with itself, and a bias": ("aten.addmm.default", (floats(4), SQUARE, SQUARE)),
+    "a product that is added to its factor": ("aten.addmm.default", (SQUARE, SQUARE, floats(4, 4))),
+    "rows put one after the other": ("aten.cat.default", ((SQUARE, SQUARE), 1)),
+}
+
+
+@pytest.mark.parametrize("case", TWICE)
+def test_a_tensor_that_stands_twice_carries_no_rows(case):
+    assert not list(flows(example(*TWICE[case], kwargs={}, symbolic=False)))
+
+
+def test_a_tensor_that_stands_twice_carries_rows_through_elementwise_ops():
+    assert list(flows(example("aten.where.self", (flags(4, 4), SQUARE, SQUARE), {}, symbolic=False)))
+
+
+def spellings(shape: torch.Size) -> Iterator[Layout]:
+    """Every layout, with a name for an axis of size 1, and without."""
+    for layout in layouts(shape):
+        yield layout
+        yield canonical(() if size == 1 else axis for axis, size in zip(layout.axes, shape, strict=True))
+
+
+@pytest.mark.parametrize("target", EXAMPLES)
+def test_rows_flow_from_an_operand_as_it_is_laid_out(target):
+    found = 0
+    for args, kwargs in EXAMPLES[target]:
+        given = example(target, args, kwargs, symbolic=False)
+        for number, tensor in enumerate(given.inputs):
+            for layout in spellings(tensor.shape):
+                space = space_of(layout, tensor.shape, tensor.shape)
+                flow = flow_from_operand(given.op, number, layout, space) if space else None
+                assert flow is None or flow.operands[number] == layout
+                found += flow is not None
+    assert found
