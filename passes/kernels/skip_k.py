@@ -120,18 +120,23 @@ def write_tile(
     ahead: int,
     begin: SSAValue,
     widths: Sequence[int],
+    *,
+    first: SSAValue | None = None,
 ) -> None:
-    """The outputs of all rows from `begin` on, in vectors of `widths`."""
+    """The outputs of all rows from `begin` on, in vectors of `widths`; positions stand from `first` on."""
     columns = [add(begin, number(offset)) for offset in offsets(widths)]
     start = [
         vector_load(given.bias, width, column) if bias else zeros(width)
         for width, column in zip(widths, columns, strict=True)
     ]
 
+    def active(place: SSAValue) -> SSAValue:
+        return load_index(given.active, place if first is None else add(first, place))
+
     def step(place: SSAValue, sums: Sequence[SSAValue]) -> Sequence[SSAValue]:
-        k = load_index(given.active, place)
+        k = active(place)
         if ahead:
-            later = load_index(given.active, lesser(add(place, number(ahead)), add(size, number(-1))))
+            later = active(lesser(add(place, number(ahead)), add(size, number(-1))))
             for line in range(0, sum(widths), 64 // bytes_of(element_of(given.weight))):
                 prefetch(given.weight, later, add(begin, number(line)))
         weights = [vector_load(given.weight, width, k, add(begin, number(offset)))

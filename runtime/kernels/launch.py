@@ -38,6 +38,8 @@ SIZE = 5
 PLAIN = (Tensor, Parameter)
 """Kinds of tensors whose memory is theirs."""
 Meaning = Callable[..., Any]
+PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+"""Of a kernel's entry."""
 GRAIN = 1 << 17
 """Bytes of weight that are worth a second thread."""
 
@@ -92,12 +94,16 @@ def entries_of(op: LaunchOp) -> list[Entry | None]:
         return []
     found: list[Entry | None] = [None]
     names = (function.sym_name.data for function in module.ops if isinstance(function, llvm.FuncOp))
-    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
     static = all(isinstance(size, int) for size in dims(op.x.type)[:-1])
     for rows in sorted(int(name.removeprefix("rows_")) for name in names if name.startswith("rows_")):
-        entry = Entry(rows, prototype(code[f"serial_rows_{rows}"]), code[f"parallel_rows_{rows}"])
+        entry = Entry(rows, launch_function(code[f"serial_rows_{rows}"]), code[f"parallel_rows_{rows}"])
         found += [None if static else entry] * (rows - len(found)) + [entry]
     return found
+
+
+def launch_function(address: int) -> Callable[[Any], None]:
+    """The function at an address, that takes a call."""
+    return PROTOTYPE(address)
 
 
 def ready(tensor: Tensor, dtype: torch.dtype) -> bool:
@@ -201,4 +207,4 @@ FORMS: dict[Form, Callable[[LaunchOp, list[Entry | None]], Callable[..., Any]]] 
     Form.SKIP_N: product,
     Form.SUPPORT: support,
 }
-"""How the kernels of each form are called."""
+"""How the kernels of each form are called; `launch_tiles.py` adds those of tiles."""

@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ...dialects.sparse import MatmulOp, Skip, SupportOp
+from ...dialects.tiles import TilesType
 from ..domain import Domain
 from .registry import kernel
+from .tiles import skip_k_tiles
 
 
 @kernel("sparse.support")
@@ -64,4 +66,6 @@ def skip_n(x: Tensor, weight: Tensor, domain: Domain, bias: Tensor | None = None
 @kernel("sparse.matmul")
 def matmul(op: MatmulOp) -> Callable[..., Tensor]:
     """x w^T + bias along the axis that the op skips"""
+    if isinstance(op.domain.type, TilesType):
+        return skip_k_tiles
     return skip_k if op.axis.data is Skip.K else skip_n
