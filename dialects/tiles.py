@@ -8,7 +8,7 @@ tile. Where the union over all rows is nearly everything, that over the rows of 
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import ArrayAttr, IntAttr, StringAttr, TensorType, UnitAttr
+from xdsl.dialects.builtin import ArrayAttr, IntAttr, IntegerAttr, StringAttr, TensorType, UnitAttr
 from xdsl.ir import Attribute, ParametrizedAttribute, SSAValue, TypeAttribute
 from xdsl.irdl import (
     IRDLOperation,
@@ -82,21 +82,25 @@ class TileOp(IRDLOperation):
 
     The last tile has fewer rows where they do not divide by the height; all have, where there are fewer rows than
     that. Clustered, the first row that is left leads a tile, and those join it that are active most alike, by a
-    sample of their positions (`sampled`). Every position of every row while gradients of `x` are taken: what is zero
-    may have one.
+    sample of their positions (`sampled`). With `rows` everything is active when `x` has more of them: it is not worth
+    looking then. So it is while gradients of `x` are taken: what is zero may have one.
     """
 
     name = "sparse.tile"
     x = operand_def(TensorType)
     clustered = opt_prop_def(UnitAttr)
+    rows = opt_prop_def(IntegerAttr)
     tiles = result_def(TilesType)
     traits = traits_def(Pure())
-    assembly_format = "$x (`clustered` $clustered^)? attr-dict `:` type($x) `->` type($tiles)"
+    assembly_format = "$x (`clustered` $clustered^)? (`rows` $rows^)? attr-dict `:` type($x) `->` type($tiles)"
 
-    def __init__(self, x: SSAValue, height: int, *, clustered: bool = False):
+    def __init__(self, x: SSAValue, height: int, *, clustered: bool = False, rows: int = 0):
         super().__init__(
             operands=[x],
-            properties={"clustered": UnitAttr() if clustered else None},
+            properties={
+                "clustered": UnitAttr() if clustered else None,
+                "rows": IntegerAttr(rows, 64) if rows else None,
+            },
             result_types=[TilesType.of(height, dims(x.type))],
         )
 

@@ -249,6 +249,8 @@ class SparseFunctions(InterpreterFunctions):
     @impl(TileOp)
     def tile(self, _: Interpreter, op: TileOp, args: PythonValues) -> PythonValues:
         assert isinstance(op.tiles.type, TilesType)
+        if op.rows is not None and args[0].numel() > op.rows.value.data * args[0].shape[-1]:
+            return (Tiles.all(args[0].shape, args[0].device),)
         return (Tiles.of(args[0], op.tiles.type.height.data, clustered=op.clustered is not None),)
 
     @impl(MatmulOp)

@@ -7,6 +7,7 @@ Where the number of rows is known only when it runs, tiles are as high as that n
 program says.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from xdsl.traits import SymbolTable
 
 from ...dialects.aten import dims, tensor_of
 from ...dialects.kernel import Form, LaunchOp
-from ...dialects.tiles import HEIGHTS, SAMPLES
+from ...dialects.tiles import HEIGHTS, SAMPLES, TileOp
 from ..dtypes import DTYPES
 from ..tiles import Tiles
 from .launch import FORMS, Call, Entry, Meaning, code_of, launch_function, ready, start, threads_for
@@ -37,12 +38,14 @@ def tile(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tiles]:
     width, dtype = int(dims(op.x.type)[-1]), DTYPES[tensor_of(op.x).element_type]
     known, module = by_height(entries), SymbolTable.lookup_symbol(op, op.kernel)
     code = code_of(module) if isinstance(module, ModuleOp) else None
+    (said,) = (inner for inner in op.meaning.block.ops if isinstance(inner, TileOp))
+    most = sys.maxsize if said.rows is None else said.rows.value.data
     assert code is not None
     orders = {height: launch_function(code[f"serial_order_{height}"]) for height in known}
 
     def run(meaning: Meaning, x: Tensor) -> Tiles:
         rows = x.numel() // width
-        if not rows or not ready(x, dtype):
+        if not 0 < rows <= most or not ready(x, dtype):
             return meaning(x)
         height = next((height for height in HEIGHTS if height in known and height >= rows), max(known))
         number, threads = -(-rows // height), threads_for(rows * width * dtype.itemsize)

@@ -18,16 +18,18 @@ from .registry import kernel
 def tile(op: TileOp) -> Callable[[Tensor], Tiles]:
     """As the op says it."""
     height, clustered = op.tiles.type.height.data, op.clustered is not None
+    most = None if op.rows is None else op.rows.value.data
 
     def run(x: Tensor) -> Tiles:
-        return Tiles.all(x.shape, x.device) if is_learning(x) else Tiles.of(x, height, clustered=clustered)
+        return Tiles.all(x.shape, x.device) if is_given_up(x, most) else Tiles.of(x, height, clustered=clustered)
 
     return run
 
 
-def is_learning(x: Tensor) -> bool:
-    """Are gradients taken of `x`, so that what is zero may have one?"""
-    return x.requires_grad and torch.is_grad_enabled()
+def is_given_up(x: Tensor, most: int | None) -> bool:
+    """Has `x` too many rows to look, or gradients that what is zero may have too?"""
+    many = most is not None and x.numel() > most * x.shape[-1]
+    return many or (x.requires_grad and torch.is_grad_enabled())
 
 
 def skip_k_tiles(x: Tensor, weight: Tensor, tiles: Tiles, bias: Tensor | None = None) -> Tensor:
