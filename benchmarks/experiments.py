@@ -6,6 +6,7 @@
 | dense                            | four models without dead rows: gossamer against eager            |
 | sweep                            | density 5 % .. 100 %: gossamer and hand-packed against eager     |
 | kernels                          | generated kernels against torch, numba and g++, by density       |
+| few-rows                         | linear(relu(x)) of 2 to 128 rows by how their zeros agree        |
 | opt-decode, llama-decode         | one token through a model whose activations are mostly zero      |
 """
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from . import decode, gated, peers
+from . import few_rows as batched
 from . import kernels as generated
 from .decode import DECODERS, Decode
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
@@ -203,6 +205,19 @@ def kernels(settings: Settings, show: Show) -> Section:
     return Section("kernels", "Generated kernels, products of few rows", generated.COLUMNS, found, notes)
 
 
+def few_rows(settings: Settings, show: Show) -> Section:
+    """Batches of few rows, compiled as a whole."""
+    found, notes = [], []
+    for case in batched.SMALL if settings.quick else (*batched.CASES, *batched.BF16):
+        show(" ".join(case.title))
+        rows, missed = batched.measure_case(case, 6 * settings.rounds, settings.inductor > 0)
+        found += rows
+        notes += missed
+    reached = f"goals: {batched.FLOOR} x eager everywhere, {batched.FRACTION:.0%} of 1 / union where that is below "
+    notes = notes or [f"{reached}{batched.FULL}: reached"]
+    return Section("few-rows", "linear(relu(x)) of few rows", batched.COLUMNS, found, [] if settings.quick else notes)
+
+
 def decoder(name: str, settings: Settings, show: Show) -> Section:
     """One token through a model whose activations are mostly zero."""
     show("making the model")
@@ -227,5 +242,6 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     "dense": dense,
     "sweep": sweep,
     "kernels": kernels,
+    "few-rows": few_rows,
     **{name: partial(decoder, name) for name in DECODERS},
 }

@@ -5,8 +5,8 @@
 
 `sparse.finite`: every number of a weight is finite; looked at once. `sparse.support`: the share of positions of the
 last axis at which any row is not zero, the mean over the examples; for every value by which a product could skip.
-`sparse.tiles`: the same for tiles of a few rows (`tile_calibration.py`). The examples run once each, up to the last such
-value, and where there are tiles twice more. A model without any costs an analysis and nothing else.
+`sparse.tiles`: the same for tiles of a few rows (`tile_calibration.py`). The examples run once each, up to the last
+such value, and where there are tiles twice more. A model without any costs an analysis and nothing else.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

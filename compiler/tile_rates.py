@@ -78,4 +78,3 @@ def tile_options(device: torch.device | None = None) -> str:
     numbers = {name: known[name] for name in ("flops", "weights", "call")} | {n: own[n] for n in ("cached", "cache")}
     rates = ",".join(show_float(own[name]) for name in NAMES)
     return "{" + " ".join(f"{name}={show_float(value)}" for name, value in numbers.items()) + f" rates={rates}}}"
-

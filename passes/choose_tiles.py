@@ -20,6 +20,7 @@ it. Costs an analysis where anything was measured. Linear in the number of ops.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from typing import TypeGuard
 
 from xdsl.context import Context
 from xdsl.dialects import arith
@@ -42,7 +43,7 @@ from .solvers.skipping import union as random_union
 from .solvers.tiles import Candidate, Choice, TiledProduct, Tiler, by_candidate, choose
 
 TILES = "sparse.tiles"
-"""On what makes the input of a product: the densities of its tiles in the examples, by height, own order and clustered."""
+"""On what makes the input of a product: densities of its tiles in the examples by height, in own order and clustered."""
 MORE_ROWS = 4
 """By how many times the number of rows may exceed that of the examples: comparing rows is quadratic."""
 
@@ -65,8 +66,7 @@ class TileSite:
 def tile_sites(function: FuncOp) -> Iterator[TileSite]:
     """Products along k whose tiles were measured."""
     for op in function.body.block.ops:
-        by_union = isinstance(op, MatmulOp) and op.axis.data is Skip.K and not isinstance(op.domain.type, TilesType)
-        if by_union and tile_densities(op.x, function):
+        if is_united(op) and tile_densities(op.x, function):
             yield TileSite(op, op.x, op.weight, op.bias, transposed=False)
     for site in skip_sites(function):
         product = read_product(site.op)
@@ -74,6 +74,11 @@ def tile_sites(function: FuncOp) -> Iterator[TileSite]:
         legal = site.axis is Skip.K and not site.reason and Columns(product.x) in site.columns
         if legal and "sparse.layout" not in site.op.attributes and tile_densities(product.x, function):
             yield TileSite(site.op, product.x, product.weight, product.bias, product.transposed)
+
+
+def is_united(op: Operation) -> TypeGuard[MatmulOp]:
+    """Is `op` a product that skips along k by the union of its rows?"""
+    return isinstance(op, MatmulOp) and op.axis.data is Skip.K and not isinstance(op.domain.type, TilesType)
 
 
 def tile_densities(x: SSAValue, function: FuncOp) -> dict[Candidate, float]:

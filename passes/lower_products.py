@@ -46,6 +46,7 @@ from .kernels.skip_k_row import skip_k_row
 from .kernels.skip_k_tiles import skip_k_tiles
 from .kernels.skip_n import skip_n
 from .kernels.support import Activation, support
+from .kernels.support_rows import support_rows
 from .kernels.tile_index import clustered_order, own_order, tile_positions
 
 Given = dict[str, SSAValue]
@@ -220,6 +221,8 @@ def write(name: str, form: Form, shape: Shape, machine: Machine) -> ModuleOp:
                 made = skip_k(rows, inputs, outputs, element, bias=bias, exact=exact, machine=machine)
             case Form.SKIP_N:
                 made = skip_n(rows, inputs, outputs, element, bias=bias, gate=gate, exact=exact, machine=machine)
+            case Form.SUPPORT if rows > 1:
+                made = support_rows(rows, inputs, element, activation)
             case Form.SUPPORT:
                 made = support(rows, inputs, element, activation, exact=exact)
             case Form.SKIP_K_TILES:

@@ -87,7 +87,9 @@ class Tiles:
         return 1.0 if self.everywhere or not total else self.active * self.height / total
 
     def __repr__(self) -> str:
-        where = "everywhere" if self.everywhere else f"{self.number} of height {self.height}, density {self.density:.3f}"
+        where = (
+            "everywhere" if self.everywhere else f"{self.number} of height {self.height}, density {self.density:.3f}"
+        )
         return f"Tiles({list(self.space)}, {where})"
 
 

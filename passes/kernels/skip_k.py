@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from xdsl.dialects import arith, func
+from xdsl.dialects.builtin import f32
 from xdsl.ir import SSAValue
 
 from .signature import MACHINE, Arguments, Element, Machine, kernel_function
@@ -46,9 +47,18 @@ AHEAD = 16
 """How many positions ahead the weight is asked for. Against 8 it was tried once, at 16 rows, where it was faster."""
 
 
-def tile_vectors(outputs: int, rows: int, machine: Machine) -> int:
-    """How many vectors wide a tile is: all sums in three quarters of the registers, the tiles an even number."""
-    most = max(1, min(12, machine.registers * 3 // 4 // rows))
+MOST, PAGE = 12, 4096
+"""Vectors of a tile at most; bytes of a page of memory."""
+
+
+def tile_vectors(outputs: int, rows: int, machine: Machine, *, element: Element = f32, widest: int = MOST) -> int:
+    """How many vectors wide a tile is: all sums in three quarters of the registers, the tiles an even number.
+
+    Where each row of the weight has a page to itself a tile is two lines wide at least: the next one opens it anew.
+    """
+    most = max(1, min(widest, machine.registers * 3 // 4 // rows))
+    if outputs * bytes_of(element) >= PAGE:
+        most = max(most, 2)
     vectors = max(1, outputs // machine.lanes)
     even = [width for width in range(1, most + 1) if vectors % (2 * width) == 0]
     best = max(even, default=0)
@@ -68,7 +78,7 @@ def skip_k(
     ahead: int = AHEAD,
 ) -> func.FuncOp:
     """The function for `rows` rows, or for up to so many where not `exact`."""
-    width = (vectors or tile_vectors(outputs, rows, machine)) * machine.lanes
+    width = (vectors or tile_vectors(outputs, rows, machine, element=element)) * machine.lanes
     tiles, rest = divmod(outputs, width)
 
     def body(given: Arguments) -> None:

@@ -125,7 +125,9 @@ class TiledProduct:
 def candidates(rows: int) -> list[Candidate]:
     """Tiles that are lower than all rows together; there is nothing to bring together in tiles of one row."""
     heights = [height for height in HEIGHTS if height < rows]
-    return [Candidate(height, clustered) for height in heights for clustered in (False, True) if height > 1 or not clustered]
+    return [
+        Candidate(height, clustered) for height in heights for clustered in (False, True) if height > 1 or not clustered
+    ]
 
 
 def choose(

@@ -194,7 +194,8 @@ def support(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Any]:
             return meaning(x)
         output = torch.empty_like(x) if activates else x
         found = torch.empty(width, dtype=torch.int64)
-        call = Call(x.data_ptr(), 0, 0, 0, found.data_ptr(), 0, output.data_ptr(), 0, rows)
+        scratch = torch.empty(width if rows > 1 else 0)
+        call = Call(x.data_ptr(), 0, 0, 0, found.data_ptr(), 0, output.data_ptr(), scratch.data_ptr(), rows)
         start(entry, call, 1)
         domain = Domain((width,), found[: call[SIZE]])
         return (output, domain) if activates else domain

@@ -9,7 +9,6 @@ program says.
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,7 +61,7 @@ def tile(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tiles]:
 def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
     """Products by tiles."""
     assert op.weight is not None
-    outputs, inputs = (int(size) for size in dims(op.weight.type))
+    outputs = int(dims(op.weight.type)[0])
     dtype, known = DTYPES[tensor_of(op.x).element_type], by_height(entries)
 
     def run(meaning: Meaning, x: Tensor, weight: Tensor, active: Tiles, bias: Tensor | None = None) -> Tensor:

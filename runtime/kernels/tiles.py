@@ -1,6 +1,6 @@
 """Rows in tiles, and products that go by them: the torch calls that stand in where no kernel was generated.
 
-    for each tile:    y[rows] = linear(x[rows][:, active], w[:, active], bias)
+for each tile:    y[rows] = linear(x[rows][:, active], w[:, active], bias)
 """
 
 from collections.abc import Callable
@@ -37,6 +37,8 @@ def skip_k_tiles(x: Tensor, weight: Tensor, tiles: Tiles, bias: Tensor | None = 
     if tiles.everywhere or not tiles.rows:
         return linear(x, weight, bias)
     rows, order = x.reshape(-1, x.shape[-1]), tiles.order.reshape(-1, tiles.height)
-    parts = [linear(rows[own][:, tiles.columns(at)], weight[:, tiles.columns(at)], bias) for at, own in enumerate(order)]
+    parts = [
+        linear(rows[own][:, tiles.columns(at)], weight[:, tiles.columns(at)], bias) for at, own in enumerate(order)
+    ]
     full = x.new_empty(len(rows), weight.shape[0]).index_copy(0, order.flatten(), torch.cat(parts))
     return full.reshape(*x.shape[:-1], -1)
