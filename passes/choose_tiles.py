@@ -43,7 +43,7 @@ from .solvers.skipping import union as random_union
 from .solvers.tiles import Candidate, Choice, TiledProduct, Tiler, by_candidate, choose
 
 TILES = "sparse.tiles"
-"""On what makes the input of a product: densities of its tiles in the examples by height, in own order and clustered."""
+"""On what gives a product its input: densities of the tiles in the examples, by height, in own order and clustered."""
 MORE_ROWS = 4
 """By how many times the number of rows may exceed that of the examples: comparing rows is quadratic."""
 
