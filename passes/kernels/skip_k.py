@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from xdsl.dialects import arith, func
-from xdsl.dialects.builtin import f32
 from xdsl.ir import SSAValue
 
 from .signature import MACHINE, Arguments, Element, Machine, kernel_function
@@ -47,22 +46,20 @@ AHEAD = 16
 """How many positions ahead the weight is asked for. Against 8 it was tried once, at 16 rows, where it was faster."""
 
 
-MOST, PAGE = 12, 4096
-"""Vectors of a tile at most; bytes of a page of memory."""
+MOST = 12
+"""Vectors of a tile at most."""
 
 
-def tile_vectors(outputs: int, rows: int, machine: Machine, *, element: Element = f32, widest: int = MOST) -> int:
-    """How many vectors wide a tile is: all sums in three quarters of the registers, the tiles an even number.
+def tile_vectors(outputs: int, rows: int, machine: Machine, widest: int = MOST) -> int:
+    """How many vectors wide a tile is: all sums in three quarters of the registers.
 
-    Where each row of the weight has a page to itself a tile is two lines wide at least: the next one opens it anew.
+    The tiles are an even number and nothing is left over, where that takes three quarters of this width at least.
     """
     most = max(1, min(widest, machine.registers * 3 // 4 // rows))
-    if outputs * bytes_of(element) >= PAGE:
-        most = max(most, 2)
     vectors = max(1, outputs // machine.lanes)
     even = [width for width in range(1, most + 1) if vectors % (2 * width) == 0]
     best = max(even, default=0)
-    return best if 2 * best > most else min(most, max(1, vectors // 2))
+    return best if 4 * best >= 3 * most else min(most, max(1, vectors // 2))
 
 
 def skip_k(
@@ -78,7 +75,7 @@ def skip_k(
     ahead: int = AHEAD,
 ) -> func.FuncOp:
     """The function for `rows` rows, or for up to so many where not `exact`."""
-    width = (vectors or tile_vectors(outputs, rows, machine, element=element)) * machine.lanes
+    width = (vectors or tile_vectors(outputs, rows, machine)) * machine.lanes
     tiles, rest = divmod(outputs, width)
 
     def body(given: Arguments) -> None:

@@ -18,13 +18,13 @@ from xdsl.dialects import arith, func
 from xdsl.ir import SSAValue
 
 from .signature import MACHINE, Arguments, Element, Machine, kernel_function
-from .skip_k import AHEAD, MOST, PAGE, Packed, tile_vectors, write_tile
+from .skip_k import AHEAD, MOST, Packed, tile_vectors, write_tile
 from .tile_index import Index
 from .writing import add, bytes_of, each, load, load_index, loop, number, pieces, share, store, times, when
 
-WIDEST = 6
-"""Vectors of a tile of outputs at most: as much of the weight as all tiles of rows read stays in cache. (Not where its
-rows are whole pages apart: few of them fit the same places of the cache, and wide ones are read faster from memory.)"""
+WIDEST, PAGE = 6, 4096
+"""Vectors of a tile of outputs at most: what all rows read of the weight stays in cache. Bytes of a page: where rows of
+the weight are whole pages apart few of them fit the cache, and wide tiles of outputs are read faster from memory."""
 
 
 def skip_k_tiles(
@@ -41,7 +41,7 @@ def skip_k_tiles(
     """The function for tiles of `height` rows."""
     aliased = outputs * bytes_of(element) % PAGE == 0
     widest = MOST if aliased and height == 1 else WIDEST
-    width = (vectors or tile_vectors(outputs, height, machine, element=element, widest=widest)) * machine.lanes
+    width = (vectors or tile_vectors(outputs, height, machine, widest)) * machine.lanes
     columns, rest = divmod(outputs, width)
 
     def body(given: Arguments) -> None:
