@@ -181,6 +181,8 @@ class ChooseTiles(ModulePass):
     cache: float | None = None
     call: float | None = None
     rates: tuple[float, ...] | None = None
+    half_flops: float | None = None
+    half_rates: tuple[float, ...] | None = None
 
     @property
     def machine(self) -> Tiler:

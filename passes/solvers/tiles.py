@@ -51,6 +51,9 @@ class Tiler:
     """Seconds for one small call."""
     rates: tuple[float, ...] = (0.7e11, 1.3e11, 1.9e11, 1.9e11, 1.9e11)
     """Operations a second of the kernel, by the height of its tiles. Empty where none is generated."""
+    half_flops: float = 4.9e11
+    half_rates: tuple[float, ...] = (0.5e11, 0.8e11, 1.1e11, 1.3e11, 1.0e11)
+    """The same of bf16: the kernel computes in f32, the library need not."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,15 @@ class TiledProduct:
     outputs: int
     width: int
 
+    def flops(self, machine: Tiler) -> float:
+        """Operations a second of a dense product of these numbers."""
+        return machine.half_flops if self.width == 2 else machine.flops
+
+    def rate(self, machine: Tiler, height: int) -> float:
+        """The same of the kernel."""
+        rates = machine.half_rates if self.width == 2 else machine.rates
+        return rates[HEIGHTS.index(height)]
+
     def work(self, rate: float) -> float:
         """Seconds to multiply everything at `rate`."""
         return 2.0 * self.rows * self.inputs * self.outputs / rate
@@ -92,7 +104,7 @@ class TiledProduct:
 
     def dense(self, machine: Tiler) -> float:
         """Seconds of the whole product."""
-        return self.work(machine.flops) + self.reading(machine)
+        return self.work(self.flops(machine)) + self.reading(machine)
 
     def finding(self, candidate: Candidate) -> float:
         """Seconds to find the tiles."""
@@ -102,8 +114,7 @@ class TiledProduct:
 
     def tiled(self, machine: Tiler, candidate: Candidate, density: float, union: float = 1.0) -> float:
         """Seconds of the product by tiles, finding them included."""
-        rate = machine.rates[HEIGHTS.index(candidate.height)]
-        product = density * self.work(rate) + union * self.reading(machine)
+        product = density * self.work(self.rate(machine, candidate.height)) + union * self.reading(machine)
         return LAUNCHES * machine.call + self.finding(candidate) + product
 
     def united(self, machine: Tiler, union: float) -> float:
@@ -111,7 +122,7 @@ class TiledProduct:
         if self.rows > HEIGHTS[-1]:
             return self.dense(machine)
         height = next(height for height in HEIGHTS if height >= self.rows)
-        rate = machine.rates[HEIGHTS.index(height)]
+        rate = self.rate(machine, height)
         scan = self.rows * self.inputs * (SCAN + LIST / self.rows)
         return UNION_LAUNCHES * machine.call + scan + union * (self.work(rate) + self.reading(machine))
 
@@ -135,7 +146,7 @@ def choose(
 ) -> Choice:
     """The best of the candidates of known density; none where the dense product is, or the union, if it `skips`."""
     known = [candidate for candidate in candidates(product.rows) if candidate in densities]
-    if not known or len(machine.rates) < len(HEIGHTS) or product.width not in WIDTHS:
+    if not known or min(map(len, (machine.rates, machine.half_rates))) < len(HEIGHTS) or product.width not in WIDTHS:
         return Choice(None)
 
     def seconds(candidate: Candidate) -> float:

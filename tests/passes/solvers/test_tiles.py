@@ -76,6 +76,13 @@ def test_nothing_is_chosen_without_kernels_or_for_other_numbers():
     assert choose(MANY, {}, over_all, MACHINE).candidate is None
 
 
+def test_a_library_that_is_fast_at_bf16_leaves_less_to_gain():
+    half = TiledProduct(16, 8192, 2048, 2)
+    found = clusters(0.25, 4)
+    assert choose(half, found, union(0.25, 4), MACHINE).candidate is None
+    assert choose(half, found, union(0.25, 4), Tiler(half_flops=0.5e11)).candidate is not None
+
+
 def test_calls_that_cost_more_than_the_product_never_pay():
     assert choose(TiledProduct(32, 64, 64, 4), clusters(0.01, 4), 0.04, MACHINE).candidate is None
 
