@@ -163,9 +163,10 @@ def tiled_line(line: SkipLine, decision: Decision, compiled: "CompiledModel") ->
     assert isinstance(step, ChooseTiles)
     sizes = decision.work
     work = TiledProduct(sizes.rows, sizes.inputs, sizes.outputs, sizes.width)
-    gain = work.dense(step.machine) / work.tiled(step.machine, candidate, density, line.density or 1.0)
+    limit = 1.0 / max(density, 1e-12)
+    gain = min(work.dense(step.machine) / work.tiled(step.machine, candidate, density, line.density or 1.0), limit)
     text = f"{text}density {density:.3f} in the examples, "
-    return replace(line, decision="tiles", tiles=text, gain=gain, limit=1.0 / max(density, 1e-12))
+    return replace(line, decision="tiles", tiles=text, gain=gain, limit=limit)
 
 
 def is_clustered(tiles: SSAValue) -> bool:
