@@ -7,6 +7,7 @@
 | sweep                            | density 5 % .. 100 %: gossamer and hand-packed against eager     |
 | kernels                          | generated kernels against torch, numba and g++, by density       |
 | kernel-sweep                     | every generated product, density 1 % .. 100 %, against torch     |
+| few-rows                         | linear(relu(x)) of 2 to 128 rows by how their zeros agree        |
 | opt-decode, llama-decode         | one token through a model whose activations are mostly zero      |
 """
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from . import decode, feed_forward, kernel_sweep, peers
+from . import few_rows as batched
 from . import kernels as generated
 from .decode import DECODERS, Decode
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
@@ -217,6 +219,19 @@ def kernels_by_density(settings: Settings, show: Show) -> Section:
     return Section("kernel-sweep", "Generated products by density, x dense", kernel_sweep.COLUMNS, rows, notes)
 
 
+def few_rows(settings: Settings, show: Show) -> Section:
+    """Batches of few rows, compiled as a whole."""
+    found, notes = [], []
+    for case in batched.SMALL if settings.quick else (*batched.CASES, *batched.BF16):
+        show(" ".join(case.title))
+        rows, missed = batched.measure_case(case, 6 * settings.rounds, settings.inductor > 0)
+        found += rows
+        notes += missed
+    reached = f"goals: {batched.FLOOR} x eager everywhere, {batched.FRACTION:.0%} of 1 / union where that is below "
+    notes = notes or [f"{reached}{batched.FULL}: reached"]
+    return Section("few-rows", "linear(relu(x)) of few rows", batched.COLUMNS, found, [] if settings.quick else notes)
+
+
 def decoder(name: str, settings: Settings, show: Show) -> Section:
     """One token through a model whose activations are mostly zero."""
     show("making the model")
@@ -242,5 +257,6 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     "sweep": sweep,
     "kernels": kernels,
     "kernel-sweep": kernels_by_density,
+    "few-rows": few_rows,
     **{name: partial(decoder, name) for name in DECODERS},
 }

@@ -18,9 +18,11 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 from xdsl.dialects.builtin import ModuleOp, UnitAttr
+from xdsl.dialects.func import FuncOp
 from xdsl.passes import ModulePass
 
 from ..dialects.diagnostics import UserError, did_you_mean
+from ..passes.choose_tiles import is_measured
 from ..passes.insert_gathers import is_exact
 from ..passes.insert_skips import STRICT_NAN
 from ..passes.threshold_activations import THRESHOLD
@@ -38,6 +40,7 @@ from .options import common_device, exactness, target_device
 from .pipeline import DEFAULT_PIPELINE, Trace, run_pipeline
 from .signature import forward_text, parse_forward
 from .storage import load
+from .tile_rates import tile_options
 
 __all__ = ["CompiledModel", "compile", "load"]
 
@@ -126,6 +129,8 @@ def default_pipeline(module: ModuleOp, device: torch.device | None = None) -> li
     Where activations have thresholds, the passes for them stand around the one that skips.
     """
     options = {"guard-density": guard_options(), "insert-skips": skip_options(device)}
+    if any(is_measured(function) for function in module.body.block.ops if isinstance(function, FuncOp)):
+        options["choose-tiles"] = tile_options(device)
     if is_exact(module):
         options["insert-gathers"] = exact_options(entry_function(module))
     passes = [name + options.get(name, "") for name in DEFAULT_PIPELINE]

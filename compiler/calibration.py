@@ -4,8 +4,9 @@
     %g = aten.relu(%a)                                       ->   .. {sparse.support = 0.05 : f64}
 
 `sparse.finite`: every number of a weight is finite; looked at once. `sparse.support`: the share of positions of the
-last axis at which any row is not zero, the mean over the examples; for every value by which a product could skip. The
-examples run once each, up to the last such value. A model without any costs an analysis and nothing else.
+last axis at which any row is not zero, the mean over the examples; for every value by which a product could skip.
+`sparse.tiles`: the same for tiles of a few rows (`tile_calibration.py`). The examples run once each, up to the last
+such value, and where there are tiles twice more. A model without any costs an analysis and nothing else.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, FunctionType, ModuleOp, UnitAttr, f64
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.rewriter import Rewriter
 from xdsl.traits import SymbolTable
 from xdsl.transforms.dead_code_elimination import region_dce
@@ -24,13 +25,16 @@ from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, WeightOp
 from ..dialects.sparse import DensityOp
 from ..passes.analysis.memory import is_functional
 from ..passes.analysis.skips import FINITE, Columns, Finder, products
+from ..passes.choose_tiles import TILES
 from ..passes.insert_skips import active
 from ..passes.skip_plan import attribute
+from ..passes.solvers.tiles import Candidate
 from ..passes.threshold_activations import THRESHOLDED, ThresholdActivations, is_threshold
 from ..runtime.executor import Program
 from .context import make_context
 from .dont_care import entries
 from .entry import entry_function
+from .tile_calibration import measure_tiles, tile_ops, tiled_inputs
 
 
 def calibrate(module: ModuleOp, weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]) -> None:
@@ -45,11 +49,15 @@ def calibrate(module: ModuleOp, weights: Mapping[str, Tensor], calls: Sequence[S
         return
     mark_finite(entry_function(module), weights)
     mark_finite(function, weights)
-    wanted = list(dict.fromkeys(columns for site in finder.all() for columns in site.columns))
+    sites = finder.all()
+    wanted = list(dict.fromkeys(columns for site in sites for columns in site.columns))
     if wanted and calls and is_functional(function):
         found = densities(cut, wanted, weights, calls)
         for columns, density in zip(wanted, found, strict=True):
             annotate(entry_function(module), columns, origin, density)
+        inputs = [x for x in tiled_inputs(function, sites) if x in origin]
+        for x, tiles in measure_tiles(inputs, lambda kinds: tile_means(cut, kinds, weights, calls)).items():
+            write(entry_function(module), origin[x], TILES, tiles)
 
 
 def thresholded(module: ModuleOp) -> tuple[ModuleOp, Mapping[SSAValue, SSAValue]]:
@@ -90,7 +98,27 @@ def densities(
         ops += active(Columns(values[columns.value], columns.negated))
         ops.append(density := DensityOp(ops[-1].results[0]))
         results.append(density.density)
-    found = run_up_to(clone, ops, results, weights, calls)
+    return means(run_up_to(clone, ops, results, weights, calls))
+
+
+def tile_means(
+    module: ModuleOp,
+    wanted: Sequence[tuple[SSAValue, Candidate]],
+    weights: Mapping[str, Tensor],
+    calls: Sequence[Sequence[object]],
+) -> list[float]:
+    """The mean density of the tiles of each of these kinds over `calls`."""
+    if not wanted:
+        return []
+    values: dict[SSAValue, SSAValue] = {}
+    clone = module.clone(value_mapper=values)
+    pairs = tile_ops([(values[x], kind) for x, kind in wanted])
+    ops, results = [op for pair in pairs for op in pair], [density.density for _, density in pairs]
+    return means(run_up_to(clone, ops, results, weights, calls))
+
+
+def means(found: Sequence[Sequence[float]]) -> list[float]:
+    """The mean of each number over the calls."""
     return [sum(column) / len(found) for column in zip(*found, strict=True)]
 
 
@@ -126,7 +154,11 @@ def annotate(function: FuncOp, columns: Columns, origin: Mapping[SSAValue, SSAVa
     value, name, found = columns.value, attribute(columns), FloatAttr(density, f64)
     if isinstance(value.owner, Operation) and is_threshold(value.owner):
         value, name = value.owner.operands[0], THRESHOLDED
-    value = origin[value]
+    write(function, origin[value], name, found)
+
+
+def write(function: FuncOp, value: SSAValue, name: str, found: Attribute) -> None:
+    """Write an attribute on the op or argument that makes the value."""
     if isinstance(value.owner, Operation):
         value.owner.attributes[name] = found
         return

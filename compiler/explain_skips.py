@@ -4,33 +4,40 @@
     | %linear.1 | n | nz(%relu) | REASSOC | 0.05 | skips | up to density 0.41, expected 4.1x of at most 20.0x | m.py:9
     | %linear.2 | k | nz(%relu) | REASSOC | 0.05 | skips | up to density 0.12, expected 1.7x of at most 20.0x | m.py:9
 
-Gains come from the cost model (`passes/solvers/skipping.py`) at the measured density; the limit of a product leaves out
-everything but its active part, and that of all products together is Amdahl's law.
+    | %linear.3 | k | nz(%relu) | REASSOC | 0.82 | tiles | of 4 rows, clustered: density 0.05, up to 0.62, expected ..
+
+Gains come from the cost models (`passes/solvers/skipping.py`, `tiles.py`) at the measured density; the limit of a
+product leaves out everything but its active part, and that of all products together is Amdahl's law.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import BlockArgument, SSAValue
+from xdsl.dialects.scf import IfOp
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ..dialects.aten import CallOp
 from ..dialects.diagnostics import place_of
 from ..dialects.kernel import LaunchOp
 from ..dialects.sparse import MatmulOp, Skip
+from ..dialects.tiles import TileOp, TilesType
 from ..passes.analysis.calls import argument
 from ..passes.analysis.skips import products
+from ..passes.choose_tiles import ChooseTiles, tile_densities
 from ..passes.guard_density import threshold
 from ..passes.insert_skips import InsertSkips
 from ..passes.skip_plan import Decision, work_of
-from ..passes.solvers.skipping import SkippedProduct, Skipper, gain
+from ..passes.solvers.skipping import Skipper, gain
+from ..passes.solvers.tiles import Candidate, TiledProduct
 from ..passes.threshold_activations import is_threshold
 from .approximation import error_of
 from .entry import entry_function
 from .machine import skip_options
 from .pipeline import parse_passes
+from .tile_rates import tile_options
 
 if TYPE_CHECKING:
     from .compiled import CompiledModel
@@ -52,6 +59,7 @@ class SkipLine:
     gain: float | None
     limit: float | None
     source: str
+    tiles: str = ""
 
     @property
     def why(self) -> str:
@@ -59,7 +67,7 @@ class SkipLine:
         if self.reason:
             return self.reason
         expected = "" if self.gain is None else f", expected {self.gain:.2f}x of at most {self.limit:.2f}x"
-        return f"up to density {self.threshold or 1.0:.3f}{expected}"
+        return f"{self.tiles}up to density {self.threshold or 1.0:.3f}{expected}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class Skips:
     error: float | None = None
 
     def __str__(self) -> str:
-        skipping = sum(line.decision == "skips" for line in self.lines)
+        skipping = sum(line.decision != "dense" for line in self.lines)
         together = f"; all products together: expected {self.gain:.2f}x, at most {self.limit:.2f}x" if skipping else ""
         counted = f"{skipping} of {len(self.lines)} products with zeros skip{together}"
         return "\n".join([counted, *self.approximation])
@@ -108,10 +116,10 @@ def explain_skips(compiled: "CompiledModel") -> Skips:
     assert isinstance(step, InsertSkips)
     decisions = step.decisions(function, module)
     lines = tuple(line_of(decision, compiled.module, step.machine) for decision in decisions)
-    taken = [d for d, line in zip(decisions, lines, strict=True) if line.decision == "skips"]
+    lines = tuple(tiled_line(line, decision, compiled) for line, decision in zip(lines, decisions, strict=True))
     cut = [argument(op, 1, "lambd") for op in compiled.module.walk() if isinstance(op, CallOp) and is_threshold(op)]
     thresholds = tuple(float(threshold) for threshold in cut if isinstance(threshold, int | float))
-    return Skips(lines, *together(function, taken, step.machine), thresholds, error_of(compiled.module))
+    return Skips(lines, *together(function, decisions, lines, step.machine), thresholds, error_of(compiled.module))
 
 
 def line_of(decision: Decision, final: ModuleOp, machine: Skipper) -> SkipLine:
@@ -140,6 +148,36 @@ def line_of(decision: Decision, final: ModuleOp, machine: Skipper) -> SkipLine:
     )
 
 
+def tiled_line(line: SkipLine, decision: Decision, compiled: "CompiledModel") -> SkipLine:
+    """The line of a product that goes by tiles, with what they were measured to be; others as they are."""
+    product = find(compiled.module, decision.site.op.results[0].name_hint, decision.site.axis)
+    if product is None or not isinstance(kind := product.domain.type, TilesType):
+        return line
+    function, x = entry_function(compiled.module), outside(product.x)
+    candidate = Candidate(kind.height.data, is_clustered(outside(product.domain)))
+    density = tile_densities(x, function).get(candidate)
+    text = f"tiles of {candidate.height} rows{', clustered' * candidate.clustered}: "
+    if density is None or decision.work is None:
+        return replace(line, decision="tiles", tiles=text, gain=None, limit=None)
+    (step,) = parse_passes(ChooseTiles.name + tile_options(compiled.device))
+    assert isinstance(step, ChooseTiles)
+    sizes = decision.work
+    work = TiledProduct(sizes.rows, sizes.inputs, sizes.outputs, sizes.width)
+    limit = 1.0 / max(density, 1e-12)
+    gain = min(work.dense(step.machine) / work.tiled(step.machine, candidate, density, line.density or 1.0), limit)
+    text = f"{text}density {density:.3f} in the examples, "
+    return replace(line, decision="tiles", tiles=text, gain=gain, limit=limit)
+
+
+def is_clustered(tiles: SSAValue) -> bool:
+    """Were the rows of tiles brought together? Seen through the guard, and through the launch that finds them."""
+    op = tiles.owner
+    if isinstance(op, IfOp):
+        return is_clustered(op.true_region.block.last_op.operands[0])  # pyright: ignore[reportOptionalMemberAccess]
+    found = [inner for inner in op.walk() if isinstance(inner, TileOp)] if isinstance(op, Operation) else []
+    return bool(found) and found[0].clustered is not None
+
+
 def find(module: ModuleOp, name: str | None, axis: Skip) -> MatmulOp | None:
     """The product called `name` that skips along `axis`."""
     found = (op for op in module.walk() if isinstance(op, MatmulOp) and op.axis.data is axis)
@@ -152,13 +190,18 @@ def outside(value: SSAValue) -> SSAValue:
     return launch.operands[value.index] if isinstance(launch, LaunchOp) and isinstance(value, BlockArgument) else value
 
 
-def together(function: FuncOp, taken: Sequence[Decision], machine: Skipper) -> tuple[float, float]:
+def together(
+    function: FuncOp, decisions: Sequence[Decision], lines: Sequence[SkipLine], machine: Skipper
+) -> tuple[float, float]:
     """Expected and greatest gain over all products of the program."""
-    skipped: list[tuple[SkippedProduct, float]] = [
-        (d.work, d.density) for d in taken if d.work and d.density is not None
+    taken = [(decision, line) for decision, line in zip(decisions, lines, strict=True) if line.decision != "dense"]
+    priced = [
+        (decision.work.dense(machine), line.gain, line.limit)
+        for decision, line in taken
+        if decision.work is not None and line.gain is not None and line.limit is not None
     ]
-    chosen = {d.site.op for d in taken}
-    return gain(skipped, sum(rest(function, chosen, machine)), machine)
+    chosen = {decision.site.op for decision, _ in taken}
+    return gain(priced, sum(rest(function, chosen, machine)))
 
 
 def rest(function: FuncOp, chosen: set, machine: Skipper) -> Iterable[float]:

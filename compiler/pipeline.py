@@ -1,6 +1,6 @@
 """Passes in order, and what each of them did.
 
-    simplify ── detect-sparsity ── insert-gathers ── sink-scatters ── guard-density ── insert-skips ── lower-products ..
+    simplify ── detect-sparsity ── insert-gathers ── sink-scatters ── guard-density ── insert-skips ── choose-tiles ..
     |            |
     import       simplify           a stage is named after the pass that made it; the first one is `import`
 
@@ -39,6 +39,7 @@ DEFAULT_PIPELINE: tuple[str, ...] = (
     "sink-scatters",
     "guard-density",
     "insert-skips",
+    "choose-tiles",
     "lower-products",
     "lower-kernels",
 )

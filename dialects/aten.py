@@ -84,18 +84,23 @@ def size_list(sizes: Sequence[int | str]) -> ArrayAttr[IntAttr | StringAttr]:
 
 def parse_sizes(parser: AttrParser) -> ArrayAttr[IntAttr | StringAttr]:
     """Read `<"s0", 768>`."""
+    return ArrayAttr(parser.parse_comma_separated_list(parser.Delimiter.ANGLE, lambda: parse_size(parser)))
 
-    def size() -> IntAttr | StringAttr:
-        text = parser.parse_optional_str_literal()
-        return IntAttr(parser.parse_integer()) if text is None else StringAttr(text)
 
-    return ArrayAttr(parser.parse_comma_separated_list(parser.Delimiter.ANGLE, size))
+def parse_size(parser: AttrParser) -> IntAttr | StringAttr:
+    """Read `"s0"` or `768`."""
+    text = parser.parse_optional_str_literal()
+    return IntAttr(parser.parse_integer()) if text is None else StringAttr(text)
 
 
 def print_sizes(printer: Printer, sizes: ArrayAttr[IntAttr | StringAttr]) -> None:
     """Write `<"s0", 768>`."""
-    texts = (f'"{s.data}"' if isinstance(s, StringAttr) else str(s.data) for s in sizes)
-    printer.print_string(f"<{', '.join(texts)}>")
+    printer.print_string(f"<{show_sizes(sizes)}>")
+
+
+def show_sizes(sizes: ArrayAttr[IntAttr | StringAttr]) -> str:
+    """`"s0", 768`"""
+    return ", ".join(f'"{s.data}"' if isinstance(s, StringAttr) else str(s.data) for s in sizes)
 
 
 @irdl_attr_definition

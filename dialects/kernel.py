@@ -27,6 +27,7 @@ from xdsl.ir import Attribute, Block, Dialect, Operation, Region, SpacedOpaqueSy
 from xdsl.irdl import (
     AttrSizedOperandSegments,
     IRDLOperation,
+    base,
     irdl_attr_definition,
     irdl_op_definition,
     lazy_traits_def,
@@ -43,6 +44,7 @@ from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.str_enum import StrEnum
 
 from .sparse import DomainType
+from .tiles import TilesType
 
 
 class Form(StrEnum):
@@ -50,10 +52,14 @@ class Form(StrEnum):
 
     SKIP_K = auto()
     """x, weight k-major, active, bias if there is one -> output"""
+    SKIP_K_TILES = auto()
+    """the same, active being tiles"""
     SKIP_N = auto()
     """x, weight, active, bias and gate if there are -> output"""
     SUPPORT = auto()
     """x, bias if there is one -> the output if it is not x itself, and its active positions"""
+    TILE = auto()
+    """x -> tiles of its rows"""
 
 
 @irdl_attr_definition
@@ -99,7 +105,7 @@ class LaunchOp(IRDLOperation):
     form = prop_def(FormAttr)
     x = operand_def(TensorType)
     weight = opt_operand_def(TensorType)
-    active = opt_operand_def(DomainType)
+    active = opt_operand_def(base(DomainType) | base(TilesType))
     bias = opt_operand_def(TensorType)
     gate = opt_operand_def(TensorType)
     results_ = var_result_def()

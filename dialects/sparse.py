@@ -12,6 +12,7 @@
 | `sparse.scatter`     | full[domain, ..] = compact; elsewhere `fill`, or anything where rows are `dead` |
 | `sparse.attention`   | softmax(q k^T + mask) v inside each sequence, over active positions only        |
 | `sparse.support`     | the positions of the last axis where any row is not zero                        |
+| `sparse.tile`        | rows in tiles, each with its own such positions (see `tiles.py`)                |
 | `sparse.matmul`      | x w^T + bias, summed over (k), or computed at (n), active positions only        |
 
 A gather and a scatter name the layout of the full tensor in einops letters (see `layout.py`): `"i a j b"` has the
@@ -65,6 +66,7 @@ from xdsl.utils.str_enum import StrEnum
 
 from .aten import ScalarType, dims, parse_sizes, print_sizes, size_list, tensor_of, tensor_type
 from .layout import DOMAIN_AXES, Layout
+from .tiles import TileOp, TilesType
 
 
 @irdl_attr_definition
@@ -177,10 +179,10 @@ class DomainOp(IRDLOperation):
 
 @irdl_op_definition
 class EverywhereOp(IRDLOperation):
-    """Every position of the index space of `like`. Gathers and scatters over it are views."""
+    """Every position of the index space of `like`, for every tile. Gathers and scatters over it are views."""
 
     name = "sparse.everywhere"
-    D: ClassVar = VarConstraint("D", base(DomainType))
+    D: ClassVar = VarConstraint("D", base(DomainType) | base(TilesType))
     like = operand_def(D)
     domain = result_def(D)
     traits = traits_def(Pure())
@@ -207,10 +209,10 @@ class SizeOp(IRDLOperation):
 
 @irdl_op_definition
 class DensityOp(IRDLOperation):
-    """Active positions / all positions; 1 for an empty index space."""
+    """Active positions / all positions; 1 for an empty index space. Of tiles, the share of products that they make."""
 
     name = "sparse.density"
-    domain = operand_def(DomainType)
+    domain = operand_def(base(DomainType) | base(TilesType))
     density = result_def(f32)
     traits = traits_def(Pure())
     assembly_format = "$domain attr-dict `:` type($domain)"
@@ -424,13 +426,14 @@ class MatmulOp(IRDLOperation):
     there and the weight finite, or the other way round. REASSOC: fewer terms are summed, in another order.
     `n`: only active outputs are computed, the others are 0. Legal where nobody reads those with effect. REASSOC: a
     library may sum a product of fewer outputs in another order.
-    Over a domain that is everywhere this is `aten.linear`.
+    Over a domain that is everywhere this is `aten.linear`. Along k it may be tiles of the rows of x instead: each row
+    is summed over the positions of its tile.
     """
 
     name = "sparse.matmul"
     x = operand_def(TensorType)
     weight = operand_def(TensorType)
-    domain = operand_def(DomainType)
+    domain = operand_def(base(DomainType) | base(TilesType))
     bias = opt_operand_def(TensorType)
     axis = prop_def(SkipAttr)
     output = result_def(TensorType)
@@ -455,7 +458,10 @@ class MatmulOp(IRDLOperation):
                 f"a product is [.., k] by [n, k] -> [.., n]: {self.x.type} by {self.weight.type} -> {self.output.type}"
             )
         skipped = weight[1 if self.axis.data is Skip.K else 0]
-        if domain_of(self.domain).sizes != (skipped,):
+        if isinstance(self.domain.type, TilesType):
+            if self.axis.data is not Skip.K or self.domain.type.sizes != x:
+                raise VerifyException(f"tiles are of the rows of x, along k: {self.domain.type} for {self.x.type}")
+        elif domain_of(self.domain).sizes != (skipped,):
             raise VerifyException(f"along {self.axis.data} the domain selects from {skipped}, got {self.domain.type}")
         if self.bias is not None and dims(self.bias.type) != weight[:1]:
             raise VerifyException(f"a bias has one number for each output: [{weight[0]}], got {self.bias.type}")
@@ -474,7 +480,8 @@ Sparse = Dialect(
         ScatterOp,
         AttentionOp,
         SupportOp,
+        TileOp,
         MatmulOp,
     ],
-    [DomainType, LayoutAttr, MaskAttr, SkipAttr],
+    [DomainType, TilesType, LayoutAttr, MaskAttr, SkipAttr],
 )

@@ -16,6 +16,7 @@ PASSES: dict[str, str] = {
     "threshold-activations": "gossamer.passes.threshold_activations:ThresholdActivations",
     "insert-skips": "gossamer.passes.insert_skips:InsertSkips",
     "restore-activations": "gossamer.passes.restore_activations:RestoreActivations",
+    "choose-tiles": "gossamer.passes.choose_tiles:ChooseTiles",
     "lower-products": "gossamer.passes.lower_products:LowerProducts",
     "lower-kernels": "gossamer.passes.lower_kernels:LowerKernels",
     "convert-memref-to-llvm": "gossamer.passes.convert_memref_to_llvm:ConvertMemrefToLLVM",

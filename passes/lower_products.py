@@ -9,6 +9,7 @@
 | ops                                                | one launch                                          |
 |----------------------------------------------------|-----------------------------------------------------|
 | sparse.matmul k, sparse.matmul n, sparse.support   | of each alone                                       |
+| sparse.tile, sparse.matmul k by tiles              | of each alone, of any number of rows                |
 | relu(x), sparse.support of it                      | both results in one pass (a relu's square as well)  |
 | sparse.matmul n over the support of h, times h     | the product is multiplied as it is made             |
 
@@ -37,12 +38,16 @@ from ..dialects.aten import CallOp, dims
 from ..dialects.kernel import Form, LaunchOp, YieldOp
 from ..dialects.sparse import EverywhereOp, MatmulOp, Skip, SupportOp
 from ..dialects.template import Ref
-from .kernels.shapes import Shape, shape_of
+from ..dialects.tiles import TileOp, TilesType
+from .kernels.shapes import CLUSTERED, Shape, shape_of, tiled_shape_of
 from .kernels.signature import Machine
 from .kernels.skip_k import skip_k
 from .kernels.skip_k_row import skip_k_row
+from .kernels.skip_k_tiles import skip_k_tiles
 from .kernels.skip_n import skip_n
 from .kernels.support import Activation, support
+from .kernels.support_rows import support_rows
+from .kernels.tile_index import clustered_order, own_order, tile_positions
 
 Given = dict[str, SSAValue]
 """Operands of a launch by name, in the order of their definition."""
@@ -66,6 +71,8 @@ class LowerProducts(ModulePass):
         for target in found:
             if isinstance(target, SupportOp):
                 lower_support(op, target, machine)
+            if isinstance(target, TileOp):
+                lower_tile(op, target, machine)
 
 
 def lower_product(module: ModuleOp, op: MatmulOp, machine: Machine) -> None:
@@ -78,11 +85,22 @@ def lower_product(module: ModuleOp, op: MatmulOp, machine: Machine) -> None:
     if op.axis.data is Skip.N and (gated := gate_of(op)) is not None:
         given["gate"], multiplication = gated
         ops.append(multiplication)
-    form = Form.SKIP_K if op.axis.data is Skip.K else Form.SKIP_N
-    shape = shape_of(inputs, outputs, op.x, [*given.values(), op.output])
+    by_tiles = isinstance(op.domain.type, TilesType)
+    form = Form.SKIP_K_TILES if by_tiles else Form.SKIP_K if op.axis.data is Skip.K else Form.SKIP_N
+    make = tiled_shape_of if by_tiles else shape_of
+    shape = make(inputs, outputs, op.domain if by_tiles else op.x, [*given.values(), op.output])
     if shape is not None:
         flags = tuple(name for name in ("bias", "gate") if name in given)
         launch(module, shape.with_flags(flags), form, given, ops, ops[-1].results, machine)
+
+
+def lower_tile(module: ModuleOp, op: TileOp, machine: Machine) -> None:
+    """Launch a kernel that finds tiles."""
+    width = dims(op.x.type)[-1]
+    shape = tiled_shape_of(width, width, op.tiles, [op.x])
+    if shape is not None:
+        flags = () if op.clustered is None else (CLUSTERED,)
+        launch(module, shape.with_flags(flags), Form.TILE, {"x": op.x}, [op], [op.tiles], machine)
 
 
 def gate_of(op: MatmulOp) -> tuple[SSAValue, CallOp] | None:
@@ -203,7 +221,18 @@ def write(name: str, form: Form, shape: Shape, machine: Machine) -> ModuleOp:
                 made = skip_k(rows, inputs, outputs, element, bias=bias, exact=exact, machine=machine)
             case Form.SKIP_N:
                 made = skip_n(rows, inputs, outputs, element, bias=bias, gate=gate, exact=exact, machine=machine)
+            case Form.SUPPORT if rows > 1:
+                made = support_rows(rows, inputs, element, activation)
             case Form.SUPPORT:
                 made = support(rows, inputs, element, activation, exact=exact)
+            case Form.SKIP_K_TILES:
+                made = skip_k_tiles(rows, inputs, outputs, element, bias=bias, machine=machine)
+            case Form.TILE:
+                made = tile_positions(rows, inputs, element)
+                functions.append(
+                    clustered_order(rows, inputs, element, machine=machine)
+                    if CLUSTERED in shape.flags
+                    else own_order(rows, inputs, element)
+                )
         functions.append(made)
     return ModuleOp(functions, sym_name=StringAttr(name))

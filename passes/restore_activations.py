@@ -19,6 +19,7 @@ from xdsl.rewriter import Rewriter
 
 from ..dialects.aten import CallOp
 from ..dialects.sparse import SupportOp
+from ..dialects.tiles import TileOp
 from .analysis.skips import read_product
 from .threshold_activations import is_threshold
 
@@ -26,7 +27,7 @@ from .threshold_activations import is_threshold
 def used_thresholds(function: FuncOp) -> set[Operation]:
     """What supports depend on, products apart."""
     used: set[Operation] = set()
-    open_values = [op.x for op in function.walk() if isinstance(op, SupportOp)]
+    open_values = [op.x for op in function.walk() if isinstance(op, SupportOp | TileOp)]
     while open_values:
         op = open_values.pop().owner
         if isinstance(op, CallOp) and op not in used and read_product(op) is None:

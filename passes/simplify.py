@@ -152,7 +152,7 @@ class Simplify(ModulePass):
             functional = is_functional(function)
             copies_show = not functional or reads_strides(function)
             for call in list(function.body.block.ops):
-                if is_redundant(call, copies_show):
+                if isinstance(call, CallOp) and is_redundant(call, copies_show):
                     Rewriter.replace_op(call, [], [source(call)])
             if functional:
                 for call in function.body.block.ops:

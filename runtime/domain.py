@@ -63,6 +63,10 @@ class Domain:
         """Every position of `space`."""
         return cls(space, torch.arange(math.prod(space), device=device), everywhere=True)
 
+    def whole(self) -> "Domain":
+        """Every position of the same index space."""
+        return Domain.all(self.space, self.rows.device)
+
     def padded(self, multiple: int) -> "Domain":
         """With the last position repeated up to a multiple of `multiple`; everywhere when that would be all.
 
@@ -70,7 +74,7 @@ class Domain:
         """
         size = -(-self.size // multiple) * multiple
         if size >= self.total or torch.is_grad_enabled():
-            return Domain.all(self.space, self.rows.device)
+            return self.whole()
         return Domain(self.space, torch.cat((self.rows, self.rows[-1:].expand(size - self.size))))
 
     @cached_property

@@ -51,12 +51,14 @@ from ..dialects.sparse import (
     Skip,
     SupportOp,
 )
+from ..dialects.tiles import TileOp, TilesType
 from .calls import arguments, number, resolve
 from .domain import Domain
 from .executor import find
 from .faults import fault
 from .semantics import addresses, masked_attention, unpacked_shape
 from .state import store
+from .tiles import Tiles
 
 Observer = Callable[[Operation, tuple[Any, ...]], None]
 
@@ -176,7 +178,7 @@ class SparseFunctions(InterpreterFunctions):
 
     @impl(EverywhereOp)
     def everywhere(self, _: Interpreter, op: EverywhereOp, args: PythonValues) -> PythonValues:
-        return (Domain.all(args[0].space, args[0].rows.device),)
+        return (args[0].whole(),)
 
     @impl(SizeOp)
     def size(self, _: Interpreter, op: SizeOp, args: PythonValues) -> PythonValues:
@@ -184,6 +186,8 @@ class SparseFunctions(InterpreterFunctions):
 
     @impl(DensityOp)
     def density(self, _: Interpreter, op: DensityOp, args: PythonValues) -> PythonValues:
+        if isinstance(args[0], Tiles):
+            return (args[0].density,)
         total = math.prod(args[0].space)
         return (len(args[0].rows) / total if total else 1.0,)
 
@@ -242,14 +246,32 @@ class SparseFunctions(InterpreterFunctions):
         rows = torch.tensor(active, dtype=torch.int64, device=args[0].device)
         return (Domain((len(columns),), rows),)
 
+    @impl(TileOp)
+    def tile(self, _: Interpreter, op: TileOp, args: PythonValues) -> PythonValues:
+        assert isinstance(op.tiles.type, TilesType)
+        if op.rows is not None and args[0].numel() > op.rows.value.data * args[0].shape[-1]:
+            return (Tiles.all(args[0].shape, args[0].device),)
+        return (Tiles.of(args[0], op.tiles.type.height.data, clustered=op.clustered is not None),)
+
     @impl(MatmulOp)
     def matmul(self, _: Interpreter, op: MatmulOp, args: PythonValues) -> PythonValues:
         x, weight, domain, *bias = args
+        if isinstance(domain, Tiles):
+            whole = domain.everywhere
+            return (torch.nn.functional.linear(x, weight, *bias) if whole else by_rows(x, weight, domain, bias),)
         active = torch.zeros(domain.space, dtype=torch.bool, device=x.device).index_fill(0, domain.rows, True)
         if op.axis.data is Skip.K:
             x, weight = x[..., active], weight[:, active]
         full = torch.nn.functional.linear(x, weight, *bias)
         return (full if op.axis.data is Skip.K else torch.where(active, full, full.new_zeros(())),)
+
+
+def by_rows(x: Tensor, weight: Tensor, tiles: Tiles, bias: Sequence[Tensor]) -> Tensor:
+    """Each row summed where its tile is active."""
+    rows, place = x.reshape(-1, x.shape[-1]), {row: at // tiles.height for at, row in enumerate(tiles.order.tolist())}
+    columns = [tiles.columns(place[row]) for row in range(len(rows))]
+    sums = [torch.nn.functional.linear(row[at], weight[:, at], *bias) for row, at in zip(rows, columns, strict=True)]
+    return torch.stack(sums).reshape(*x.shape[:-1], -1) if sums else x.new_empty(*x.shape[:-1], len(weight))
 
 
 @register_impls

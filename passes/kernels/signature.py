@@ -65,7 +65,14 @@ class Arguments:
 
 
 def kernel_function(
-    rows: int, inputs: int, outputs: int, weight: tuple[int, int], element: Element, body: Callable[[Arguments], None]
+    rows: int,
+    inputs: int,
+    outputs: int,
+    weight: tuple[int, int],
+    element: Element,
+    body: Callable[[Arguments], None],
+    *,
+    name: str = "",
 ) -> func.FuncOp:
     """The function for up to `rows` rows: `inputs` numbers each come in, `outputs` go out."""
     some = DYNAMIC_INDEX
@@ -81,9 +88,9 @@ def kernel_function(
         *[INDEX] * 3,
     ]
     block = Block(arg_types=types)
-    for value, name in zip(block.args, NAMES, strict=True):
-        value.name_hint = name
+    for value, hint in zip(block.args, NAMES, strict=True):
+        value.name_hint = hint
     with ImplicitBuilder(block):
         body(Arguments(*block.args))
         func.ReturnOp()
-    return func.FuncOp(f"rows_{rows}", FunctionType.from_lists(types, []), Region(block))
+    return func.FuncOp(name or f"rows_{rows}", FunctionType.from_lists(types, []), Region(block))

@@ -46,13 +46,20 @@ AHEAD = 16
 """How many positions ahead the weight is asked for. Against 8 it was tried once, at 16 rows, where it was faster."""
 
 
-def tile_vectors(outputs: int, rows: int, machine: Machine) -> int:
-    """How many vectors wide a tile is: all sums in three quarters of the registers, the tiles an even number."""
-    most = max(1, min(12, machine.registers * 3 // 4 // rows))
+MOST = 12
+"""Vectors of a tile at most."""
+
+
+def tile_vectors(outputs: int, rows: int, machine: Machine, widest: int = MOST) -> int:
+    """How many vectors wide a tile is: all sums in three quarters of the registers.
+
+    The tiles are an even number and nothing is left over, where that takes three quarters of this width at least.
+    """
+    most = max(1, min(widest, machine.registers * 3 // 4 // rows))
     vectors = max(1, outputs // machine.lanes)
     even = [width for width in range(1, most + 1) if vectors % (2 * width) == 0]
     best = max(even, default=0)
-    return best if 2 * best > most else min(most, max(1, vectors // 2))
+    return best if 4 * best >= 3 * most else min(most, max(1, vectors // 2))
 
 
 def skip_k(
@@ -120,18 +127,23 @@ def write_tile(
     ahead: int,
     begin: SSAValue,
     widths: Sequence[int],
+    *,
+    first: SSAValue | None = None,
 ) -> None:
-    """The outputs of all rows from `begin` on, in vectors of `widths`."""
+    """The outputs of all rows from `begin` on, in vectors of `widths`; positions stand from `first` on."""
     columns = [add(begin, number(offset)) for offset in offsets(widths)]
     start = [
         vector_load(given.bias, width, column) if bias else zeros(width)
         for width, column in zip(widths, columns, strict=True)
     ]
 
+    def active(place: SSAValue) -> SSAValue:
+        return load_index(given.active, place if first is None else add(first, place))
+
     def step(place: SSAValue, sums: Sequence[SSAValue]) -> Sequence[SSAValue]:
-        k = load_index(given.active, place)
+        k = active(place)
         if ahead:
-            later = load_index(given.active, lesser(add(place, number(ahead)), add(size, number(-1))))
+            later = active(lesser(add(place, number(ahead)), add(size, number(-1))))
             for line in range(0, sum(widths), 64 // bytes_of(element_of(given.weight))):
                 prefetch(given.weight, later, add(begin, number(line)))
         weights = [vector_load(given.weight, width, k, add(begin, number(offset)))

@@ -98,14 +98,14 @@ class SkippedProduct:
         return max(steps, default=0.0)
 
 
-def gain(products: Sequence[tuple[SkippedProduct, float]], rest: float, machine: Skipper) -> tuple[float, float]:
+def gain(products: Sequence[tuple[float, float, float]], rest: float) -> tuple[float, float]:
     """Expected and greatest speed-up of a program whose other products take `rest` seconds: Amdahl's law.
 
-    Each product comes with its density; at the limit, what is skipped and nothing else costs nothing.
+    Each product comes with its seconds when dense, its own expected speed-up, and its greatest.
     """
-    dense = rest + sum(product.dense(machine) for product, _ in products)
-    expected = rest + sum(product.skipping(machine, density) for product, density in products)
-    least = rest + sum(product.dense(machine) * density for product, density in products)
+    dense = rest + sum(seconds for seconds, _, _ in products)
+    expected = rest + sum(seconds / own for seconds, own, _ in products)
+    least = rest + sum(seconds / most for seconds, _, most in products)
     return dense / expected if expected else 1.0, dense / max(least, 1e-12)
 
 

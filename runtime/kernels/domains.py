@@ -7,6 +7,7 @@ from torch import Tensor
 from ...dialects.layout import factor_sizes
 from ...dialects.sparse import CoversOp, DensityOp, DomainOp, EverywhereOp, FitsOp, SizeOp
 from ..domain import Domain
+from ..tiles import Tiles
 from .registry import kernel
 
 
@@ -20,9 +21,9 @@ def domain(op: DomainOp) -> Callable[[Tensor], Domain]:
 
 
 @kernel("sparse.everywhere")
-def everywhere(_: EverywhereOp) -> Callable[[Domain], Domain]:
+def everywhere(_: EverywhereOp) -> Callable[[Domain | Tiles], Domain | Tiles]:
     """All positions of the same index space."""
-    return lambda like: Domain.all(like.space, like.rows.device)
+    return lambda like: like.whole()
 
 
 @kernel("sparse.size")
@@ -32,7 +33,7 @@ def size(_: SizeOp) -> Callable[[Domain], int]:
 
 
 @kernel("sparse.density")
-def density(_: DensityOp) -> Callable[[Domain], float]:
+def density(_: DensityOp) -> Callable[[Domain | Tiles], float]:
     """A Python float; on CUDA it waits for nothing, the number of rows is known on the host."""
     return lambda domain: domain.density
 

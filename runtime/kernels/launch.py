@@ -39,8 +39,10 @@ SIZE = 5
 PLAIN = (Tensor, Parameter)
 """Kinds of tensors whose memory is theirs."""
 Meaning = Callable[..., Any]
+PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+"""Of a kernel's entry."""
 GRAIN = 1 << 21
-"""Bytes of weight that are worth a second thread: one wins a seventh there, and waits where its core has other work."""
+"""Bytes of weight, times rows, that are worth a second thread: it wins a seventh there, and may wait for its core."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,16 @@ def entries_of(op: LaunchOp) -> list[Entry | None]:
         return []
     found: list[Entry | None] = [None]
     names = (function.sym_name.data for function in module.ops if isinstance(function, llvm.FuncOp))
-    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
     static = all(isinstance(size, int) for size in dims(op.x.type)[:-1])
     for rows in sorted(int(name.removeprefix("rows_")) for name in names if name.startswith("rows_")):
-        entry = Entry(rows, prototype(code[f"serial_rows_{rows}"]), code[f"parallel_rows_{rows}"])
+        entry = Entry(rows, launch_function(code[f"serial_rows_{rows}"]), code[f"parallel_rows_{rows}"])
         found += [None if static else entry] * (rows - len(found)) + [entry]
     return found
+
+
+def launch_function(address: int) -> Callable[[Any], None]:
+    """The function at an address, that takes a call."""
+    return PROTOTYPE(address)
 
 
 def ready(tensor: Tensor, dtype: torch.dtype) -> bool:
@@ -112,7 +118,7 @@ def is_traced(*tensors: Tensor | None) -> bool:
 
 
 def threads_for(work: int) -> int:
-    """How many threads `work` bytes of weight are worth."""
+    """How many threads `work` bytes of weight, times rows, are worth."""
     return 1 if work < GRAIN or team_runner() is None else torch.get_num_threads()
 
 
@@ -153,7 +159,7 @@ def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
         ):
             return meaning(x, weight, active, *(tensor for tensor in (bias, gate) if tensor is not None))
         size = len(positions)
-        threads = threads_for(size * line)
+        threads = threads_for(size * line * rows)
         output = x.new_empty((*x.shape[:-1], outputs))
         scratch = None
         if along_k and (entry.rows > 1 or dtype is not torch.float32):
@@ -188,7 +194,9 @@ def support(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Any]:
             return meaning(x)
         output = torch.empty_like(x) if activates else x
         found = torch.empty(width, dtype=torch.int64)
-        call = bytearray(CALL.pack(x.data_ptr(), 0, 0, 0, found.data_ptr(), 0, output.data_ptr(), 0, rows))
+        scratch = torch.empty(width if rows > 1 else 0)
+        addresses = x.data_ptr(), 0, 0, 0, found.data_ptr(), 0, output.data_ptr(), scratch.data_ptr(), rows
+        call = bytearray(CALL.pack(*addresses))
         start(entry, (ctypes.c_char * len(call)).from_buffer(call), 1)
         domain = Domain((width,), found.resize_(CALL.unpack(call)[SIZE]))
         return (output, domain) if activates else domain
@@ -201,4 +209,4 @@ FORMS: dict[Form, Callable[[LaunchOp, list[Entry | None]], Callable[..., Any]]] 
     Form.SKIP_N: product,
     Form.SUPPORT: support,
 }
-"""How the kernels of each form are called."""
+"""How the kernels of each form are called; `launch_tiles.py` adds those of tiles."""

@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ...dialects.sparse import MatmulOp, Skip, SupportOp
+from ...dialects.tiles import TilesType
 from ..domain import Domain
 from .registry import kernel
+from .tiles import is_given_up, skip_k_tiles
 
 
 @kernel("sparse.support")
@@ -32,12 +34,6 @@ def support(op: SupportOp) -> Callable[[Tensor], Domain]:
         return Domain.of((x != 0).reshape(-1, width).any(0))
 
     return run
-
-
-def is_given_up(x: Tensor, most: int | None) -> bool:
-    """Has `x` too many rows to look, or gradients that what is zero may have too?"""
-    many = most is not None and x.numel() > most * x.shape[-1]
-    return many or (x.requires_grad and torch.is_grad_enabled())
 
 
 def skip_k(x: Tensor, weight: Tensor, domain: Domain, bias: Tensor | None = None) -> Tensor:
@@ -64,4 +60,6 @@ def skip_n(x: Tensor, weight: Tensor, domain: Domain, bias: Tensor | None = None
 @kernel("sparse.matmul")
 def matmul(op: MatmulOp) -> Callable[..., Tensor]:
     """x w^T + bias along the axis that the op skips"""
+    if isinstance(op.domain.type, TilesType):
+        return skip_k_tiles
     return skip_k if op.axis.data is Skip.K else skip_n

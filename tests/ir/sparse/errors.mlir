@@ -144,3 +144,24 @@ func.func @bias_has_a_number_for_each_output(%x: tensor<2x8xf32>, %w: tensor<4x8
   %y = sparse.matmul %x, %w[%d] k bias %b : tensor<8xf32> : tensor<2x8xf32>, tensor<4x8xf32>, !sparse.domain<8> -> tensor<2x4xf32>
   func.return
 }
+
+// -----
+
+// expected-error @below {{a tile has 1, 2, 4, 8, 16 rows, got 3}}
+func.func @tiles_have_a_height(%t: !sparse.tiles<3 : 2, 8>) { func.return }
+
+// -----
+
+func.func @tiles_are_of_all_rows(%x: tensor<2x8xf32>) {
+  // expected-error @below {{tiles are of all rows: tensor<2x8xf32> -> !sparse.tiles<4 : 3, 8>}}
+  %t = sparse.tile %x : tensor<2x8xf32> -> !sparse.tiles<4 : 3, 8>
+  func.return
+}
+
+// -----
+
+func.func @tiles_are_along_k(%x: tensor<2x8xf32>, %w: tensor<8x8xf32>, %t: !sparse.tiles<2 : 2, 8>) {
+  // expected-error @below {{tiles are of the rows of x, along k: !sparse.tiles<2 : 2, 8> for tensor<2x8xf32>}}
+  %y = sparse.matmul %x, %w[%t] n : tensor<2x8xf32>, tensor<8x8xf32>, !sparse.tiles<2 : 2, 8> -> tensor<2x8xf32>
+  func.return
+}
