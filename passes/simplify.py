@@ -96,9 +96,8 @@ COPIES: dict[str, Callable[[CallOp], bool]] = {
 def kept_piece(op: CallOp) -> SSAValue | None:
     """The one tensor of cat([empty, x], dim) that holds anything: what appending to a new cache comes to."""
     pieces = argument(op, 0, "tensors")
-    if not isinstance(pieces, tuple) or not all(isinstance(piece, SSAValue) for piece in pieces):
-        return None
-    full = [piece for piece in pieces if shape(piece) != (0,)]
+    tensors = [piece for piece in pieces if isinstance(piece, SSAValue)] if isinstance(pieces, tuple) else []
+    full = [tensor for tensor in tensors if shape(tensor) != (0,)]
     return full[0] if len(full) == 1 and full[0].type == op.results[0].type else None
 
 
