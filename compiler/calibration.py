@@ -23,9 +23,10 @@ from xdsl.transforms.dead_code_elimination import region_dce
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, WeightOp
 from ..dialects.sparse import DensityOp
 from ..passes.analysis.memory import is_functional
-from ..passes.analysis.skips import FINITE, Columns, Finder, products
+from ..passes.analysis.skips import FINITE, Finder, products
+from ..passes.analysis.supports import Columns, Support
 from ..passes.insert_skips import active
-from ..passes.skip_plan import attribute
+from ..passes.skip_plan import attribute, listed_attribute
 from ..passes.threshold_activations import THRESHOLDED, ThresholdActivations, is_threshold
 from ..runtime.executor import Program
 from .context import make_context
@@ -45,11 +46,17 @@ def calibrate(module: ModuleOp, weights: Mapping[str, Tensor], calls: Sequence[S
         return
     mark_finite(entry_function(module), weights)
     mark_finite(function, weights)
-    wanted = list(dict.fromkeys(columns for site in finder.all() for columns in site.columns))
-    if wanted and calls and is_functional(function):
-        found = densities(cut, wanted, weights, calls)
-        for columns, density in zip(wanted, found, strict=True):
-            annotate(entry_function(module), columns, origin, density)
+    sites = finder.all()
+    wanted = list(dict.fromkeys(support for site in sites for support in site.supports))
+    if not wanted or not calls or not is_functional(function):
+        return
+    found = dict(zip(wanted, densities(cut, wanted, weights, calls), strict=True))
+    for site in sites:
+        for support in site.supports:
+            if isinstance(support, Columns):
+                annotate(entry_function(module), support, origin, found[support])
+            elif isinstance(owner := origin[site.op.results[0]].owner, Operation):
+                owner.attributes[listed_attribute(site)] = FloatAttr(found[support], f64)
 
 
 def thresholded(module: ModuleOp) -> tuple[ModuleOp, Mapping[SSAValue, SSAValue]]:
@@ -79,15 +86,15 @@ def is_finite(weight: Tensor) -> bool:
 
 
 def densities(
-    module: ModuleOp, wanted: Sequence[Columns], weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]
+    module: ModuleOp, wanted: Sequence[Support], weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]
 ) -> list[float]:
     """The mean density of each support over `calls`."""
     values: dict[SSAValue, SSAValue] = {}
     clone = module.clone(value_mapper=values)
     ops: list[Operation] = []
     results: list[SSAValue] = []
-    for columns in wanted:
-        ops += active(Columns(values[columns.value], columns.negated))
+    for support in wanted:
+        ops += active(support.map(values.__getitem__))
         ops.append(density := DensityOp(ops[-1].results[0]))
         results.append(density.density)
     found = run_up_to(clone, ops, results, weights, calls)

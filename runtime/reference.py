@@ -44,6 +44,7 @@ from ..dialects.sparse import (
     EverywhereOp,
     FitsOp,
     GatherOp,
+    ListedOp,
     Mask,
     MatmulOp,
     ScatterOp,
@@ -241,6 +242,13 @@ class SparseFunctions(InterpreterFunctions):
         active = [index for index, column in enumerate(columns) if any(entry != 0 for entry in column.tolist())]
         rows = torch.tensor(active, dtype=torch.int64, device=args[0].device)
         return (Domain((len(columns),), rows),)
+
+    @impl(ListedOp)
+    def listed(self, _: Interpreter, op: ListedOp, args: PythonValues) -> PythonValues:
+        entries = [*op.single, *(entry for tensor in args for entry in tensor.flatten().tolist())]
+        active = [p for p in range(op.size) if any((entry - p) % op.size == 0 for entry in entries)]
+        device = args[0].device if args else None
+        return (Domain((op.size,), torch.tensor(active, dtype=torch.int64, device=device)),)
 
     @impl(MatmulOp)
     def matmul(self, _: Interpreter, op: MatmulOp, args: PythonValues) -> PythonValues:

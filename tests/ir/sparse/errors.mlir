@@ -144,3 +144,27 @@ func.func @bias_has_a_number_for_each_output(%x: tensor<2x8xf32>, %w: tensor<4x8
   %y = sparse.matmul %x, %w[%d] k bias %b : tensor<8xf32> : tensor<2x8xf32>, tensor<4x8xf32>, !sparse.domain<8> -> tensor<2x4xf32>
   func.return
 }
+
+// -----
+
+func.func @lists_are_of_integers(%x: tensor<2xf32>) {
+  // expected-error @below {{positions are integers, got tensor<2xf32>}}
+  %d = sparse.listed %x : tensor<2xf32> -> !sparse.domain<4>
+  func.return
+}
+
+// -----
+
+func.func @single_positions_lie_on_the_axis(%i: tensor<2xi64>) {
+  // expected-error @below {{position 4 is outside of an axis of 4}}
+  %d = sparse.listed %i and [0 : i64, 4 : i64] : tensor<2xi64> -> !sparse.domain<4>
+  func.return
+}
+
+// -----
+
+func.func @an_axis_of_a_list_has_a_size(%i: tensor<2xi64>) {
+  // expected-error @below {{a list names positions of one axis of a known size, got !sparse.domain<"n">}}
+  %d = sparse.listed %i : tensor<2xi64> -> !sparse.domain<"n">
+  func.return
+}
