@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, FunctionType, ModuleOp, UnitAttr, f64
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 from xdsl.rewriter import Rewriter
 from xdsl.traits import SymbolTable
 from xdsl.transforms.dead_code_elimination import region_dce
@@ -34,18 +34,24 @@ from .dont_care import entries
 from .entry import entry_function
 
 
-def calibrate(module: ModuleOp, weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]) -> None:
+def calibrate(
+    module: ModuleOp,
+    weights: Mapping[str, Tensor],
+    calls: Sequence[Sequence[object]],
+    static: Mapping[int, Tensor] | None = None,
+) -> None:
     """Write `sparse.finite` and `sparse.support` on `module`, of which `calls` are inputs.
 
-    Densities are those under thresholds, where an activation has one.
+    `static` are arguments that are weights, by position. Densities are those under thresholds, where an activation has
+    one.
     """
     cut, origin = thresholded(module)
     function = entry_function(cut)
     finder = Finder.of(function)
     if not finder.all():
         return
-    mark_finite(entry_function(module), weights)
-    mark_finite(function, weights)
+    for marked in (entry_function(module), function):
+        mark_finite(marked, weights, static or {})
     sites = finder.all()
     wanted = list(dict.fromkeys(support for site in sites for support in site.supports))
     if not wanted or not calls or not is_functional(function):
@@ -67,14 +73,24 @@ def thresholded(module: ModuleOp) -> tuple[ModuleOp, Mapping[SSAValue, SSAValue]
     return cut, {new: old for old, new in values.items()}
 
 
-def mark_finite(function: FuncOp, weights: Mapping[str, Tensor]) -> None:
+def mark_finite(function: FuncOp, weights: Mapping[str, Tensor], static: Mapping[int, Tensor]) -> None:
     """Say so of every weight of a product that is finite."""
-    read = [product.weight.owner for _, product in products(function)]
-    turned = [value.owner for owner in read if isinstance(owner, CallOp) for value in owner.operands]
-    for op in dict.fromkeys([*read, *turned]):
+    read = [product.weight for _, product in products(function)]
+    turned = [operand for value in read if isinstance(value.owner, CallOp) for operand in value.owner.operands]
+    for value in dict.fromkeys([*read, *turned]):
+        op = value.owner
         declared = SymbolTable.lookup_symbol(op, op.weight) if isinstance(op, ParameterOp) else None
         if isinstance(declared, WeightOp) and is_finite(weights[declared.sym_name.data]):
             declared.attributes[FINITE] = UnitAttr()
+        if isinstance(value, BlockArgument) and value.index in static and is_finite(static[value.index]):
+            mark_argument(function, value, FINITE, UnitAttr())
+
+
+def mark_argument(function: FuncOp, value: SSAValue, name: str, attribute: Attribute) -> None:
+    """Write an attribute on an argument."""
+    arguments = entries(function.arg_attrs) or [{} for _ in function.args]
+    arguments[list(function.args).index(value)][name] = attribute  # pyright: ignore[reportArgumentType]
+    function.arg_attrs = ArrayAttr(map(DictionaryAttr, arguments))
 
 
 @torch.no_grad()
@@ -137,6 +153,4 @@ def annotate(function: FuncOp, columns: Columns, origin: Mapping[SSAValue, SSAVa
     if isinstance(value.owner, Operation):
         value.owner.attributes[name] = found
         return
-    arguments = entries(function.arg_attrs) or [{} for _ in function.args]
-    arguments[list(function.args).index(value)][name] = found  # pyright: ignore[reportArgumentType]
-    function.arg_attrs = ArrayAttr(map(DictionaryAttr, arguments))
+    mark_argument(function, value, name, found)

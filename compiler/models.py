@@ -19,6 +19,7 @@ from ..dialects.diagnostics import UsageError, did_you_mean
 from . import api
 from .compiled import CompiledModel
 from .context import parse_file
+from .defaults import default_pipeline
 from .dont_care import annotate
 from .entry import entry_function
 from .example import Example, load_example
@@ -59,7 +60,7 @@ def compile_model(
     opened = Opened(load_saved(path, arguments)) if is_saved(path) else import_example(arguments)
     base = opened.compiled
     module = saved_module(base, start, arguments) if is_saved(path) else base.module
-    passes = parse_passes(api.default_pipeline(module)) if arguments.passes is None else chosen
+    passes = parse_passes(default_pipeline(module)) if arguments.passes is None else chosen
     trace.first, trace.offset = start, [IMPORT, *(step.name for step in passes)].index(start)
     run_pipeline(module, between(passes, start, stop), trace=trace)
     stages = {stage.name: partial(getattr, stage, "module") for stage in trace.stages}

@@ -1,0 +1,28 @@
+"""The pipeline that runs where none was asked for: the default passes, with what this machine was measured to do.
+
+simplify, .., guard-density{flops=3.1e+11 ..}, insert-skips{weights=1.5e+10 ..}, lower-products, ..
+"""
+
+import torch
+from xdsl.dialects.builtin import ModuleOp
+
+from ..passes.insert_gathers import is_exact
+from ..passes.threshold_activations import THRESHOLD
+from .entry import entry_function
+from .machine import exact_options, guard_options, skip_options
+from .pipeline import DEFAULT_PIPELINE
+
+
+def default_pipeline(module: ModuleOp, device: torch.device | None = None) -> list[str]:
+    """`DEFAULT_PIPELINE` with what this machine was measured to do: rates, and products that keep their bits.
+
+    Where activations have thresholds, the passes for them stand around the one that skips.
+    """
+    options = {"guard-density": guard_options(), "insert-skips": skip_options(device)}
+    if is_exact(module):
+        options["insert-gathers"] = exact_options(entry_function(module))
+    passes = [name + options.get(name, "") for name in DEFAULT_PIPELINE]
+    if any(THRESHOLD in op.attributes for op in module.walk()):
+        place = DEFAULT_PIPELINE.index("insert-skips")
+        passes[place : place + 1] = ["threshold-activations", passes[place], "restore-activations"]
+    return passes
