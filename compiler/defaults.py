@@ -7,7 +7,7 @@ import torch
 from xdsl.dialects.builtin import ModuleOp
 
 from ..passes.insert_gathers import is_exact
-from ..passes.threshold_activations import THRESHOLD
+from .approximation import has_thresholds
 from .entry import entry_function
 from .machine import exact_options, guard_options, skip_options
 from .pipeline import DEFAULT_PIPELINE
@@ -22,7 +22,7 @@ def default_pipeline(module: ModuleOp, device: torch.device | None = None) -> li
     if is_exact(module):
         options["insert-gathers"] = exact_options(entry_function(module))
     passes = [name + options.get(name, "") for name in DEFAULT_PIPELINE]
-    if any(THRESHOLD in op.attributes for op in module.walk()):
+    if has_thresholds(module):
         place = DEFAULT_PIPELINE.index("insert-skips")
         passes[place : place + 1] = ["threshold-activations", passes[place], "restore-activations"]
     return passes
