@@ -18,29 +18,25 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 from xdsl.dialects.builtin import ModuleOp, UnitAttr
-from xdsl.dialects.func import FuncOp
 from xdsl.passes import ModulePass
 
 from ..dialects.diagnostics import UserError, did_you_mean
-from ..passes.choose_tiles import is_measured
 from ..passes.insert_gathers import is_exact
 from ..passes.insert_skips import STRICT_NAN
-from ..passes.threshold_activations import THRESHOLD
 from .approximation import measure_error, set_thresholds
 from .calibration import calibrate as measure_supports
 from .check import first_difference
 from .compiled import CompiledModel
+from .defaults import default_pipeline
 from .dont_care import annotate, measure
 from .dump import Dump
 from .entry import entry_function, read_entry
 from .frontends import dynamo
 from .frontends.torch_export import import_model
-from .machine import exact_options, guard_options, skip_options
 from .options import common_device, exactness, target_device
-from .pipeline import DEFAULT_PIPELINE, Trace, run_pipeline
+from .pipeline import Trace, run_pipeline
 from .signature import forward_text, parse_forward
 from .storage import load
-from .tile_rates import tile_options
 
 __all__ = ["CompiledModel", "compile", "load"]
 
@@ -121,23 +117,6 @@ def run_passes(module: ModuleOp, pipeline: str | Sequence[str | ModulePass], dum
     if files:
         files.close(trace)
     return trace
-
-
-def default_pipeline(module: ModuleOp, device: torch.device | None = None) -> list[str]:
-    """`DEFAULT_PIPELINE` with what this machine was measured to do: rates, and products that keep their bits.
-
-    Where activations have thresholds, the passes for them stand around the one that skips.
-    """
-    options = {"guard-density": guard_options(), "insert-skips": skip_options(device)}
-    if any(is_measured(function) for function in module.body.block.ops if isinstance(function, FuncOp)):
-        options["choose-tiles"] = tile_options(device)
-    if is_exact(module):
-        options["insert-gathers"] = exact_options(entry_function(module))
-    passes = [name + options.get(name, "") for name in DEFAULT_PIPELINE]
-    if any(THRESHOLD in op.attributes for op in module.walk()):
-        place = DEFAULT_PIPELINE.index("insert-skips")
-        passes[place : place + 1] = ["threshold-activations", passes[place], "restore-activations"]
-    return passes
 
 
 def as_module(model: nn.Module | Callable[..., Any]) -> nn.Module:

@@ -46,6 +46,11 @@ def set_thresholds(
         site.attributes[THRESHOLD] = FloatAttr(threshold, f64)
 
 
+def has_thresholds(module: ModuleOp) -> bool:
+    """Has any activation a threshold?"""
+    return any(THRESHOLD in op.attributes for op in module.walk())
+
+
 def parse_share(approximate: float | str) -> float | None:
     """`"25%"` -> 0.25; None for a threshold. Raises UserError where it is neither."""
     text = str(approximate).strip()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, FunctionType, ModuleOp, UnitAttr, f64
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 from xdsl.rewriter import Rewriter
 from xdsl.traits import SymbolTable
 from xdsl.transforms.dead_code_elimination import region_dce
@@ -24,10 +24,11 @@ from xdsl.transforms.dead_code_elimination import region_dce
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, WeightOp
 from ..dialects.sparse import DensityOp
 from ..passes.analysis.memory import is_functional
-from ..passes.analysis.skips import FINITE, Columns, Finder, products
+from ..passes.analysis.skips import FINITE, Finder, products
+from ..passes.analysis.supports import Columns, Support
 from ..passes.choose_tiles import TILES
 from ..passes.insert_skips import active
-from ..passes.skip_plan import attribute
+from ..passes.skip_plan import attribute, listed_attribute
 from ..passes.solvers.tiles import Candidate
 from ..passes.threshold_activations import THRESHOLDED, ThresholdActivations, is_threshold
 from ..runtime.executor import Program
@@ -37,27 +38,38 @@ from .entry import entry_function
 from .tile_calibration import measure_tiles, tile_ops, tiled_inputs
 
 
-def calibrate(module: ModuleOp, weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]) -> None:
+def calibrate(
+    module: ModuleOp,
+    weights: Mapping[str, Tensor],
+    calls: Sequence[Sequence[object]],
+    static: Mapping[int, Tensor] | None = None,
+) -> None:
     """Write `sparse.finite` and `sparse.support` on `module`, of which `calls` are inputs.
 
-    Densities are those under thresholds, where an activation has one.
+    `static` are arguments that are weights, by position. Densities are those under thresholds, where an activation has
+    one.
     """
     cut, origin = thresholded(module)
     function = entry_function(cut)
     finder = Finder.of(function)
     if not finder.all():
         return
-    mark_finite(entry_function(module), weights)
-    mark_finite(function, weights)
+    for marked in (entry_function(module), function):
+        mark_finite(marked, weights, static or {})
     sites = finder.all()
-    wanted = list(dict.fromkeys(columns for site in sites for columns in site.columns))
-    if wanted and calls and is_functional(function):
-        found = densities(cut, wanted, weights, calls)
-        for columns, density in zip(wanted, found, strict=True):
-            annotate(entry_function(module), columns, origin, density)
-        inputs = [x for x in tiled_inputs(function, sites) if x in origin]
-        for x, tiles in measure_tiles(inputs, lambda kinds: tile_means(cut, kinds, weights, calls)).items():
-            write(entry_function(module), origin[x], TILES, tiles)
+    wanted = list(dict.fromkeys(support for site in sites for support in site.supports))
+    if not wanted or not calls or not is_functional(function):
+        return
+    found = dict(zip(wanted, densities(cut, wanted, weights, calls), strict=True))
+    for site in sites:
+        for support in site.supports:
+            if isinstance(support, Columns):
+                annotate(entry_function(module), support, origin, found[support])
+            elif isinstance(owner := origin[site.op.results[0]].owner, Operation):
+                owner.attributes[listed_attribute(site)] = FloatAttr(found[support], f64)
+    inputs = [x for x in tiled_inputs(function, sites) if x in origin]
+    for x, tiles in measure_tiles(inputs, lambda kinds: tile_means(cut, kinds, weights, calls)).items():
+        write(entry_function(module), origin[x], TILES, tiles)
 
 
 def thresholded(module: ModuleOp) -> tuple[ModuleOp, Mapping[SSAValue, SSAValue]]:
@@ -68,14 +80,24 @@ def thresholded(module: ModuleOp) -> tuple[ModuleOp, Mapping[SSAValue, SSAValue]
     return cut, {new: old for old, new in values.items()}
 
 
-def mark_finite(function: FuncOp, weights: Mapping[str, Tensor]) -> None:
+def mark_finite(function: FuncOp, weights: Mapping[str, Tensor], static: Mapping[int, Tensor]) -> None:
     """Say so of every weight of a product that is finite."""
-    read = [product.weight.owner for _, product in products(function)]
-    turned = [value.owner for owner in read if isinstance(owner, CallOp) for value in owner.operands]
-    for op in dict.fromkeys([*read, *turned]):
+    read = [product.weight for _, product in products(function)]
+    turned = [operand for value in read if isinstance(value.owner, CallOp) for operand in value.owner.operands]
+    for value in dict.fromkeys([*read, *turned]):
+        op = value.owner
         declared = SymbolTable.lookup_symbol(op, op.weight) if isinstance(op, ParameterOp) else None
         if isinstance(declared, WeightOp) and is_finite(weights[declared.sym_name.data]):
             declared.attributes[FINITE] = UnitAttr()
+        if isinstance(value, BlockArgument) and value.index in static and is_finite(static[value.index]):
+            mark_argument(function, value, FINITE, UnitAttr())
+
+
+def mark_argument(function: FuncOp, value: SSAValue, name: str, attribute: Attribute) -> None:
+    """Write an attribute on an argument."""
+    arguments = entries(function.arg_attrs) or [{} for _ in function.args]
+    arguments[list(function.args).index(value)][name] = attribute  # pyright: ignore[reportArgumentType]
+    function.arg_attrs = ArrayAttr(map(DictionaryAttr, arguments))
 
 
 @torch.no_grad()
@@ -87,15 +109,15 @@ def is_finite(weight: Tensor) -> bool:
 
 
 def densities(
-    module: ModuleOp, wanted: Sequence[Columns], weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]
+    module: ModuleOp, wanted: Sequence[Support], weights: Mapping[str, Tensor], calls: Sequence[Sequence[object]]
 ) -> list[float]:
     """The mean density of each support over `calls`."""
     values: dict[SSAValue, SSAValue] = {}
     clone = module.clone(value_mapper=values)
     ops: list[Operation] = []
     results: list[SSAValue] = []
-    for columns in wanted:
-        ops += active(Columns(values[columns.value], columns.negated))
+    for support in wanted:
+        ops += active(support.map(values.__getitem__))
         ops.append(density := DensityOp(ops[-1].results[0]))
         results.append(density.density)
     return means(run_up_to(clone, ops, results, weights, calls))
@@ -162,6 +184,4 @@ def write(function: FuncOp, value: SSAValue, name: str, found: Attribute) -> Non
     if isinstance(value.owner, Operation):
         value.owner.attributes[name] = found
         return
-    arguments = entries(function.arg_attrs) or [{} for _ in function.args]
-    arguments[list(function.args).index(value)][name] = found  # pyright: ignore[reportArgumentType]
-    function.arg_attrs = ArrayAttr(map(DictionaryAttr, arguments))
+    mark_argument(function, value, name, found)

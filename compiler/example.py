@@ -6,7 +6,8 @@
         return model, (ids,), {"attention_mask": mask}, {"dont_care": {"last_hidden_state": "attention_mask"}}
 
 The function takes nothing and returns `(model, args)`, `(model, args, kwargs)`, or with a dictionary of options as the
-fourth: `dont_care` and `dynamic_shapes`, as `gossamer.compile` has them.
+fourth: `dont_care`, `dynamic_shapes`, `calibrate`, `exact`, `approximate`, `strict_nan` and `adapters`, as
+`gossamer.compile` has them. What the command line says counts before them.
 """
 
 import importlib.util
@@ -22,7 +23,7 @@ from typing import Any
 from ..dialects.diagnostics import Place, UsageError, UserError, did_you_mean
 from .context import read_text
 
-OPTIONS = ("dont_care", "dynamic_shapes")
+OPTIONS = ("dont_care", "dynamic_shapes", "calibrate", "exact", "approximate", "strict_nan", "adapters")
 EXPECTED = "return (model, args), (model, args, kwargs) or (model, args, kwargs, options)"
 
 

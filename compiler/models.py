@@ -8,20 +8,24 @@
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, UnitAttr
 
-from ..dialects.diagnostics import UsageError, did_you_mean
+from ..dialects.diagnostics import UsageError, UserError, did_you_mean
+from ..passes.insert_skips import STRICT_NAN
 from . import api
+from .approximation import ERROR, has_thresholds, measure_error, parse_share
 from .compiled import CompiledModel
 from .context import parse_file
+from .defaults import default_pipeline
 from .dont_care import annotate
 from .entry import entry_function
 from .example import Example, load_example
+from .inputs import flat_inputs
 from .options import exactness, target_device
 from .pipeline import DEFAULT_PIPELINE, IMPORT, Trace, between, parse_passes, run_pipeline
 from .storage import fitting_weights, load, shell
@@ -40,10 +44,8 @@ def open_model(arguments: argparse.Namespace) -> Opened:
     path = Path(arguments.model)
     if not is_saved(path):
         return compile_model(arguments, Trace())
-    for option in ("passes", "dont_care", "exact"):
-        if getattr(arguments, option):
-            flag = f"--{option.replace('_', '-')}"
-            raise UsageError(f"{path} runs as it is, without {flag}", hint="`gossamer compile` runs passes on it")
+    for flag in given_flags(arguments, "passes", "dont_care", "exact", "strict_nan", "approximate", "adapters"):
+        raise UsageError(f"{path} runs as it is, without {flag}", hint="`gossamer compile` runs passes on it")
     return Opened(load_saved(path, arguments))
 
 
@@ -52,6 +54,8 @@ def compile_model(
 ) -> Opened:
     """The model that the command line names, after the passes from stage `start` to stage `stop`; they fill `trace`."""
     path = Path(arguments.model)
+    for flag in given_flags(arguments, "approximate", "adapters") if is_saved(path) else ():
+        raise UsageError(f"{path} is imported already, {flag} comes too late", hint="name a FILE.py:FUNCTION")
     if not is_saved(path) and start != IMPORT:
         raise UsageError(f"{path} starts at '{IMPORT}', not at '{start}'", hint="--from is for .mlir files")
     chosen = parse_passes(DEFAULT_PIPELINE if arguments.passes is None else arguments.passes)
@@ -59,28 +63,51 @@ def compile_model(
     opened = Opened(load_saved(path, arguments)) if is_saved(path) else import_example(arguments)
     base = opened.compiled
     module = saved_module(base, start, arguments) if is_saved(path) else base.module
-    passes = parse_passes(api.default_pipeline(module)) if arguments.passes is None else chosen
+    passes = parse_passes(default_pipeline(module)) if arguments.passes is None else chosen
     trace.first, trace.offset = start, [IMPORT, *(step.name for step in passes)].index(start)
     run_pipeline(module, between(passes, start, stop), trace=trace)
+    if opened.example is not None and has_thresholds(trace.stages[0].module):
+        inputs = flat_inputs(base, opened.example, {})
+        measure_error(trace.stages[0].module, module, base.weights, [inputs])
     stages = {stage.name: partial(getattr, stage, "module") for stage in trace.stages}
     compiled = CompiledModel(module, base.weights, base.original, stages, device=base.device, training=base.training)
     return Opened(compiled, opened.example)
 
 
 def import_example(arguments: argparse.Namespace) -> Opened:
-    """The model of a function in a user's file, imported."""
+    """The model of a function in a user's file, imported, with the options of the file and of the command line."""
+    approximate = approximation(arguments.approximate)
     example = load_example(arguments.model)
-    compiled = api.compile(
-        example.model,
-        example.args,
-        example.kwargs,
-        dynamic_shapes=example.options.get("dynamic_shapes"),
-        dont_care={**example.options.get("dont_care", {}), **pairs(arguments.dont_care)} or None,
-        target=arguments.target,
-        exact=arguments.exact,
-        pipeline="",
-    )
+    options = dict(example.options)
+    options["dont_care"] = {**options.get("dont_care", {}), **pairs(arguments.dont_care)} or None
+    given = {"exact": arguments.exact, "approximate": approximate}
+    options |= {name: value for name, value in given.items() if value is not None}
+    options |= {"strict_nan": True} if arguments.strict_nan else {}
+    options |= {} if arguments.adapters else {"adapters": False}
+    compiled = api.compile(example.model, example.args, example.kwargs, **options, target=arguments.target, pipeline="")
+    compiled.module.attributes.pop(ERROR, None)
     return Opened(compiled, example)
+
+
+def approximation(text: str | None) -> str | None:
+    """`text`, if it is a threshold or a share. Raises UsageError where it is neither."""
+    try:
+        if text is not None:
+            parse_share(text)
+    except UserError as error:
+        raise UsageError(
+            f"--approximate {text}: expected a threshold or a share",
+            hint="--approximate 0.02 takes |x| <= 0.02 for 0; --approximate 25% keeps the largest quarter",
+        ) from error
+    return text
+
+
+def given_flags(arguments: argparse.Namespace, *names: str) -> Iterator[str]:
+    """Those of the options that the command line has, as they are written there."""
+    for name in names:
+        flag = "no-adapters" if name == "adapters" else name.replace("_", "-")
+        if getattr(arguments, name) not in ((True,) if name == "adapters" else (None, False, "")):
+            yield f"--{flag}"
 
 
 def saved_module(saved: CompiledModel, start: str, arguments: argparse.Namespace) -> ModuleOp:
@@ -93,7 +120,7 @@ def saved_module(saved: CompiledModel, start: str, arguments: argparse.Namespace
         module = saved.module.clone()
     if dont_care := pairs(arguments.dont_care):
         annotate(entry_function(module), dont_care)
-    module.attributes |= exactness(arguments.exact)
+    module.attributes |= exactness(arguments.exact) | ({STRICT_NAN: UnitAttr()} if arguments.strict_nan else {})
     return module
 
 

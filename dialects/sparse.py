@@ -13,6 +13,7 @@
 | `sparse.attention`   | softmax(q k^T + mask) v inside each sequence, over active positions only        |
 | `sparse.support`     | the positions of the last axis where any row is not zero                        |
 | `sparse.tile`        | rows in tiles, each with its own such positions (see `tiles.py`)                |
+| `sparse.listed`      | the positions that integers name                                                |
 | `sparse.matmul`      | x w^T + bias, summed over (k), or computed at (n), active positions only        |
 
 A gather and a scatter name the layout of the full tensor in einops letters (see `layout.py`): `"i a j b"` has the
@@ -29,6 +30,7 @@ from xdsl.dialects.builtin import (
     FloatAttr,
     IntAttr,
     IntegerAttr,
+    IntegerType,
     StringAttr,
     TensorType,
     f32,
@@ -57,6 +59,7 @@ from xdsl.irdl import (
     prop_def,
     result_def,
     traits_def,
+    var_operand_def,
 )
 from xdsl.parser import AttrParser
 from xdsl.printer import Printer
@@ -404,6 +407,49 @@ class SupportOp(IRDLOperation):
             raise VerifyException(f"a support selects from the last axis: {self.x.type} -> {self.domain.type}")
 
 
+@irdl_op_definition
+class ListedOp(IRDLOperation):
+    """The positions of one axis that the entries of `lists` and `positions` name, each once, ascending.
+
+    Entries count modulo the axis: below 0 from the end. Who reads with one that is outside of it fails by itself.
+    """
+
+    name = "sparse.listed"
+    lists = var_operand_def(TensorType)
+    positions = opt_prop_def(ArrayAttr[IntegerAttr])
+    domain = result_def(DomainType)
+    traits = traits_def(Pure())
+    assembly_format = "$lists (`and` $positions^)? attr-dict `:` type($lists) `->` type($domain)"
+
+    def __init__(self, lists: Sequence[SSAValue], positions: Sequence[int], size: int):
+        super().__init__(
+            operands=[lists],
+            properties={"positions": ArrayAttr(IntegerAttr(p, 64) for p in positions) if positions else None},
+            result_types=[DomainType.of([size])],
+        )
+
+    @property
+    def single(self) -> tuple[int, ...]:
+        """The single positions."""
+        return tuple(position.value.data for position in self.positions or ())
+
+    @property
+    def size(self) -> int:
+        """Positions of the axis."""
+        (size,) = domain_of(self.domain).sizes
+        assert isinstance(size, int)
+        return size
+
+    def verify_(self) -> None:
+        space = domain_of(self.domain).sizes
+        if len(space) != 1 or not isinstance(space[0], int):
+            raise VerifyException(f"a list names positions of one axis of a known size, got {self.domain.type}")
+        if other := next((v for v in self.lists if not isinstance(tensor_of(v).element_type, IntegerType)), None):
+            raise VerifyException(f"positions are integers, got {other.type}")
+        if outside := [position for position in self.single if not 0 <= position < space[0]]:
+            raise VerifyException(f"position {outside[0]} is outside of an axis of {space[0]}")
+
+
 class Skip(StrEnum):
     """The axis of x [.., k] w^T [k, n] along which a product skips."""
 
@@ -481,6 +527,7 @@ Sparse = Dialect(
         AttentionOp,
         SupportOp,
         TileOp,
+        ListedOp,
         MatmulOp,
     ],
     [DomainType, TilesType, LayoutAttr, MaskAttr, SkipAttr],

@@ -34,11 +34,12 @@ from ..dialects.aten import CallOp, dims
 from ..dialects.sparse import DensityOp, MatmulOp, Skip
 from ..dialects.tiles import TileOp, TilesType
 from .analysis.calls import shape
-from .analysis.skips import Columns, read_product, skip_sites
+from .analysis.skips import read_product, skip_sites
+from .analysis.supports import Columns
 from .guard_density import element_bytes, expected, hints
 from .insert_gathers import guarded, is_exact
 from .insert_skips import place, untransposed
-from .skip_plan import attributes_of, measured
+from .skip_plan import attribute, attributes_of, number
 from .solvers.skipping import union as random_union
 from .solvers.tiles import Candidate, Choice, TiledProduct, Tiler, by_candidate, choose
 
@@ -71,7 +72,7 @@ def tile_sites(function: FuncOp) -> Iterator[TileSite]:
     for site in skip_sites(function):
         product = read_product(site.op)
         assert product is not None
-        legal = site.axis is Skip.K and not site.reason and Columns(product.x) in site.columns
+        legal = site.axis is Skip.K and not site.reason and Columns(product.x) in site.supports
         if legal and "sparse.layout" not in site.op.attributes and tile_densities(product.x, function):
             yield TileSite(site.op, product.x, product.weight, product.bias, product.transposed)
 
@@ -108,7 +109,7 @@ def tiled_work(function: FuncOp, site: TileSite) -> TiledProduct:
 def decide(function: FuncOp, site: TileSite, machine: Tiler) -> Choice:
     """What is best for a product."""
     work, densities = tiled_work(function, site), tile_densities(site.x, function)
-    union = measured(Columns(site.x), function)
+    union = number(attributes_of(site.x, function).get(attribute(Columns(site.x))))
     if union is None:
         union = random_union(densities[Candidate(1)], work.rows)
     return choose(work, densities, union, machine, skips=site.skips)

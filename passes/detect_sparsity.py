@@ -21,7 +21,7 @@ from xdsl.passes import ModulePass
 from ..dialects.aten import CallOp
 from ..dialects.layout import DOMAIN_AXES
 from .analysis.demand import backward_demand
-from .analysis.demand_rules import WHOLE
+from .analysis.demand_forms import WHOLE
 from .analysis.facts import forward_facts, show_facts
 from .analysis.live import Live
 from .analysis.liveness import liveness

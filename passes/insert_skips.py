@@ -8,14 +8,15 @@
                                           %h = aten.mul(%g, %u)
                                           %y = sparse.matmul %h, %v[%d] k bias %b
 
-One support serves every product that may skip by it. Legality and the treatment of NaN and Inf: `analysis/skips.py`.
+One support serves every product that may skip by it; where integers list what is read it is `sparse.listed %i`.
+Legality and the treatment of NaN and Inf: `analysis/skips.py`.
 Both axes are REASSOC, and `exact="bitwise"` forbids them; `strict-nan` keeps what eager makes of infinite activations.
 
 Pays under a break-even density (`solvers/skipping.py`) that is checked when the program runs; above it the product is
 the dense one. Where calibration found a density (`sparse.support` on the op that made the value) above it, nothing is
-inserted, so that a program without zeros costs nothing. Many rows have a full union: without a measured density,
-products of more than `rows` rows stay as they are, and so do those whose rows are packed already. Linear in the number
-of ops, but for the search of masks.
+inserted, so that a program without zeros costs nothing. A list is at most as dense as it is long. Many rows have a full
+union: without a known density, products of more than `rows` rows stay as they are, and so do those whose rows are
+packed already. Linear in the number of ops, but for the search of masks.
 """
 
 from collections.abc import Iterable
@@ -30,9 +31,10 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ..dialects.aten import CallOp, dims, tensor_type
-from ..dialects.sparse import DensityOp, MatmulOp, SupportOp
+from ..dialects.sparse import DensityOp, ListedOp, MatmulOp, SupportOp
 from .analysis.calls import shape
-from .analysis.skips import Columns, read_product, skip_sites
+from .analysis.skips import read_product, skip_sites
+from .analysis.supports import Listed, Support
 from .insert_gathers import guarded, is_exact
 from .packing import call
 from .skip_plan import Decision, plan
@@ -47,20 +49,20 @@ class Inserter:
     """Rewrites one function."""
 
     function: FuncOp
-    densities: dict[Columns, DensityOp] = field(default_factory=dict)
-    domains: dict[tuple[Columns, float], SSAValue] = field(default_factory=dict)
+    densities: dict[Support, DensityOp] = field(default_factory=dict)
+    domains: dict[tuple[Support, float], SSAValue] = field(default_factory=dict)
 
     def run(self, decisions: Iterable[Decision]) -> None:
         """Rewrite what was decided to skip."""
         for decision in decisions:
-            if not decision.reason and decision.columns is not None:
-                self.skip(decision, decision.columns)
+            if not decision.reason and decision.support is not None:
+                self.skip(decision, decision.support)
 
-    def skip(self, decision: Decision, columns: Columns) -> None:
+    def skip(self, decision: Decision, support: Support) -> None:
         """The product as one that skips, before its first reader where the support is only known then."""
         op, product = decision.site.op, read_product(decision.site.op)
         assert product is not None
-        domain = self.domain(columns, decision)
+        domain = self.domain(support, decision)
         ops: list[Operation] = []
         weight = product.weight
         if product.transposed:
@@ -78,11 +80,11 @@ class Inserter:
             Rewriter.insert_op(ops, InsertPoint.before(reader))
             Rewriter.replace_op(op, [], [new.output])
 
-    def domain(self, columns: Columns, decision: Decision) -> SSAValue:
+    def domain(self, support: Support, decision: Decision) -> SSAValue:
         """The support, if it is under the decision's threshold; one guard for products that share both."""
-        key = (columns, decision.threshold)
+        key = (support, decision.threshold)
         if key not in self.domains:
-            density = self.density(columns, decision.rows)
+            density = self.density(support, decision.rows)
             limit = arith.ConstantOp(FloatAttr(decision.threshold, f32))
             pays = arith.CmpfOp(density.density, limit.result, "ole")
             choice = guarded(pays.result, density.domain)
@@ -91,26 +93,48 @@ class Inserter:
             self.domains[key] = choice.results[0]
         return self.domains[key]
 
-    def density(self, columns: Columns, rows: int) -> DensityOp:
-        """How much of the value is not zero, found once, right after it is known."""
-        if columns not in self.densities:
-            known = all(isinstance(size, int) for size in shape(columns.value)[:-1])
-            ops = active(columns, 0 if known else rows)
+    def density(self, support: Support, rows: int) -> DensityOp:
+        """How much of the axis is active, found once, right after it is known."""
+        if support not in self.densities:
+            known = isinstance(support, Listed) or all(isinstance(s, int) for s in shape(support.value)[:-1])
+            ops = active(support, 0 if known else rows)
             density = DensityOp(ops[-1].results[0])
-            place([*ops, density], after=columns.value.owner)
-            self.densities[columns] = density
-        return self.densities[columns]
+            place([*ops, density], after=self.latest(support))
+            self.densities[support] = density
+        return self.densities[support]
+
+    def latest(self, support: Support) -> Operation | Block:
+        """What makes the last of the values that a support is found from; the block, where they are arguments."""
+        latest: Operation | Block = self.function.body.block
+        for owner in (value.owner for value in support.values):
+            if isinstance(owner, Operation) and (isinstance(latest, Block) or latest.is_before_in_block(owner)):
+                latest = owner
+        return latest
 
 
-def active(columns: Columns, rows: int = 0) -> list[Operation]:
-    """Ops that find the positions where `columns` is active; the last one gives the domain."""
-    value, ops = columns.value, list[Operation]()
-    if columns.negated:
+def active(support: Support, rows: int = 0) -> list[Operation]:
+    """Ops that find the positions where `support` is active; the last one gives the domain."""
+    ops: list[Operation] = []
+    if isinstance(support, Listed):
+        lists = [moved(value, offset, ops) for value, offset in support.entries]
+        found = ListedOp(lists, support.positions, support.size)
+        found.domain.name_hint = "listed"
+        return [*ops, found]
+    value = support.value
+    if support.negated:
         ops.append(call("aten.logical_not.default", (value,), tensor_type(IntegerType(1), dims(value.type))))
         value = ops[-1].results[0]
-    support = SupportOp(value, rows)
-    support.domain.name_hint = "support"
-    return [*ops, support]
+    found = SupportOp(value, rows)
+    found.domain.name_hint = "support"
+    return [*ops, found]
+
+
+def moved(value: SSAValue, offset: int, ops: list[Operation]) -> SSAValue:
+    """Every entry of `value` plus `offset`."""
+    if not offset:
+        return value
+    ops.append(call("aten.add.Scalar", (value, offset), value.type))
+    return ops[-1].results[0]
 
 
 def place(ops: list[Operation], after: Operation | Block) -> None:

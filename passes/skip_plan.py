@@ -4,7 +4,7 @@
     %linear.2   k   nz(%relu)   density 0.05 measured, skips up to 0.04      -> dense: it does not pay
 
 A site has several supports to choose from. The one that costs least at its measured density wins; its own price is
-shared by all the sites that could use it.
+shared by all the sites that could use it. A list of positions is at most as dense as it is long.
 """
 
 import math
@@ -19,12 +19,15 @@ from xdsl.ir import Block, Operation, OpResult, SSAValue
 from ..dialects.aten import CallOp
 from ..dialects.sparse import Skip
 from .analysis.calls import shape
-from .analysis.skips import Columns, SkipSite, read_product
+from .analysis.skips import SkipSite, read_product
+from .analysis.supports import Columns, Listed, Support
 from .guard_density import element_bytes, expected, hints
-from .solvers.skipping import WORTH, SkippedProduct, Skipper
+from .solvers.skipping import WORTH, SkippedProduct, Skipper, listing
 
 DENSITY = "sparse.support"
 """The share of positions of the last axis that are active in some row, measured on the examples."""
+LISTED = "sparse.listed"
+"""The share of positions that are listed, measured on the examples."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Decision:
 
     site: SkipSite
     work: SkippedProduct | None = None
-    columns: Columns | None = None
+    support: Support | None = None
     density: float | None = None
     threshold: float = 0.0
     rows: int = 0
@@ -44,7 +47,7 @@ def plan(
     function: FuncOp, sites: Sequence[SkipSite], machine: Skipper, *, rows: int, exact: bool = False
 ) -> list[Decision]:
     """A decision for each site, in order."""
-    planner = Planner(function, machine, rows, Counter(c for site in sites for c in site.columns))
+    planner = Planner(function, machine, rows, Counter(support for site in sites for support in site.supports))
     order = {op: number for number, op in enumerate(function.body.block.ops)}
     return [Decision(s, reason=FORBIDDEN) if exact else planner.decide(s, order) for s in sites]
 
@@ -59,7 +62,7 @@ class Planner:
     function: FuncOp
     machine: Skipper
     rows: int
-    uses: Counter[Columns]
+    uses: Counter[Support]
 
     def decide(self, site: SkipSite, order: Mapping[Operation, int]) -> Decision:
         """Skip, or why not."""
@@ -68,11 +71,11 @@ class Planner:
         if "sparse.layout" in site.op.attributes:
             return Decision(site, reason="its rows are packed")
         work = work_of(self.function, site.op, site.axis)
-        ready = [columns for columns in site.columns if is_ready(columns, site, order)]
+        ready = [support for support in site.supports if is_ready(support, site, order)]
         if not ready:
             return Decision(site, work, reason="its support is known only after the result is read")
-        best = min(ready, key=lambda columns: self.seconds(work, columns))
-        density = measured(best, self.function)
+        best = min(ready, key=lambda support: self.seconds(work, site, support))
+        density = density_of(best, site, self.function)
         threshold = work.break_even(self.machine)
         decision = Decision(site, work, best, density, threshold, max(self.rows, work.rows))
         return replace(decision, reason=self.objection(decision, work))
@@ -83,22 +86,26 @@ class Planner:
             return "at no density does it pay"
         if decision.density is None:
             many = work.rows > self.rows
-            return f"{work.rows} rows, and the density of their union was not measured" if many else ""
+            return f"{work.rows} rows, and the density of their union is not known" if many else ""
         if decision.density > decision.threshold:
             return f"density {decision.density:.3f} in the examples, it pays up to {decision.threshold:.3f}"
-        assert decision.columns is not None
-        gain = work.dense(self.machine) / self.seconds(work, decision.columns)
-        if gain * (1.0 - WORTH) < 1.0:
+        assert decision.support is not None
+        dense, seconds = work.dense(self.machine), self.seconds(work, decision.site, decision.support)
+        if dense * (1.0 - WORTH) < seconds:
+            gain = dense / seconds
             return (
                 f"density {decision.density:.3f} in the examples, it would gain {gain:.2f}x: too little to be sure of"
             )
         return ""
 
-    def seconds(self, work: SkippedProduct, columns: Columns) -> float:
+    def seconds(self, work: SkippedProduct, site: SkipSite, support: Support) -> float:
         """Expected time of the product with its part of the support's."""
-        density = measured(columns, self.function)
-        shared = work.support(self.machine) / self.uses[columns]
-        return work.skipping(self.machine, 1.0 if density is None else density) + shared
+        density = density_of(support, site, self.function)
+        if isinstance(support, Listed):
+            price = listing(self.machine, length_of(support, self.function))
+        else:
+            price = work.support(self.machine)
+        return work.skipping(self.machine, 1.0 if density is None else density) + price / self.uses[support]
 
 
 def work_of(function: FuncOp, op: CallOp, axis: Skip) -> SkippedProduct:
@@ -110,17 +117,16 @@ def work_of(function: FuncOp, op: CallOp, axis: Skip) -> SkippedProduct:
     return SkippedProduct(math.prod(rows), inputs, outputs, element_bytes(product.weight), axis is Skip.K)
 
 
-def is_ready(columns: Columns, site: SkipSite, order: Mapping[Operation, int]) -> bool:
-    """Is the value known before anybody reads the site's result?"""
-    owner = columns.value.owner
-    if isinstance(owner, Block):
-        return True
-    if owner not in order:
+def is_ready(support: Support, site: SkipSite, order: Mapping[Operation, int]) -> bool:
+    """Are the values it is found from known before anybody reads the site's result?"""
+    owners = [value.owner for value in support.values if not isinstance(value.owner, Block)]
+    if not all(owner in order for owner in owners):
         return False
     block = site.op.parent_block()
     assert block is not None
     readers = [block.find_ancestor_op_in_block(use.operation) for use in site.op.results[0].uses]
-    return order[owner] < min((order[reader] for reader in readers if reader is not None), default=0)
+    first = min((order[reader] for reader in readers if reader is not None), default=0)
+    return all(order[owner] < first for owner in owners if isinstance(owner, Operation))
 
 
 def attribute(columns: Columns) -> str:
@@ -129,10 +135,30 @@ def attribute(columns: Columns) -> str:
     return DENSITY + (f".{index}" if index else "") + (".not" if columns.negated else "")
 
 
-def measured(columns: Columns, function: FuncOp) -> float | None:
-    """The density that calibration found."""
-    found = attributes_of(columns.value, function).get(attribute(columns))
-    return found.value.data if isinstance(found, FloatAttr) else None
+def listed_attribute(site: SkipSite) -> str:
+    """The attribute that holds the density of a list, on the product that skips by it."""
+    return f"{LISTED}.{site.axis}"
+
+
+def density_of(support: Support, site: SkipSite, function: FuncOp) -> float | None:
+    """The density that calibration found; of a list else the most that it can be."""
+    if isinstance(support, Columns):
+        return number(attributes_of(support.value, function).get(attribute(support)))
+    found = number(site.op.attributes.get(listed_attribute(site)))
+    most = length_of(support, function) / support.size if support.size else 1.0
+    return min(most, 1.0) if found is None else found
+
+
+def number(attribute: object) -> float | None:
+    """The number that an attribute holds."""
+    return attribute.value.data if isinstance(attribute, FloatAttr) else None
+
+
+def length_of(listed: Listed, function: FuncOp) -> int:
+    """How many entries a list has, as in the examples."""
+    hint = hints(function)
+    lengths = (math.prod(expected(size, hint) for size in shape(value)) for value, _ in listed.entries)
+    return sum(lengths) + len(listed.positions)
 
 
 def attributes_of(value: SSAValue, function: FuncOp) -> Mapping[str, object]:

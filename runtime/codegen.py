@@ -186,10 +186,12 @@ def statement(writer: Writer, op: Operation) -> str | None:
 
 
 def operands(writer: Writer, op: Operation) -> Iterator[str]:
-    """The operands of `op` for its kernel: required ones in order, optional ones by name."""
+    """The operands of `op` for its kernel: required ones in order, as many as there are, optional ones by name."""
     for name, definition in type(op).get_irdl_definition().operands:  # pyright: ignore[reportAttributeAccessIssue]
         value = getattr(op, name)
-        if value is not None:
+        if isinstance(value, tuple):
+            yield from map(writer.name, value)
+        elif value is not None:
             yield f"{name}={writer.name(value)}" if isinstance(definition, OptOperandDef) else writer.name(value)
 
 

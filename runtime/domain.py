@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+SORTED = 16
+"""Marking a position among as many others takes as long as sorting one entry."""
+
 
 class Sequence(NamedTuple):
     """The active positions of one sequence: rows `start:stop` of the compact form, within columns `low:high`."""
@@ -57,6 +60,19 @@ class Domain:
     def of(cls, mask: Tensor) -> "Domain":
         """Where `mask`, of any dtype, is not zero; NaN is not zero."""
         return cls(tuple(mask.shape), mask.reshape(-1).nonzero().squeeze(1))
+
+    @classmethod
+    def listed(cls, entries: Tensor, size: int) -> "Domain":
+        """The positions of an axis of `size` that `entries` name, modulo `size`."""
+        entries = entries.reshape(-1).long()
+        if not entries.numel() or not size:
+            return cls((size,), entries[:0])
+        low, high = (int(bound) for bound in entries.aminmax())
+        if low < 0 or high >= size:
+            entries = entries % size
+        if entries.numel() * SORTED < size:
+            return cls((size,), torch.unique(entries))
+        return cls.of(torch.zeros(size, dtype=torch.bool, device=entries.device).index_fill(0, entries, True))
 
     @classmethod
     def all(cls, space: tuple[int, ...], device: torch.device | str = "cpu") -> "Domain":

@@ -44,6 +44,7 @@ from ..dialects.sparse import (
     EverywhereOp,
     FitsOp,
     GatherOp,
+    ListedOp,
     Mask,
     MatmulOp,
     ScatterOp,
@@ -252,6 +253,13 @@ class SparseFunctions(InterpreterFunctions):
         if op.rows is not None and args[0].numel() > op.rows.value.data * args[0].shape[-1]:
             return (Tiles.all(args[0].shape, args[0].device),)
         return (Tiles.of(args[0], op.tiles.type.height.data, clustered=op.clustered is not None),)
+
+    @impl(ListedOp)
+    def listed(self, _: Interpreter, op: ListedOp, args: PythonValues) -> PythonValues:
+        entries = [*op.single, *(entry for tensor in args for entry in tensor.flatten().tolist())]
+        active = [p for p in range(op.size) if any((entry - p) % op.size == 0 for entry in entries)]
+        device = args[0].device if args else None
+        return (Domain((op.size,), torch.tensor(active, dtype=torch.int64, device=device)),)
 
     @impl(MatmulOp)
     def matmul(self, _: Interpreter, op: MatmulOp, args: PythonValues) -> PythonValues:

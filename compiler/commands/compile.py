@@ -5,7 +5,8 @@ examples:
   gossamer compile model.py:build -o out --dont-care last_hidden_state=attention_mask --dump dumps --check
   gossamer compile dumps/01_simplify.mlir --weights out/weights.safetensors --from simplify --print-diff
   gossamer compile model.py:build --to insert-gathers --print-ir-after-all
-  gossamer compile model.py:build --emit asm
+  gossamer compile model.py:build -o out --approximate 25% --strict-nan
+  gossamer compile model.py:build --no-adapters --emit asm
 """
 
 import argparse

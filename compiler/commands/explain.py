@@ -2,6 +2,7 @@
 
 examples:
   gossamer explain model.py:build
+  gossamer explain model.py:build --approximate 0.02
   gossamer explain out --json
 """
 

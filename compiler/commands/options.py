@@ -11,6 +11,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dont-care", action="append", metavar="RESULT=ARGUMENT",
                         help="rows of this result where this argument is zero are never read")  # fmt: skip
     parser.add_argument("--exact", metavar="HOW", help="bitwise: nothing that reorders a sum")
+    parser.add_argument("--approximate", metavar="AMOUNT",
+                        help="0.02: activations of at most that count as 0; 25%%: so many are kept")  # fmt: skip
+    parser.add_argument("--strict-nan", action="store_true", help="keep NaN where eager multiplies 0 by infinity")
+    parser.add_argument("--no-adapters", dest="adapters", action="store_false",
+                        help="read modules that do not export as they are, not in an equal form")  # fmt: skip
     parser.add_argument("--target", metavar="DEVICE", help="cpu, cuda or cuda:1")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the weights of a .mlir file")
     parser.add_argument("--inputs", type=Path, metavar="FILE", help="inputs by name: .npz, .safetensors or .pt")

@@ -5,29 +5,38 @@
     forward ── import_graph ──> module ── passes ──> Program
 
 Options: `torch.compile(model, backend="gossamer", options={"exact": "bitwise", "pipeline": "simplify"})`.
-A graph takes its weights as inputs, so nothing here is bound to a model.
+A graph takes its weights as inputs, so nothing here is bound to a model. Where no gradients are taken, weights that are
+finite are found and watched (`static_inputs.py`), and densities measured on the first inputs: products skip there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
+from torch.utils._python_dispatch import _disable_current_modes
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Region, SSAValue
 
 from ...dialects.aten import TemplateAttr, WeightKind
 from ...dialects.diagnostics import UserError, did_you_mean
+from ...dialects.sparse import MatmulOp
 from ...dialects.template import Argument, Ref, Template
+from ...passes.analysis.skips import FINITE
+from ...passes.insert_gathers import is_exact
 from ...runtime.executor import Program
+from ..calibration import calibrate
+from ..defaults import default_pipeline
+from ..dont_care import entries
 from ..entry import entry_function, leaves_of
 from ..options import common_device, exactness
-from ..pipeline import DEFAULT_PIPELINE, run_pipeline
+from ..pipeline import run_pipeline
 from .graphs import Graph, value_name
 from .literals import literal
 from .locations import Locations
+from .static_inputs import StillFinite, example_of, static_inputs
 from .types import type_of
 from .weights import Weights
 
@@ -46,7 +55,10 @@ def backend(graph: GraphModule, inputs: Sequence[Any], *, options: Mapping[str, 
     for name in options:
         if name not in OPTIONS:
             raise UserError(f"backend gossamer has no option '{name}'", hint=did_you_mean(name, OPTIONS))
-    return aot_autograd(fw_compiler=partial(compile_graph, options=options))(graph, inputs)
+    return aot_autograd(
+        fw_compiler=partial(compile_graph, options=options),
+        inference_compiler=partial(compile_graph, options=options, real=inputs),
+    )(graph, inputs)
 
 
 def register() -> None:
@@ -57,23 +69,49 @@ def register() -> None:
         registry.register_backend(backend, name=NAME)
 
 
-def compile_graph(graph: GraphModule, inputs: Sequence[Any], options: Mapping[str, Any]) -> Callable[[list[Any]], Any]:
-    """A function from the graph's inputs, as a list that it empties, to its results."""
+def compile_graph(
+    graph: GraphModule, inputs: Sequence[Any], options: Mapping[str, Any], real: Sequence[Any] | None = None
+) -> Callable[[list[Any]], Any]:
+    """A function from the graph's inputs, as a list that it empties, to its results.
+
+    `real` are the inputs of the first call, where no gradients are taken.
+    """
     module, weights = import_graph(graph)
     module.attributes |= exactness(options.get("exact"))
-    run_pipeline(module, options.get("pipeline", DEFAULT_PIPELINE))
-    function = entry_function(module)
-    leaves = leaves_of(function, "aten.outputs", function.function_type.outputs.data)
-    program = Program.build(module, weights, device=common_device(inputs))
+    device = common_device(inputs)
+
+    def build(module: ModuleOp) -> Program:
+        run_pipeline(module, options["pipeline"] if "pipeline" in options else default_pipeline(module, device))
+        return Program.build(module, weights, device=device)
+
+    with _disable_current_modes():
+        plain = module.clone()
+        known = finite_inputs(graph, module, weights, real) if real is not None else {}
+        program = build(module)
+    leaves = leaves_of(entry_function(module), "aten.outputs", entry_function(module).function_type.outputs.data)
+    finite = StillFinite(known if any(isinstance(op, MatmulOp) for op in module.walk()) else {})
+    dense = cache(partial(build, plain))
 
     def run(arguments: list[Any]) -> list[Any]:
         values = tuple(arguments)
         arguments.clear()
-        results = program(values)
+        results = (program if finite(values) else dense())(values)
         return [results[leaf.index] if isinstance(leaf, Ref) else leaf for leaf in leaves]
 
     run._boxed_call = True  # pyright: ignore[reportFunctionMemberAccess]
     return run
+
+
+def finite_inputs(
+    graph: GraphModule, module: ModuleOp, weights: Mapping[str, torch.Tensor], real: Sequence[Any]
+) -> dict[int, torch.Tensor]:
+    """Mark weights that are finite and measure densities; what was marked, by position."""
+    example = None if is_exact(module) else example_of(graph, real)
+    if example is None:
+        return {}
+    calibrate(module, weights, [example], static_inputs(example, real))
+    attributes = entries(entry_function(module).arg_attrs)
+    return {position: example[position] for position, own in enumerate(attributes) if FINITE in own}
 
 
 def import_graph(graph: GraphModule) -> tuple[ModuleOp, dict[str, torch.Tensor]]:

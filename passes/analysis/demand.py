@@ -21,11 +21,14 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import SSAValue
 
 from ...dialects.aten import CallOp
-from .demand_rules import RULES, WHOLE, Demand, Given, labelled
+from . import demand_rules
+from .demand_forms import RULES, WHOLE, Demand, Given, labelled
 from .fact_rules import Inactive, Known
 from .fact_scope import Call, Scope
 from .facts import forward_facts
 from .liveness import SIZES_ONLY, dont_care
+
+FAMILIES = (demand_rules,)
 
 
 @dataclass

@@ -68,15 +68,15 @@ def attention(found: Liveness, op: CallOp, state: Live | None) -> Needs | None:
 
 
 def select(found: Liveness, op: CallOp, state: Live | None) -> Needs | None:
-    """One position of an axis, of which nothing else is needed here."""
+    """One position of an axis of several, of which nothing else is needed here."""
     axis, index = axis_of(op), integer(op, 2, "index")
     if state is not None or axis is None or index is None or not 1 <= axis < rank(op.operands[0]) - 1:
         return None
     sizes = shape(op.operands[0])
-    if index < 0:
-        size = sizes[axis]
-        if not isinstance(size, int):
-            return None
+    size = sizes[axis]
+    if size == 1 or (index < 0 and not isinstance(size, int)):
+        return None
+    if index < 0 and isinstance(size, int):
         index += size
     position = apply("eq", Axis(axis), Constant(index))
     layout = Layout.leading(axis + 1, len(sizes))

@@ -4,10 +4,13 @@
     %u = aten.linear(%x, %w)               axis n   demanded where nz(%g)     support of %g
     %h = aten.mul(%g, %u)                  0 unless nz(%g)
     %y = aten.linear(%h, %v, %b)           axis k   zero elsewhere            support of %g, or of %h itself
+    %l = aten.linear(%y, %e)               axis n   read where %i lists       what %i lists
+    %c = aten.index_select(%l, -1, %i)
 
 k: the input is exactly 0 outside of the support, by its forward facts (`facts.py`); n: nobody reads the result outside
 of it with effect, by its demand (`demand.py`). A predicate that is a conjunction may be widened to any of its parts,
-and a part `nz(%g)[.., i]` along the last axis to the support of %g: the union over all rows.
+and a part `nz(%g)[.., i]` along the last axis to the support of %g: the union over all rows. So is a part
+`any(%i[.., j] == i)` to all that %i lists (`listed.py`), which a top-k gate and a gather of its columns are.
 
 Legal where 0 * weight is 0, so where the weight is finite. That is checked once, when the program is made
 (`sparse.finite` on `aten.weight`); a weight that becomes infinite later is not noticed. Activations that are skipped
@@ -15,7 +18,8 @@ are taken to be finite unless `strict`: where eager's relu(g) * u is 0 * inf = N
 the support is taken of is active, and reaches the result.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,8 +35,10 @@ from .demand import Demands, backward_demand
 from .fact_scope import position
 from .facts import forward_facts
 from .indices import Var
+from .listed import listings
 from .predicates import ALWAYS, And, Exists, NonZero, Not, Predicate, axes
 from .row_reductions import PRODUCTS
+from .supports import Columns, Listed, Support
 
 FINITE = "sparse.finite"
 """On `aten.weight`, and on arguments: every number is finite."""
@@ -49,24 +55,13 @@ class Product:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Positions of a last axis where any row of `value` is not zero (`negated`: is zero)."""
-
-    value: SSAValue
-    negated: bool = False
-
-    def __str__(self) -> str:
-        return f"{'not ' * self.negated}nz(%{self.value.name_hint})"
-
-
-@dataclass(frozen=True)
 class SkipSite:
     """A product, the axis it may skip along, and by what; `reason` says why not, or is empty."""
 
     op: CallOp
     axis: Skip
     predicate: str
-    columns: tuple[Columns, ...] = ()
+    supports: tuple[Support, ...] = ()
     reason: str = ""
 
 
@@ -131,8 +126,8 @@ class Finder:
         if not self.is_finite(product.weight):
             return SkipSite(op, Skip.K, text, reason="its weight was not found to be finite: 0 * inf is NaN")
         trusted = [part for part in found if self.is_trusted(part.needs)]
-        columns = [c for part in trusted for c in self.columns(part.predicate, product.x)]
-        return SkipSite(op, Skip.K, text, tuple(dict.fromkeys([*columns, Columns(product.x)])))
+        predicates = [part.predicate for part in trusted]
+        return SkipSite(op, Skip.K, text, (*self.supports(predicates, product.x), Columns(product.x)))
 
     def along_n(self, op: CallOp, product: Product) -> SkipSite | None:
         """The result is read inside of a support only."""
@@ -145,14 +140,31 @@ class Finder:
             return SkipSite(op, Skip.N, text, reason="its weight was not found to be finite: 0 * inf is NaN")
         if not self.is_trusted(demand.needs_finite):
             return SkipSite(op, Skip.N, text, reason="a weight it is multiplied with was not found to be finite")
-        columns = tuple(dict.fromkeys(self.columns(demand.predicate, result)))
-        reason = "" if columns else "no tensor is zero just where nobody reads it"
-        return SkipSite(op, Skip.N, text, columns, reason)
+        supports = self.supports([demand.predicate], result)
+        reason = "" if supports else "no tensor is zero just where nobody reads it, and no list says what is read"
+        return SkipSite(op, Skip.N, text, supports, reason)
 
     # -- supports ---------------------------------------------------------------------------------------------------
 
+    def supports(self, predicates: Sequence[Predicate], value: SSAValue) -> tuple[Support, ...]:
+        """Those along the last axis of `value` that hold every position where a predicate does, for any row.
+
+        Of lists the shortest.
+        """
+        columns = (support for predicate in predicates for support in self.columns(predicate, value))
+        lists = [support for predicate in predicates for support in self.lists(predicate, value)]
+        return (*dict.fromkeys(columns), *([min(lists, key=length)] if lists else []))
+
+    def lists(self, predicate: Predicate, value: SSAValue) -> Iterator[Listed]:
+        """Integers that name every position where `predicate` holds."""
+        size = shape(value)[-1]
+        for found in listings(predicate, rank(value) - 1, size) if isinstance(size, int) else ():
+            entries = tuple((var.value, offset) for var, offset in found.entries if isinstance(var.value, SSAValue))
+            if all(self.demands.scope.is_stable(value) for value, _ in entries):
+                yield Listed(entries, found.positions, int(size))
+
     def columns(self, predicate: Predicate, value: SSAValue) -> Iterator[Columns]:
-        """Supports along the last axis of `value` that hold every position where `predicate` does, for any row."""
+        """Supports by the values of a tensor."""
         scope, last = self.demands.scope, position(rank(value) - 1)
         parts = list(dict.fromkeys(conjuncts(predicate)))
         yield from (Columns(tensor) for tensor in self.seen_through(parts, value))
@@ -211,6 +223,13 @@ def conjuncts(predicate: Predicate) -> Iterator[Predicate]:
             yield from conjuncts(body)
         case _:
             yield predicate
+
+
+def length(listed: Listed) -> float:
+    """How many entries a list has; of those whose size is not known, more than any."""
+    sizes = [size for value in listed.values for size in shape(value)]
+    known = all(isinstance(size, int) for size in sizes)
+    return sum(math.prod(map(int, shape(value))) for value in listed.values) if known else math.inf
 
 
 def is_weight(value: SSAValue) -> bool:

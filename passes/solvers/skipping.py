@@ -25,6 +25,9 @@ that multiply pairs of bf16 at once do so in torch (AMD EPYC with AVX512-BF16, 2
 LAUNCH = 4
 """Small calls that a launch takes as long as."""
 
+SORTING = 100
+"""Bytes that could be moved while one integer finds its place among others."""
+
 
 @dataclass(frozen=True)
 class Skipper:
@@ -96,6 +99,11 @@ class SkippedProduct:
         limit = self.dense(machine) * (1.0 - MARGIN)
         steps = (k / STEPS for k in range(STEPS + 1) if self.skipping(machine, k / STEPS) <= limit)
         return max(steps, default=0.0)
+
+
+def listing(machine: Skipper, entries: int) -> float:
+    """Seconds to find the positions that so many integers name."""
+    return 4 * machine.call + entries * SORTING / machine.bandwidth
 
 
 def gain(products: Sequence[tuple[float, float, float]], rest: float) -> tuple[float, float]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from ...dialects.layout import factor_sizes
-from ...dialects.sparse import CoversOp, DensityOp, DomainOp, EverywhereOp, FitsOp, SizeOp
+from ...dialects.sparse import CoversOp, DensityOp, DomainOp, EverywhereOp, FitsOp, ListedOp, SizeOp
 from ..domain import Domain
 from ..tiles import Tiles
 from .registry import kernel
@@ -18,6 +19,32 @@ def domain(op: DomainOp) -> Callable[[Tensor], Domain]:
         return Domain.of
     multiple = op.multiple.value.data
     return lambda mask: Domain.of(mask).padded(multiple)
+
+
+@kernel("sparse.listed")
+def listed(op: ListedOp) -> Callable[..., Domain]:
+    """One list is read where it lies; several are put together first, and single positions alone found once."""
+    size, positions = op.size, torch.tensor(op.single, dtype=torch.int64)
+    if not op.lists:
+        found = Domain.listed(positions, size)
+        return lambda: found
+    if len(op.lists) == 1 and not len(positions):
+        return lambda entries: Domain.listed(entries, size)
+
+    def run(*lists: Tensor) -> Domain:
+        entries = [*map(torch.flatten, lists), positions.to(lists[0].device)]
+        return Domain.listed(torch.cat(entries), size)
+
+    return run
+
+
+@kernel("sparse.listed", device="cuda")
+def listed_on_cuda(op: ListedOp) -> Callable[..., Domain]:
+    """Single positions go where the weights are."""
+    if op.lists:
+        return listed(op)
+    found = Domain.listed(torch.tensor(op.single, dtype=torch.int64, device="cuda"), op.size)
+    return lambda: found
 
 
 @kernel("sparse.everywhere")

@@ -92,6 +92,20 @@ def test_masks_say_what_is_read():
     )
 
 
+def test_a_list_says_what_is_read():
+    """Two readers: what one lists, from the end too, and one position."""
+    head = ", %i: tensor<2x3xi64>, %w: DOWN"
+    read = f"""{UP}
+      %p = aten.call "aten.index.Tensor"(%b, [none, %i]) : (WIDE, tensor<2x3xi64>) -> tensor<1x2x3xf32>
+      %q = aten.call "aten.select.int"(%b, 1, 5) : (WIDE) -> tensor<1xf32>
+      %v = aten.call "aten.sum.default"(%p) : (tensor<1x2x3xf32>) -> tensor<f32>
+      %t = aten.call "aten.add.Tensor"(%q, %v) : (tensor<1xf32>, tensor<f32>) -> tensor<1xf32>
+      %y = aten.call "aten.mul.Tensor"(%x, %t) : (ROW, tensor<1xf32>) -> ROW"""
+    listed = "%s = sparse.listed %i and [5 : i64] : tensor<2x3xi64> -> HIDDEN"
+    after = f"{listed} {guarded()} {read.replace(UP, SKIPPED_UP)}"
+    check(FREE, text(read, head), text(after, head))
+
+
 def inserted(body: str, head: str = "", passes: str = FREE) -> list[str]:
     """The axes along which products skip, in order, then the number of supports."""
     module = program(text(body, head))

@@ -82,3 +82,32 @@ def test_a_domain_remembers_only_the_last_two_large_things():
     for key in range(5):
         domain.remember(key, key)
     assert domain.recent == {3: 3, 4: 4}
+
+
+LISTS = {
+    "none": [],
+    "one": [3],
+    "out of order": [7, 0, 3],
+    "twice": [5, 5, 1, 5],
+    "from the end": [-1, 0, 99, -100],
+    "outside": [100, -101, 4, 10**12],
+    "all": list(range(100)),
+    "most, and again": [*range(0, 100, 2), *range(1, 60), -1],
+}
+
+
+@pytest.mark.parametrize("named", LISTS.values(), ids=LISTS)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+def test_a_list_names_each_position_once_modulo_the_axis(named, dtype):
+    entries = torch.tensor([entry for entry in named if dtype is torch.int64 or entry < 2**31], dtype=dtype)
+    for shaped in (entries, entries[:, None], torch.stack([entries, entries])):
+        domain = Domain.listed(shaped, 100)
+        assert domain.space == (100,)
+        assert domain.rows.dtype is torch.int64
+        assert domain.rows.is_contiguous()
+        assert domain.rows.tolist() == sorted({entry % 100 for entry in entries.tolist()})
+
+
+def test_a_list_of_an_axis_without_positions_is_empty():
+    assert Domain.listed(torch.tensor([], dtype=torch.int64), 0).density == 1.0
+    assert Domain.listed(torch.tensor([0, -1]), 0).size == 0

@@ -36,9 +36,9 @@ def graphs(monkeypatch) -> Iterator[list[torch.fx.GraphModule]]:
     dynamo.register()
     compiled: list[torch.fx.GraphModule] = []
 
-    def compile_graph(graph, inputs, options):
+    def compile_graph(graph, inputs, options, real=None):
         compiled.append(graph)
-        return original(graph, inputs, options)
+        return original(graph, inputs, options, real)
 
     original = dynamo.compile_graph
     monkeypatch.setattr(dynamo, "compile_graph", compile_graph)

@@ -160,8 +160,32 @@ func.func @tiles_are_of_all_rows(%x: tensor<2x8xf32>) {
 
 // -----
 
+func.func @lists_are_of_integers(%x: tensor<2xf32>) {
+  // expected-error @below {{positions are integers, got tensor<2xf32>}}
+  %d = sparse.listed %x : tensor<2xf32> -> !sparse.domain<4>
+  func.return
+}
+
+// -----
+
 func.func @tiles_are_along_k(%x: tensor<2x8xf32>, %w: tensor<8x8xf32>, %t: !sparse.tiles<2 : 2, 8>) {
   // expected-error @below {{tiles are of the rows of x, along k: !sparse.tiles<2 : 2, 8> for tensor<2x8xf32>}}
   %y = sparse.matmul %x, %w[%t] n : tensor<2x8xf32>, tensor<8x8xf32>, !sparse.tiles<2 : 2, 8> -> tensor<2x8xf32>
+  func.return
+}
+
+// -----
+
+func.func @single_positions_lie_on_the_axis(%i: tensor<2xi64>) {
+  // expected-error @below {{position 4 is outside of an axis of 4}}
+  %d = sparse.listed %i and [0 : i64, 4 : i64] : tensor<2xi64> -> !sparse.domain<4>
+  func.return
+}
+
+// -----
+
+func.func @an_axis_of_a_list_has_a_size(%i: tensor<2xi64>) {
+  // expected-error @below {{a list names positions of one axis of a known size, got !sparse.domain<"n">}}
+  %d = sparse.listed %i : tensor<2xi64> -> !sparse.domain<"n">
   func.return
 }

@@ -5,7 +5,7 @@
 
 func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x128x768xf32, #aten.dims<"s0", 128, 768>>,
                   %shared: tensor<?x4x768xf32>,                  %heads: tensor<?x12x128x64xf32, #aten.dims<"s0", 12, 128, 64>>, %row: tensor<1x4x768xf32>,
-                  %own: tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>>, %bias: tensor<1x12x128x128xf32>, %vec: tensor<2x64xf32>, %weight: tensor<32x64xf32>, %vb: tensor<32xf32>) {
+                  %own: tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>>, %bias: tensor<1x12x128x128xf32>, %vec: tensor<2x64xf32>, %weight: tensor<32x64xf32>, %vb: tensor<32xf32>, %ids: tensor<5xi64>, %row_ids: tensor<2x2xi32>) {
   %active = sparse.domain %mask : tensor<?x128xi64, #aten.dims<"s0", 128>> -> !sparse.domain<"s0", 128>
   %all = sparse.everywhere %active : !sparse.domain<"s0", 128>
   %density = sparse.density %active : !sparse.domain<"s0", 128>
@@ -28,11 +28,13 @@ func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x
   %k = sparse.matmul %vec, %weight[%s] k bias %vb : tensor<32xf32> : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<64> -> tensor<2x32xf32>
   %back = sparse.support %k rows 8 : i64 : tensor<2x32xf32> -> !sparse.domain<32>
   %n = sparse.matmul %vec, %weight[%back] n : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<32> -> tensor<2x32xf32>
+  %l = sparse.listed %ids, %row_ids and [3 : i64, 31 : i64] : tensor<5xi64>, tensor<2x2xi32> -> !sparse.domain<32>
+  %fixed = sparse.listed and [3 : i64] : -> !sparse.domain<32>
   func.return
 }
 // GOLDEN:
 // builtin.module {
-//   func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x128x768xf32, #aten.dims<"s0", 128, 768>>, %shared: tensor<?x4x768xf32>, %heads: tensor<?x12x128x64xf32, #aten.dims<"s0", 12, 128, 64>>, %row: tensor<1x4x768xf32>, %own: tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>>, %bias: tensor<1x12x128x128xf32>, %vec: tensor<2x64xf32>, %weight: tensor<32x64xf32>, %vb: tensor<32xf32>) {
+//   func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x128x768xf32, #aten.dims<"s0", 128, 768>>, %shared: tensor<?x4x768xf32>, %heads: tensor<?x12x128x64xf32, #aten.dims<"s0", 12, 128, 64>>, %row: tensor<1x4x768xf32>, %own: tensor<?x1x128x128xi1, #aten.dims<"s0", 1, 128, 128>>, %bias: tensor<1x12x128x128xf32>, %vec: tensor<2x64xf32>, %weight: tensor<32x64xf32>, %vb: tensor<32xf32>, %ids: tensor<5xi64>, %row_ids: tensor<2x2xi32>) {
 //     %active = sparse.domain %mask : tensor<?x128xi64, #aten.dims<"s0", 128>> -> !sparse.domain<"s0", 128>
 //     %all = sparse.everywhere %active : !sparse.domain<"s0", 128>
 //     %density = sparse.density %active : !sparse.domain<"s0", 128>
@@ -55,6 +57,8 @@ func.func @packed(%mask: tensor<?x128xi64, #aten.dims<"s0", 128>>, %x: tensor<?x
 //     %k = sparse.matmul %vec, %weight[%s] k bias %vb : tensor<32xf32> : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<64> -> tensor<2x32xf32>
 //     %back = sparse.support %k rows 8 : i64 : tensor<2x32xf32> -> !sparse.domain<32>
 //     %n = sparse.matmul %vec, %weight[%back] n : tensor<2x64xf32>, tensor<32x64xf32>, !sparse.domain<32> -> tensor<2x32xf32>
+//     %l = sparse.listed %ids, %row_ids and [3 : i64, 31 : i64] : tensor<5xi64>, tensor<2x2xi32> -> !sparse.domain<32>
+//     %fixed = sparse.listed and [3 : i64] : -> !sparse.domain<32>
 //     func.return
 //   }
 // }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from gossamer.passes.analysis.demand import Demand, Demands, backward_demand
-from gossamer.passes.analysis.demand_rules import RULES
+from gossamer.passes.analysis.demand_forms import RULES
 from gossamer.passes.analysis.fact_scope import is_real
 from gossamer.passes.analysis.predicates import ALWAYS
 from gossamer.runtime import reference

@@ -1,7 +1,7 @@
 """The price of skipping: break-even densities and gains."""
 
 import pytest
-from gossamer.passes.solvers.skipping import SkippedProduct, Skipper, gain, union
+from gossamer.passes.solvers.skipping import SkippedProduct, Skipper, gain, listing, union
 
 MACHINE = Skipper()
 DOWN = SkippedProduct(rows=1, inputs=4096, outputs=1024, width=4, along_k=True)
@@ -24,6 +24,12 @@ def test_a_copy_that_touches_every_row_has_a_price_at_density_zero():
 def test_a_kernel_that_copies_nothing_breaks_even_near_one():
     kernel = Skipper(start_k=0.0, copy_k=0.0, copy_n=0.0, calls=0)
     assert DOWN.break_even(kernel) > 0.9
+
+
+def test_a_list_costs_by_its_length_not_by_its_axis():
+    """A few candidates of a vocabulary are found sooner than its scores are looked through."""
+    vocabulary = SkippedProduct(rows=1, inputs=1024, outputs=128_000, width=4, along_k=False)
+    assert listing(MACHINE, 100) < vocabulary.support(MACHINE) < listing(MACHINE, 100_000)
 
 
 def test_a_product_of_nothing_never_pays():

@@ -82,3 +82,29 @@ def test_a_kernel_for_one_device_goes_before_the_one_for_all(monkeypatch):
     kernel("sparse.domain", device="xpu")(lambda op: made_for_xpu)
     assert bind(op, "xpu") is made_for_xpu
     assert bind(op, "cpu") == Domain.of
+
+
+@pytest.mark.parametrize(
+    ("given", "single", "expected"),
+    [
+        ([[3, 3, 0]], (), 2),
+        ([[-1], [7, 1]], (), 2),
+        ([[2]], (2, 5), 2),
+        ([], (5, 2), 2),
+        ([[]], (), 0),
+        ([[8, -9]], (), 2),
+    ],
+)
+def test_lists_and_single_positions_name_what_is_active(execute, given, single, expected):
+    names, types = [f"%l{k}" for k in range(len(given))], ["tensor<?xi64>"] * len(given)
+    head = ", ".join(f"{name}: {kind}" for name, kind in zip(names, types, strict=True))
+    also = f"and [{', '.join(f'{position} : i64' for position in single)}]" if single else ""
+    text = f"""
+    func.func @forward({head}) -> (f32, !aten.scalar<int, "active">) {{
+      %d = sparse.listed {", ".join(names)} {also} : {", ".join(types)} -> !sparse.domain<8>
+      %r = sparse.density %d : !sparse.domain<8>
+      %n = sparse.size %d : !sparse.domain<8> -> !aten.scalar<int, "active">
+      func.return %r, %n : f32, !aten.scalar<int, "active">
+    }}"""
+    lists = [torch.tensor(entries, dtype=torch.int64) for entries in given]
+    assert execute(text, lists) == [expected / 8, expected]
