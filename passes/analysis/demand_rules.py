@@ -15,6 +15,7 @@ Rules stand in `RULES` by call target, and give a demand for each operand; one t
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import SSAValue
@@ -136,7 +137,7 @@ class Joint:
     call: Call
     axes: OpAxes
 
-    @property
+    @cached_property
     def summed(self) -> dict[str, Index]:
         """Labels that are not in the result, with their sizes."""
         own = self.axes.results[self.call.output]
@@ -148,18 +149,18 @@ class Joint:
         ]
         return {label: size for label, size in pairs if label and label not in own}
 
-    @property
+    @cached_property
     def places(self) -> dict[str, int]:
         """Where each label stands. An axis that is not kept stands in the result alone."""
         own = self.axes.results[self.call.output]
         kept = {label: k for k, label in enumerate(own) if label and self.axes.roles.get(label) == KEPT}
         return kept | {label: self.call.rank + k for k, label in enumerate(self.summed)}
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[Index, ...]:
         return (*self.call.sizes, *self.summed.values())
 
-    @property
+    @cached_property
     def ranges(self) -> Ranges:
         ranges = self.call.ranges
         for axis, size in enumerate(self.sizes):
