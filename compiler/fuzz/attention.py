@@ -94,6 +94,10 @@ HIDDEN = """seen_by = (seen if seen.dtype == torch.bool else seen > torch.finfo(
 k, w = (part.where(seen_by[:, None, :, None], 0.0) for part in (k, w))"""
 """Keys and values that are hidden from every query, cleared: NaN in them reaches nobody then."""
 
+NOTHING = """p = q @ k.repeat_interleave(q.shape[1] // k.shape[1], 1).transpose(2, 3)
+a = a.where(~p.isnan().all(-1, keepdim=True), 0.0)"""
+"""Queries whose scores are all NaN, cleared: torch's attention without a mask does that."""
+
 
 def code(forms: Mapping[str, str], source: int, mask: int, *, clears: bool = False) -> dict[str, str]:
     """The code of each parameter; keys and values come from operand `source`."""
@@ -108,6 +112,7 @@ def code(forms: Mapping[str, str], source: int, mask: int, *, clears: bool = Fal
             *([f"seen = {seen}"] if named else []),
             *([HIDDEN] if named and clears else []),
             f"a = functional.scaled_dot_product_attention(q, k, w, {'seen' if named else seen}{extra})",
+            *([NOTHING] if named and clears else []),
             "{r} = {m}out(a.transpose(1, 2).flatten(2))",
         ]
         written[f"{form} {way}"] = "\n".join(lines)
