@@ -94,7 +94,7 @@ HIDING = {
     "choose rows": Op("torch.where({bool1}{rows}, {0}, {2})", truth, 3, weight=2),
     "times columns": Op("{0} * {1}", columns, 2, clears="torch.where({bool1}, {0} * {1}, 0.0)", when="gate"),
     "fill some": Op("{0}.masked_fill({1}, {p})", whole, 2, FILLS, weight=0.7),
-    "times rows_": Op("{0}.mul_({1}{rows})", rows, 2, weight=0.4, writes=True),
+    "times rows_": Op("{0}.mul_({1}{rows})", rows, 2, weight=0.4, clears=f"{{0}}.copy_({CLEARED})", writes=True),
     "fill rows_": Op("{0}.masked_fill_(~{bool1}{rows}, {p})", truth, 2, FILLS, weight=0.4, writes=True),
     "set rows_": Op("{0}[~{bool1}] = {p}\n{r} = {0}", truth, 2, FILLS, weight=0.4, writes=True),
     "put rows": Op("{0}.index_put(({bool1},), torch.tensor({p}, dtype={dtype}))", truth, 2, FILLS, weight=0.5),
