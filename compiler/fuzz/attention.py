@@ -131,8 +131,8 @@ p = (q @ k.transpose(1, 2)).masked_fill(~{bool1}[:, None, :], {p}).softmax(-1)
 {r} = p @ w"""
 
 ATTENTION = {
-    "attend": attend(FORMS | SELF_FORMS, same_sequence, 2, 0, 1, 16),
-    "attend other": attend(FORMS, other_sequence, 3, 1, 2, 5),
+    "attend": attend(FORMS | SELF_FORMS, same_sequence, 2, 0, 1, 9),
+    "attend other": attend(FORMS, other_sequence, 3, 1, 2, 3),
     "attend all": attend(PLAIN_FORMS, same_sequence, 1, 0, 1, 1.5),
     "attend all other": attend(PLAIN_FORMS, lambda t, p: other_sequence(t, p), 2, 1, 2, 1),
     "written attention": Op(

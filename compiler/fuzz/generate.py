@@ -15,7 +15,7 @@ from .values import ARGUMENTS, ODD, choices
 
 NAMES = tuple(OPS)
 TOTALS = tuple(accumulate(op.weight for op in OPS.values()))
-LENGTH = 4, 20
+LENGTH = 4, 15
 """Ops of a model: most of the time goes into export, whatever it exports."""
 EQUAL = 0.06
 """How often an op is one of those before it, once more."""
