@@ -99,7 +99,7 @@ a = a.where(~p.isnan().all(-1, keepdim=True), 0.0)"""
 """Queries whose scores are all NaN, cleared: torch's attention without a mask does that."""
 
 
-def code(forms: Mapping[str, str], source: int, mask: int, *, clears: bool = False) -> dict[str, str]:
+def code(forms: Mapping[str, str], source: int, mask: int, hidden: str = "", nothing: str = "") -> dict[str, str]:
     """The code of each parameter; keys and values come from operand `source`."""
     written: dict[str, str] = {}
     for (form, text), (way, (cut, extra)) in product(forms.items(), WAYS.items()):
@@ -110,9 +110,9 @@ def code(forms: Mapping[str, str], source: int, mask: int, *, clears: bool = Fal
             f"k = {{m}}key({{{source}}}){cut}.transpose(1, 2)",
             f"w = {{m}}value({{{source}}}){cut}.transpose(1, 2)",
             *([f"seen = {seen}"] if named else []),
-            *([HIDDEN] if named and clears else []),
+            *([hidden] if named and hidden else []),
             f"a = functional.scaled_dot_product_attention(q, k, w, {'seen' if named else seen}{extra})",
-            *([NOTHING] if named and clears else []),
+            *([nothing] if named and nothing else []),
             "{r} = {m}out(a.transpose(1, 2).flatten(2))",
         ]
         written[f"{form} {way}"] = "\n".join(lines)
@@ -123,7 +123,8 @@ def attend(forms: Mapping[str, str], rule: Rule, arity: int, source: int, mask: 
     """Attention with every form of mask, in every way."""
     state = {name: text.replace("{last1}", f"{{last{source}}}") for name, text in STATE.items()}
     texts = code(forms, source, mask)
-    return Op(texts, rule, arity, tuple(texts), state, weight, code(forms, source, mask, clears=True))
+    clears, more = code(forms, source, mask, HIDDEN), code(forms, source, mask, HIDDEN, NOTHING)
+    return Op(texts, rule, arity, tuple(texts), state, weight, clears, more)
 
 
 WRITTEN = """q, k, w = {m}qkv({0}).chunk(3, -1)

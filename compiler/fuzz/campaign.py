@@ -22,6 +22,7 @@ from ..context import write_text
 from .generate import generate
 from .judge import Mismatch, RefusedError, judge
 from .model import INPUT, Model
+from .ops import OPS
 from .shrink import shrink
 from .source import clearable, passes, source
 
@@ -176,9 +177,10 @@ def verdict(model: Model, exact: str | None = None, notes: set[str] | None = Non
 def cleared(model: Model) -> Iterator[dict[str, Any]]:
     """The model with NaN and Inf cleared where they may be, by all that may, one, two, .. of them."""
     nodes = clearable(model)
-    ways = chain.from_iterable(combinations(nodes, k) for k in (len(nodes), *range(1, len(nodes))))
-    for way in islice(ways if nodes else (), WAYS):
-        yield space_of(source(model, clearing=frozenset(way)))
+    ways = chain.from_iterable(combinations(nodes, k) for k in (len(nodes), *range(1, len(nodes))) if k)
+    for way in islice(ways, WAYS):
+        for more in {False, any(OPS[model.nodes[index].op].clears_more for index in way)}:
+            yield space_of(source(model, clearing=way, more=more))
 
 
 def space_of(text: str) -> dict[str, Any]:

@@ -57,7 +57,9 @@ def layer(inner: str, outer: str, more: str = "") -> str:
 def ffn(more: str, weight: float) -> Op:
     """Gate, up and down as modules."""
     wide, narrow = layer("{last}", "{p0}", more), layer("{p0}", "{last}", more)
-    return Op(CODE, normed, 1, PARAMETERS, {"gate": wide, "up": wide, "down": narrow}, weight, CLEARS, when="gate")
+    return Op(
+        CODE, normed, 1, PARAMETERS, {"gate": wide, "up": wide, "down": narrow}, weight, clears=CLEARS, when="gate"
+    )
 
 
 EXPERTS = """h = {0}.flatten(0, -2)

@@ -30,7 +30,7 @@ class Op:
     "gate"       what a zero is multiplied with is taken to be finite; not with `strict_nan`
     "export"     torch.export writes the op otherwise
 
-    `writes`: it changes its first operand.
+    `clears_more` is that code where still more is zero.     `writes`: it changes its first operand.
     """
 
     code: str | Mapping[str, str]
@@ -40,5 +40,6 @@ class Op:
     state: Mapping[str, str] = field(default_factory=dict)
     weight: float = 1.0
     clears: str | Mapping[str, str] = ""
+    clears_more: str | Mapping[str, str] = ""
     when: str = "mask"
     writes: bool = False

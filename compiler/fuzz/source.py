@@ -12,7 +12,7 @@ class Model(nn.Module):
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from .model import INPUT, Call, Model, Node, Type
@@ -47,22 +47,22 @@ def passes(model: Model) -> str:
 SIZE = re.compile(r"\b[bst]\b")
 
 
-def source(model: Model, *, clearing: frozenset[int] = frozenset(), head: str = "") -> str:
-    """The file of `model`. Nodes of `clearing` clear NaN and Inf in the rows that they hide."""
+def source(model: Model, *, clearing: Sequence[int] = (), more: bool = False, head: str = "") -> str:
+    """The file of `model`. Nodes of `clearing` clear NaN and Inf where they may, `more` of it where they can."""
     types = types_of(model)
     assert types is not None
     own = ["import gossamer.runtime.custom_ops"] if any(node.op == "experts" for node in model.nodes) else []
     parts = [
         *([head] if head else []),
         "\n".join([*own, "import torch\nfrom torch import nn\nfrom torch.nn import functional"]),
-        "\n".join(module(model, types, clearing)),
+        "\n".join(module(model, types, dict.fromkeys(clearing, more))),
         *("\n".join(call_function(model, call, number)) for number, call in enumerate(model.calls)),
         "\n".join(build(model)),
     ]
     return "\n\n\n".join(parts) + "\n"
 
 
-def module(model: Model, types: list[Type], clearing: frozenset[int]) -> Iterator[str]:
+def module(model: Model, types: list[Type], clearing: Mapping[int, bool]) -> Iterator[str]:
     """The lines of the class."""
     yield from ("class Model(nn.Module):", "    def __init__(self):", "        super().__init__()")
     for name, text in state(model, types).items():
@@ -94,13 +94,13 @@ def sizes(arguments: list[str], body: str) -> Iterator[str]:
             yield f"{size} = {name}.shape[{ARGUMENTS[name].dims.index(size)}]"
 
 
-def lines(model: Model, types: list[Type], index: int, clearing: frozenset[int]) -> list[str]:
+def lines(model: Model, types: list[Type], index: int, clearing: Mapping[int, bool]) -> list[str]:
     """The lines that compute node `index`."""
     node = model.nodes[index]
     if node.op == INPUT:
         return []
     op = OPS[node.op]
-    text = op.clears if index in clearing else op.code
+    text = op.code if index not in clearing else (clearing[index] and op.clears_more) or op.clears
     if not isinstance(text, str):
         text = text[node.parameter]
     if "{r}" not in text:
