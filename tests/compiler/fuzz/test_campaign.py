@@ -203,13 +203,15 @@ def test_what_passes_did_to_a_model_is_told():
     assert "insert-gathers" not in notes
 
 
-def with_infinite_rows(model: Model) -> Model:
-    return replace(model, calls=(Call(model.calls[0].sizes, (("x", "infinite"),), 7),) * 2)
-
-
 def test_a_zero_gate_may_hide_nan_unless_nan_is_to_be_kept():
-    infinite = with_infinite_rows(SKIPS)
-    assert clearable(infinite) == [1]
+    infinite = Model(
+        nodes=(Node(INPUT, (), "x"), *(Node("linear", (0,), "12", k) for k in (1, 2)), Node("gated", (1, 2), "", 3)),
+        results=(3,),
+        calls=(Call((("b", 1), ("s", 1)), (("x", "normal"),)), Call((("b", 1), ("s", 1)), (("x", "infinite"),), 7)),
+        dtype="float32",
+        passes="kernels",
+    )
+    assert clearable(infinite) == [3]
     assert clearable(replace(infinite, strict_nan=True)) == []
     assert clearable(replace(infinite, passes="packed")) == []
     assert verdict(infinite) is None
@@ -236,6 +238,15 @@ def test_processes_share_the_seeds_and_find_the_same():
     together.run(4, seed=500, jobs=2)
     assert (alone.models, alone.applied, alone.refused) == (together.models, together.applied, together.refused)
     assert alone.applied
+
+
+def test_dropout_that_does_nothing_may_give_a_copy():
+    nodes = (Node(INPUT, (), "x"), Node("dropout", (0,), "0.5, False", 1))
+    model = Model(nodes, (1,), calls=(Call((("b", 1), ("s", 2)), (("x", "normal"),)),))
+    assert verdict(model) is None
+    found = judge(space_of(source(model)))
+    assert found
+    assert found.kind == "aliasing"
 
 
 @pytest.mark.parametrize("kind", WRONG)
