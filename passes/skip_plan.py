@@ -49,7 +49,20 @@ def plan(
     """A decision for each site, in order."""
     planner = Planner(function, machine, rows, Counter(support for site in sites for support in site.supports))
     order = {op: number for number, op in enumerate(function.body.block.ops)}
-    return [Decision(s, reason=FORBIDDEN) if exact else planner.decide(s, order) for s in sites]
+    return one_axis([Decision(s, reason=FORBIDDEN) if exact else planner.decide(s, order) for s in sites])
+
+
+def one_axis(decisions: Sequence[Decision]) -> list[Decision]:
+    """Of a product that could skip along both axes, the one that is less dense."""
+    chosen: dict[Operation, Decision] = {}
+    for decision in sorted(decisions, key=lambda d: 1.0 if d.density is None else d.density):
+        if not decision.reason:
+            chosen.setdefault(decision.site.op, decision)
+    others = [None if d.reason else chosen[d.site.op] for d in decisions]
+    return [
+        d if other is None or other is d else replace(d, reason=f"it skips along {other.site.axis} instead")
+        for d, other in zip(decisions, others, strict=True)
+    ]
 
 
 FORBIDDEN = 'exact="bitwise" forbids sums in another order'

@@ -2,7 +2,7 @@
 
 examples:
   gossamer fuzz
-  gossamer fuzz --models 5000 --seed 100000 --seconds 3600 --out found
+  gossamer fuzz --models 5000 --seed 100000 --jobs 4 --out found
   gossamer fuzz --exact bitwise
   gossamer fuzz --again found/values-linear-times_rows.py
 
@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `gossamer fuzz`."""
     parser.add_argument("--models", type=int, default=200, metavar="N", help="how many models (200)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the number of the first (0)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that share the work (1)")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long")
     parser.add_argument("--out", type=Path, default=Path("fuzz"), metavar="DIR",
                         help="where reproducers are written (fuzz); made when something differs")  # fmt: skip
@@ -46,6 +47,8 @@ def execute(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--models {arguments.models}: expected 1 or more")
     if arguments.seed < 0:
         raise UsageError(f"--seed {arguments.seed}: expected 0 or more")
+    if arguments.jobs < 1:
+        raise UsageError(f"--jobs {arguments.jobs}: expected 1 or more")
     torch.set_num_threads(1)
     if arguments.again:
         again(arguments.again, arguments.exact)
@@ -54,7 +57,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
     campaign = Campaign(exact=arguments.exact, folder=arguments.out)
     with progress("generating") as show:
-        campaign.run(arguments.models, arguments.seed, arguments.seconds, show)
+        campaign.run(arguments.models, arguments.seed, arguments.seconds, show, arguments.jobs)
     report(campaign)
 
 
@@ -78,6 +81,8 @@ def report(campaign: "Campaign") -> None:
     """Say what came of it."""
     refused = sum(campaign.refused.values())
     print(f"{campaign.models} models, {refused} of which cannot be compared, {len(campaign.failures)} mismatches")
+    if campaign.applied:
+        print_table((">models", "in which"), [(str(n), what) for what, n in campaign.applied.most_common()], sys.stdout)
     if not campaign.failures:
         return
     rows = [

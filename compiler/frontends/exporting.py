@@ -22,6 +22,7 @@ from torch.utils._pytree import TreeSpec
 from ...dialects.diagnostics import UserError
 from . import transformers
 from .adapters import adapted
+from .composites import kept_whole
 from .failures import export_failure
 from .functional import repair
 from .surgery import inline_no_grad, keep_old_values
@@ -182,7 +183,8 @@ def decomposed(program: ExportedProgram, strict: bool) -> Export:
     keep_old_values(program)
     specs = flatten_specs(program)
     try:
-        functional = program.run_decompositions({})
+        with kept_whole():
+            functional = program.run_decompositions({})
     except Exception:
         return Export(program, program.graph_module, *specs, strict, False)
     inputs = functional.graph_signature.input_specs

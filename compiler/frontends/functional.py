@@ -5,10 +5,10 @@ kernel, an argument may be transposed) becomes the reshape that the model wrote.
 
     view(transpose(attention(q, k, v)))           ->     reshape(transpose(attention(q, k, v)))
 
-`values_of_copies`: a functional copy is the value that it copies. `aten.copy` has no derivative.
+`values_of_copies`: a functional copy is a clone of the value that it copies. `aten.copy` has no derivative.
 
-    copy(slice(x), y)                             ->     y
-    copy(slice(x), y), y of another dtype, size   ->     expand_as(_to_copy(y, dtype), slice(x))
+    copy(slice(x), y)                             ->     clone(y)
+    copy(slice(x), y), y of another dtype, size   ->     clone(expand_as(_to_copy(y, dtype), slice(x)))
 """
 
 import torch
@@ -47,7 +47,7 @@ def free_views(graph: Graph, fixed: frozenset[str]) -> None:
 
 
 def values_of_copies(graph: Graph) -> None:
-    """Replace every functional copy by its value."""
+    """Replace every functional copy by a clone of its value, which is another tensor."""
     for node in graph.find_nodes(op="call_function", target=aten.copy.default):
         destination, value = node.args[:2]
         wanted, had = destination.meta["val"], value.meta["val"]
@@ -58,6 +58,8 @@ def values_of_copies(graph: Graph) -> None:
             if list(map(str, wanted.shape)) != list(map(str, had.shape)):
                 value = graph.call_function(aten.expand_as.default, (value, destination))
                 value.meta = dict(node.meta)
+            value = graph.call_function(aten.clone.default, (value,))
+            value.meta = dict(node.meta)
         node.replace_all_uses_with(value)
         graph.erase_node(node)
 

@@ -94,8 +94,12 @@ HIDDEN = """seen_by = (seen if seen.dtype == torch.bool else seen > torch.finfo(
 k, w = (part.where(seen_by[:, None, :, None], 0.0) for part in (k, w))"""
 """Keys and values that are hidden from every query, cleared: NaN in them reaches nobody then."""
 
+NOTHING = """p = q @ k.repeat_interleave(q.shape[1] // k.shape[1], 1).transpose(2, 3)
+a = a.where(~p.isnan().all(-1, keepdim=True), 0.0)"""
+"""Queries whose scores are all NaN, cleared: torch's attention without a mask does that."""
 
-def code(forms: Mapping[str, str], source: int, mask: int, *, clears: bool = False) -> dict[str, str]:
+
+def code(forms: Mapping[str, str], source: int, mask: int, hidden: str = "", nothing: str = "") -> dict[str, str]:
     """The code of each parameter; keys and values come from operand `source`."""
     written: dict[str, str] = {}
     for (form, text), (way, (cut, extra)) in product(forms.items(), WAYS.items()):
@@ -106,8 +110,9 @@ def code(forms: Mapping[str, str], source: int, mask: int, *, clears: bool = Fal
             f"k = {{m}}key({{{source}}}){cut}.transpose(1, 2)",
             f"w = {{m}}value({{{source}}}){cut}.transpose(1, 2)",
             *([f"seen = {seen}"] if named else []),
-            *([HIDDEN] if named and clears else []),
+            *([hidden] if named and hidden else []),
             f"a = functional.scaled_dot_product_attention(q, k, w, {'seen' if named else seen}{extra})",
+            *([nothing] if named and nothing else []),
             "{r} = {m}out(a.transpose(1, 2).flatten(2))",
         ]
         written[f"{form} {way}"] = "\n".join(lines)
@@ -118,7 +123,8 @@ def attend(forms: Mapping[str, str], rule: Rule, arity: int, source: int, mask: 
     """Attention with every form of mask, in every way."""
     state = {name: text.replace("{last1}", f"{{last{source}}}") for name, text in STATE.items()}
     texts = code(forms, source, mask)
-    return Op(texts, rule, arity, tuple(texts), state, weight, code(forms, source, mask, clears=True))
+    clears, more = code(forms, source, mask, HIDDEN), code(forms, source, mask, HIDDEN, NOTHING)
+    return Op(texts, rule, arity, tuple(texts), state, weight, clears, more)
 
 
 WRITTEN = """q, k, w = {m}qkv({0}).chunk(3, -1)
@@ -126,8 +132,8 @@ p = (q @ k.transpose(1, 2)).masked_fill(~{bool1}[:, None, :], {p}).softmax(-1)
 {r} = p @ w"""
 
 ATTENTION = {
-    "attend": attend(FORMS | SELF_FORMS, same_sequence, 2, 0, 1, 16),
-    "attend other": attend(FORMS, other_sequence, 3, 1, 2, 5),
+    "attend": attend(FORMS | SELF_FORMS, same_sequence, 2, 0, 1, 9),
+    "attend other": attend(FORMS, other_sequence, 3, 1, 2, 3),
     "attend all": attend(PLAIN_FORMS, same_sequence, 1, 0, 1, 1.5),
     "attend all other": attend(PLAIN_FORMS, lambda t, p: other_sequence(t, p), 2, 1, 2, 1),
     "written attention": Op(

@@ -40,11 +40,12 @@ class Probe:
 
 @dataclass
 class Outcome:
-    """What a call gave and left behind."""
+    """What a call gave and left behind; `written` are arguments that it wrote, if only with what they held."""
 
     results: list[Any]
     spec: Any
     shared: set[tuple[int, int]]
+    written: set[str]
     arguments: dict[str, Any]
     buffers: dict[str, Tensor]
     gradients: dict[str, Tensor]
@@ -61,6 +62,7 @@ def observed(function: nn.Module, model: nn.Module, probe: Probe, *, jitter: int
     if jitter:
         move([*arguments.values(), *model.parameters(), *model.buffers()], jitter)
     model.zero_grad()
+    versions = {name: v._version for name, v in arguments.items() if isinstance(v, Tensor)}
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -73,6 +75,7 @@ def observed(function: nn.Module, model: nn.Module, probe: Probe, *, jitter: int
             results=[r.detach() if isinstance(r, Tensor) else r for r in results],
             spec=spec,
             shared=shared([*results, *arguments.values(), *state]),
+            written={name for name, v in arguments.items() if isinstance(v, Tensor) and v._version > versions[name]},
             arguments={name: v.detach().clone() if isinstance(v, Tensor) else v for name, v in arguments.items()},
             buffers={name: buffer.clone() for name, buffer in model.named_buffers()},
             gradients=differentiated(results, probe, arguments, model) if probe.gradients else {},
@@ -159,7 +162,8 @@ def differs(wanted: Outcome, found: Outcome, probe: Probe, *, exact: bool, again
         take = partial(result_of, position)
         if how := value_differs(wanted, found, take, rows=probe.rows(name), exact=exact, again=again):
             return "values", f"{name}: {how}"
-    if words := alias_words(wanted, found, probe):
+    words = alias_words(wanted, found)
+    if words and all(alias_words(other, found) for other in again(0)):
         return "aliasing", words
     for kind in ("arguments", "buffers", "gradients"):
         for name in getattr(wanted, kind):
@@ -180,7 +184,7 @@ def left_in(kind: str, name: str, outcome: Outcome) -> Any:
     return getattr(outcome, kind)[name]
 
 
-def alias_words(wanted: Outcome, found: Outcome, probe: Probe) -> str:
+def alias_words(wanted: Outcome, found: Outcome) -> str:
     """Which pairs share memory in one alone; empty where none do.
 
     What a call writes (an argument, a buffer) and also returns may be returned as a copy, for export has it so; and
@@ -188,11 +192,10 @@ def alias_words(wanted: Outcome, found: Outcome, probe: Probe) -> str:
     """
     results = len(wanted.results)
     names = [*(name for name, _ in named(wanted.results)), *wanted.arguments]
-    written = {n for n, value in probe.arguments.items() if value_changed(value, wanted.arguments[n])}
     lost = [
         pair
         for pair in wanted.shared - found.shared
-        if max(pair) >= results and not written & {part_name(names, k) for k in pair}
+        if max(pair) >= results and not wanted.written & {part_name(names, k) for k in pair}
     ]
     new = found.shared - wanted.shared
     parts = (("no more one memory", lost), ("one memory", new))
@@ -205,10 +208,6 @@ def alias_words(wanted: Outcome, found: Outcome, probe: Probe) -> str:
 
 def part_name(names: Sequence[str], index: int) -> str:
     return names[index] if index < len(names) else "state"
-
-
-def value_changed(before: Any, after: Any) -> bool:
-    return bool(compare(before, after, exact=True))
 
 
 def value_differs(

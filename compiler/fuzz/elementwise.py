@@ -9,11 +9,23 @@ from .shapes import broadcast, into_first, same, together
 ZEROS = {
     "relu": Op("{0}.relu()", same, weight=3),
     "squared relu": Op("{0}.relu().square()", same),
-    "hardshrink": Op("functional.hardshrink({0}, {p})", same, parameters=("0.5", "0.0")),
+    "hardshrink": Op(
+        "functional.hardshrink({0}, {p})",
+        same,
+        parameters=("0.5", "0.0"),
+        clears="torch.where({0}.abs() <= {p}, 0.0, {0})",
+        when="export",
+    ),
     "threshold": Op("functional.threshold({0}, {p})", same, parameters=("0.0, 0.0", "0.3, 0.0", "0.3, 0.7")),
     "hardtanh": Op("functional.hardtanh({0}, {p})", same, parameters=("0.0, 1.0", "-1.0, 1.0", "0.5, 1.0")),
     "clamp": Op("{0}.clamp({p})", same, parameters=("min=0.0", "max=0.0", "min=-1.0, max=1.0")),
-    "dropout": Op("functional.dropout({0}, {p})", same, parameters=("0.5, False", "0.0, True")),
+    "dropout": Op(
+        "functional.dropout({0}, {p})",
+        same,
+        parameters=("0.5, False", "0.0, True"),
+        clears="{0}.clone()",
+        when="export",
+    ),
     "random dropout": Op("functional.dropout({0}, 0.5, True)", same, weight=0.2),
 }
 """Functions that make zeros of numbers, or may in training."""
@@ -51,15 +63,18 @@ SMOOTH = {
     }.items()
 }
 
+BOTH = "torch.where(({a} != 0) & ({1} != 0), {a} * {1}, 0.0)"
+"""A product that is zero where a factor is."""
+
 ARITHMETIC = {
     "add": Op("{0} + {1}", together, 2, weight=5),
-    "mul": Op("{0} * {1}", together, 2, weight=3),
+    "mul": Op("{0} * {1}", together, 2, weight=3, clears=BOTH.replace("{a}", "{0}"), when="gate"),
     "sub": Op("{0} - {1}", together, 2, weight=1.5),
     "div": Op("{0} / ({1}.abs() + 0.5)", together, 2),
     "plain div": Op("{0} / {1}", together, 2, weight=0.3),
     "maximum": Op("torch.maximum({0}, {1})", together, 2),
     "minimum": Op("torch.minimum({0}, {1})", together, 2, weight=0.5),
-    "gated": Op("{0}.relu() * {1}", together, 2, weight=2),
+    "gated": Op("{0}.relu() * {1}", together, 2, weight=2, clears=BOTH.replace("{a}", "{0}.relu()"), when="gate"),
     "lerp": Op("torch.lerp({0}, {1}, 0.3)", together, 2, weight=0.5),
     "addcmul": Op("torch.addcmul({0}, {0}, {1}, value=0.5)", together, 2, weight=0.5),
 }

@@ -4,7 +4,7 @@ Ops are drawn by weight, and operands among the values so far, newest first; wha
 that hides rows is drawn more often near the end, so that most models have rows that nobody reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from random import Random
@@ -15,20 +15,32 @@ from .values import ARGUMENTS, ODD, choices
 
 NAMES = tuple(OPS)
 TOTALS = tuple(accumulate(op.weight for op in OPS.values()))
-LENGTH = 4, 20
+LENGTH = 4, 15
 """Ops of a model: most of the time goes into export, whatever it exports."""
 EQUAL = 0.06
 """How often an op is one of those before it, once more."""
 HIDING = ("times rows", "numbers times rows", "fill rows", "keep rows", "masked mean", "masked max", "choose rows")
 """What often stands at the end of a model, and makes rows of what came before dead."""
+SKIPPING = ("ffn", "ffn", "ffn", "ffn without bias", "linear", "no bias", "addmm", "matmul", "gated", "times columns")
+"""What stands inside of a model whose products are to skip."""
+PASSES = {"packed": 5, "guarded": 2, "skipped": 2, "kernels": 2.5, "narrow kernels": 0.5, "all": 2}
+SKIPS = ("skipped", "kernels", "narrow kernels", "all")
+DTYPES = {"float64": 8, "float32": 3, "bfloat16": 0.1}
+ALSO = 0.08
+KERNEL_DTYPES = {"float64": 0.5, "float32": 8, "bfloat16": 1.5}
+"""Kernels are written for float32 and bfloat16; what else goes wrong is seen best in float64."""
 
 
 def generate(seed: int, *, exact: bool = False) -> Model:
     """The model of a seed; `exact` leaves out what `exact="bitwise"` does not take: gradients and sizes that vary."""
     random = Random(seed)
     graph = Graph(random)
-    for _ in range(random.randint(*LENGTH)):
+    passes = "packed" if exact and random.random() < 0.75 else "guarded" if exact else weighted(random, PASSES)
+    length = random.randint(*LENGTH)
+    for k in range(length):
         graph.grow()
+        if passes in SKIPS and k in (length // 2, length - 1):
+            graph.skip()
     if random.random() < 0.6:
         graph.hide()
     results = graph.results()
@@ -37,15 +49,22 @@ def generate(seed: int, *, exact: bool = False) -> Model:
         results=results,
         calls=(),
         dont_care=tuple(graph.dont_care(results)),
-        dtype=random.choices(("float64", "float32", "bfloat16"), (8, 3, 0.1))[0],
+        dtype=weighted(random, KERNEL_DTYPES if "kernels" in passes or passes == "all" else DTYPES),
         seed=random.randrange(1000),
-        passes=random.choices(("packed", "guarded"), (3, 1))[0],
-        dynamic=random.random() < 0.4 and not exact,
+        passes=passes,
+        strict_nan=passes in SKIPS and random.random() < 0.25,
+        approximate=passes in SKIPS and random.random() < 0.25,
+        dynamic=random.random() < 0.3 and not exact,
         training=random.random() < 0.1,
         gradients=random.random() < 0.3 and not exact,
-        also=tuple(name for name in ("check", "text", "saved") if random.random() < 0.12),
+        also=tuple(name for name in ("check", "text", "saved") if random.random() < ALSO),
     )
     return pruned(with_calls(model, random), WRITES)
+
+
+def weighted(random: Random, choices: Mapping[str, float]) -> str:
+    """One of the keys, by weight."""
+    return random.choices(tuple(choices), tuple(choices.values()))[0]
 
 
 @dataclass
@@ -121,6 +140,13 @@ class Graph:
             if self.attempt(name, [last, *(self.operand(k) for k in range(1, OPS[name].arity))]):
                 return
 
+    def skip(self) -> None:
+        """A product that may skip, of the newest rows."""
+        for _ in range(100):
+            name = self.random.choice(SKIPPING)
+            if self.attempt(name, [self.newest, *(self.operand(k) for k in range(1, OPS[name].arity))]):
+                return
+
     def results(self) -> tuple[int, ...]:
         """The last values, some of what nobody reads, and a little of what is read; at least one op."""
         read = {i for node in self.nodes for i in node.inputs}
@@ -155,17 +181,20 @@ def is_rows(type: Type) -> bool:
 def with_calls(model: Model, random: Random) -> Model:
     """The model with an example and some further calls."""
     names = [node.parameter for node in model.nodes if node.op == INPUT]
-    example = call(names, random, smallest=2 if model.dynamic else 1)
+    few = model.passes in SKIPS
+    example = call(names, random, smallest=2 if model.dynamic else 1, few=few)
     calls = [example]
     for _ in range(5):
-        other = call(names, random, smallest=1)
+        other = call(names, random, smallest=1, few=few)
         calls.append(other if model.dynamic else Call(example.sizes, other.values, other.seed))
     return Model(**{**vars(model), "calls": tuple(calls)})
 
 
-def call(names: Sequence[str], random: Random, *, smallest: int) -> Call:
-    """Sizes and values of one call."""
+def call(names: Sequence[str], random: Random, *, smallest: int, few: bool) -> Call:
+    """Sizes and values of one call. `few` rows are those that kernels take, and some more than that."""
     sizes = {"b": random.choice((2, 3, 4)), "s": random.choice((3, 5, 6, 7)), "t": random.choice((2, 4, 5))}
+    if few:
+        sizes |= {"b": random.choice((smallest, 2, 3)), "s": random.choice((smallest, 2, 3, 5, 7))}
     for size in sizes:
         if random.random() < 0.12:
             sizes[size] = smallest

@@ -15,7 +15,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from ..example import Example, understand
 from ..machine import exact_options
 from ..pipeline import Trace, run_pipeline
 from ..storage import load
+from .applied import applied
 from .compare import Outcome, Probe, differs, named, observed
 
 
@@ -56,14 +57,18 @@ Space = Mapping[str, Any]
 
 
 def judge(
-    space: Space, *, exact: str | None = None, cleared: Callable[[], Iterator[Space]] | None = None
+    space: Space,
+    *,
+    exact: str | None = None,
+    cleared: Callable[[], Iterator[Space]] | None = None,
+    notes: set[str] | None = None,
 ) -> Mismatch | None:
-    """What differs in the model of `space`; None where nothing does.
+    """What differs in the model of `space`; None where nothing does. `notes` gets what the passes did to it.
 
     `cleared` gives the same model with NaN and Inf cleared in rows that a product with a mask hides, in every way that
     README allows without `exact`. Raises RefusedError where there is nothing to compare.
     """
-    return Judge(space, exact, cleared).run()
+    return Judge(space, exact, cleared, set() if notes is None else notes).run()
 
 
 def first_line(error: BaseException) -> str:
@@ -79,6 +84,7 @@ class Judge:
     space: Space
     exact: str | None
     cleared: Callable[[], Iterator[Space]] | None
+    notes: set[str] = field(default_factory=set)
 
     def run(self) -> Mismatch | None:
         """The first mismatch."""
@@ -131,6 +137,7 @@ class Judge:
             passes = passes.replace("insert-gathers", "insert-gathers" + exact_options(entry_function(module)))
         trace = Trace(reproducers=folder)
         run_pipeline(module, passes, trace=trace)
+        self.notes |= applied(trace)
         stages = {stage.name: partial(getattr, stage, "module") for stage in trace.stages}
         model, device = imported.original, imported.device
         compiled = CompiledModel(

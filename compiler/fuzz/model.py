@@ -60,6 +60,9 @@ class Model:
     dynamic: bool = False
     training: bool = False
     gradients: bool = False
+    strict_nan: bool = False
+    approximate: bool = False
+    """With thresholds of 0 on activations."""
     also: tuple[str, ...] = ()
     """Further comparisons: `check`, `text`, `saved`."""
 

@@ -23,9 +23,14 @@ from .shapes import Rule
 class Op:
     """How an op is written, which operands it takes, and how often it is chosen.
 
-    `code` may differ by parameter; `parameters` stand from the plainest on. `clears` is the code of the same op where
-    NaN and Inf are zero in rows that a mask hides: of a product with a mask (README, Limits), and of keys that no query
-    sees. `writes`: it changes its first operand.
+    `code` may differ by parameter; `parameters` stand from the plainest on. `clears` is the code of the same op as it
+    may be, too (README, Limits): NaN and Inf are zero in rows that a mask hides. What says when that is:
+
+    "mask"       the last operand is made of masks alone; not where bits are compared
+    "gate"       what a zero is multiplied with is taken to be finite; not with `strict_nan`
+    "export"     torch.export writes the op otherwise
+
+    `clears_more` is that code where still more is zero.     `writes`: it changes its first operand.
     """
 
     code: str | Mapping[str, str]
@@ -35,4 +40,6 @@ class Op:
     state: Mapping[str, str] = field(default_factory=dict)
     weight: float = 1.0
     clears: str | Mapping[str, str] = ""
+    clears_more: str | Mapping[str, str] = ""
+    when: str = "mask"
     writes: bool = False

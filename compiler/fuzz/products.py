@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from .ffn import FFNS
 from .model import Type
 from .op import Op
-from .shapes import along, are_floats, broadcast, floats, is_large, number, reduced, same, wide
+from .shapes import along, are_floats, broadcast, floats, is_large, normed, number, reduced, wide
 
 
 def projected(types: Sequence[Type], parameter: str) -> Type | None:
@@ -17,11 +18,6 @@ def projected(types: Sequence[Type], parameter: str) -> Type | None:
 def matrix(types: Sequence[Type], parameter: str) -> Type | None:
     """As `projected`, of a matrix."""
     return projected(types, parameter) if len(types[0].dims) == 2 else None
-
-
-def normed(types: Sequence[Type], parameter: str) -> Type | None:
-    """As large as x; its last size is known."""
-    return same(types, parameter) if types[0].dims and number(types[0].dims[-1]) is not None else None
 
 
 def sequence(types: Sequence[Type], parameter: str) -> Type | None:
@@ -71,14 +67,6 @@ PRODUCTS = {
     "einsum": Op('torch.einsum("bsd,df->bsf", {0}, {m})',
                  lambda types, p: projected(types, p) if len(types[0].dims) == 3 else None,
                  1, WIDTHS, {"": "nn.Parameter(torch.randn({last}, {p}))"}, weight=0.7),
-    "gated ffn": Op(
-        "{m}down(functional.{p0}({m}gate({0})) * {m}up({0}))",
-        normed,
-        1,
-        ("relu", "silu"),
-        {"gate": "nn.Linear({last}, 12)", "up": "nn.Linear({last}, 12)", "down": "nn.Linear(12, {last})"},
-        weight=2,
-    ),
     "at": Op("{0} @ {1}", matrices, 2, weight=2),
     "bmm": Op("torch.bmm({0}, {1})", batches, 2),
     "scores": Op("{0} @ {1}.transpose(1, 2)", scores, 2),
@@ -126,4 +114,4 @@ STATE = {
 }
 """Modules that remember."""
 
-SUMS = PRODUCTS | NORMS | REDUCTIONS | STATE
+SUMS = PRODUCTS | FFNS | NORMS | REDUCTIONS | STATE

@@ -40,6 +40,11 @@ def same(types: Sequence[Type], parameter: str) -> Type | None:
     return floats(types[0].dims) if are_floats(types) else None
 
 
+def normed(types: Sequence[Type], parameter: str) -> Type | None:
+    """As large as x; its last size is known."""
+    return same(types, parameter) if types[0].dims and number(types[0].dims[-1]) is not None else None
+
+
 def wide(rank: int) -> Rule:
     """As `same`, of at least `rank` axes."""
     return lambda types, parameter: same(types, parameter) if len(types[0].dims) >= rank else None

@@ -73,10 +73,13 @@ def with_fewer_calls(model: Model) -> Iterator[Model]:
 
 def with_fewer_options(model: Model) -> Iterator[Model]:
     """Without what is special about it."""
-    plain = {"also": (), "dynamic": False, "training": False, "gradients": False, "passes": "packed", "seed": 0}
+    plain = {"also": (), "dynamic": False, "training": False, "gradients": False, "seed": 0}
+    plain |= {"strict_nan": False, "approximate": False, "passes": "packed"}
     for name, value in plain.items():
         if getattr(model, name) != value:
             yield replace(model, **{name: value})
+    for passes in ("skipped", "kernels") if model.passes in ("kernels", "narrow kernels", "all") else ():
+        yield replace(model, passes=passes)
     if len(model.also) > 1:
         yield from (replace(model, also=(name,)) for name in model.also)
     if model.dtype != "float64":

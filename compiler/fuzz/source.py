@@ -12,37 +12,57 @@ class Model(nn.Module):
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from .model import INPUT, Call, Model, Node, Type
 from .ops import OPS, types_of
 from .values import ARGUMENTS, code
 
+PACK = "insert-gathers,sink-scatters"
+GUARD = "guard-density{flops=1.0e6}"
+SKIP = "insert-skips{rows=64 weights=1.0e3 start-k=0.0 copy-k=0.1 copy-n=0.1}"
+KERNELS = "lower-products,lower-kernels"
 PASSES: dict[str, str] = {
-    "packed": "simplify,detect-sparsity,insert-gathers,sink-scatters",
-    "guarded": "simplify,detect-sparsity,insert-gathers,sink-scatters,guard-density{flops=1.0e6}",
+    "packed": f"simplify,detect-sparsity,{PACK}",
+    "guarded": f"simplify,detect-sparsity,{PACK},{GUARD}",
+    "skipped": f"simplify,detect-sparsity,{SKIP}",
+    "kernels": f"simplify,detect-sparsity,{SKIP},{KERNELS}",
+    "narrow kernels": f"simplify,detect-sparsity,{SKIP},{KERNELS.replace(',', '{lanes=8 registers=16},')}",
+    "all": f"simplify,detect-sparsity,{PACK},{GUARD},{SKIP},{KERNELS}",
 }
-"""Models as small as these pay on no machine: packed without a guard, or on a machine that is very slow."""
+"""Models as small as these pay on no machine: packed without a guard, or on machines that are very slow."""
+
+
+def passes(model: Model) -> str:
+    """The passes that a model runs through, as text."""
+    text = PASSES[model.passes]
+    if model.strict_nan:
+        text = text.replace("copy-n=0.1}", "copy-n=0.1 strict-nan=true}")
+    if model.approximate:
+        text = re.sub(r"insert-skips{.*?}", r"threshold-activations{threshold=0.0},\g<0>,restore-activations", text)
+    return text
+
 
 SIZE = re.compile(r"\b[bst]\b")
 
 
-def source(model: Model, *, clearing: frozenset[int] = frozenset(), head: str = "") -> str:
-    """The file of `model`. Nodes of `clearing` clear NaN and Inf in the rows that they hide."""
+def source(model: Model, *, clearing: Sequence[int] = (), more: bool = False, head: str = "") -> str:
+    """The file of `model`. Nodes of `clearing` clear NaN and Inf where they may, `more` of it where they can."""
     types = types_of(model)
     assert types is not None
+    own = ["import gossamer.runtime.custom_ops"] if any(node.op == "experts" for node in model.nodes) else []
     parts = [
         *([head] if head else []),
-        "import torch\nfrom torch import nn\nfrom torch.nn import functional",
-        "\n".join(module(model, types, clearing)),
+        "\n".join([*own, "import torch\nfrom torch import nn\nfrom torch.nn import functional"]),
+        "\n".join(module(model, types, dict.fromkeys(clearing, more))),
         *("\n".join(call_function(model, call, number)) for number, call in enumerate(model.calls)),
         "\n".join(build(model)),
     ]
     return "\n\n\n".join(parts) + "\n"
 
 
-def module(model: Model, types: list[Type], clearing: frozenset[int]) -> Iterator[str]:
+def module(model: Model, types: list[Type], clearing: Mapping[int, bool]) -> Iterator[str]:
     """The lines of the class."""
     yield from ("class Model(nn.Module):", "    def __init__(self):", "        super().__init__()")
     for name, text in state(model, types).items():
@@ -74,13 +94,13 @@ def sizes(arguments: list[str], body: str) -> Iterator[str]:
             yield f"{size} = {name}.shape[{ARGUMENTS[name].dims.index(size)}]"
 
 
-def lines(model: Model, types: list[Type], index: int, clearing: frozenset[int]) -> list[str]:
+def lines(model: Model, types: list[Type], index: int, clearing: Mapping[int, bool]) -> list[str]:
     """The lines that compute node `index`."""
     node = model.nodes[index]
     if node.op == INPUT:
         return []
     op = OPS[node.op]
-    text = op.clears if index in clearing else op.code
+    text = op.code if index not in clearing else (clearing[index] and op.clears_more) or op.clears
     if not isinstance(text, str):
         text = text[node.parameter]
     if "{r}" not in text:
@@ -135,7 +155,7 @@ def build(model: Model) -> Iterator[str]:
     mode = "train" if model.training else "eval"
     yield f"OPTIONS = {options!r}".replace("'", '"')
     yield f"CALLS = [{', '.join(f'call_{k}' for k in range(len(model.calls)))}]"
-    settings = {"passes": PASSES[model.passes], "gradients": model.gradients, "also": list(model.also)}
+    settings = {"passes": passes(model), "gradients": model.gradients, "also": list(model.also)}
     yield f"SETTINGS = {settings!r}".replace("'", '"')
     yield ""
     yield ""
@@ -145,10 +165,13 @@ def build(model: Model) -> Iterator[str]:
 
 
 def clearable(model: Model) -> list[int]:
-    """Nodes that hide rows, so that NaN and Inf may be cleared there: see `Op.clears`."""
+    """Nodes that may give something else where there is NaN or Inf: see `Op.clears`."""
     types = types_of(model) or []
-    return [
-        index
-        for index, node in enumerate(model.nodes)
-        if node.op != INPUT and OPS[node.op].clears and types[node.inputs[-1]].mask
-    ]
+    skips = "insert-skips" in passes(model) and not model.strict_nan
+
+    def may(node: Node) -> bool:
+        op = OPS[node.op]
+        when = {"mask": types[node.inputs[-1]].mask, "gate": skips, "export": True}
+        return bool(op.clears) and when[op.when]
+
+    return [index for index, node in enumerate(model.nodes) if node.op != INPUT and may(node)]

@@ -8,6 +8,7 @@ A rule takes one result of a call (`Given`) and gives a demand for each operand;
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import SSAValue
@@ -124,7 +125,7 @@ class Joint:
     call: Call
     axes: OpAxes
 
-    @property
+    @cached_property
     def summed(self) -> dict[str, Index]:
         """Labels that are not in the result, with their sizes."""
         own = self.axes.results[self.call.output]
@@ -136,18 +137,18 @@ class Joint:
         ]
         return {label: size for label, size in pairs if label and label not in own}
 
-    @property
+    @cached_property
     def places(self) -> dict[str, int]:
         """Where each label stands. An axis that is not kept stands in the result alone."""
         own = self.axes.results[self.call.output]
         kept = {label: k for k, label in enumerate(own) if label and self.axes.roles.get(label) == KEPT}
         return kept | {label: self.call.rank + k for k, label in enumerate(self.summed)}
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[Index, ...]:
         return (*self.call.sizes, *self.summed.values())
 
-    @property
+    @cached_property
     def ranges(self) -> Ranges:
         ranges = self.call.ranges
         for axis, size in enumerate(self.sizes):

@@ -167,6 +167,7 @@ class Scope:
     """The values of `function`, in order of definition."""
 
     function: FuncOp
+    seen_sizes: dict[SSAValue, tuple[Index, ...]] = field(default_factory=dict)
     seen_moves: dict[SSAValue, Reading] = field(default_factory=dict)
     seen_numbers: dict[SSAValue, Index] = field(default_factory=dict)
     seen_truths: dict[SSAValue, Predicate] = field(default_factory=dict)
@@ -207,10 +208,12 @@ class Scope:
 
     def sizes(self, value: SSAValue) -> tuple[Index, ...]:
         """Sizes of a tensor; one of which nothing is known is a symbol of its own."""
-        return tuple(
-            Index.of(Symbol(f"{self.var(value)}.{axis}") if size == "?" else size)
-            for axis, size in enumerate(shape(value))
-        )
+        if (known := self.seen_sizes.get(value)) is None:
+            known = self.seen_sizes[value] = tuple(
+                Index.of(Symbol(f"{self.var(value)}.{axis}") if size == "?" else size)
+                for axis, size in enumerate(shape(value))
+            )
+        return known
 
     def ranges(self, value: SSAValue) -> Ranges:
         """What positions of `value` can be."""

@@ -132,9 +132,9 @@ class Index:
     @classmethod
     def of(cls, source: "int | str | Atom | Index") -> "Index":
         """A number, a size expression, an atom."""
+        if isinstance(source, Index):
+            return source
         match source:
-            case Index():
-                return source
             case int():
                 return cls((((), source),) if source else ())
             case str():
@@ -171,12 +171,15 @@ class Index:
 
     def coefficient(self, atom: Atom) -> "Index":
         """What stands before `atom`."""
-        return collect(Counter({without(m, atom): c for m, c in self.terms if atom in m}))
+        return collect({without(m, atom): c for m, c in self.terms if atom in m})
 
     def __add__(self, other: "Index | int") -> "Index":
-        total = Counter(dict(self.terms))
-        for monomial, coefficient in Index.of(other).terms:
-            total[monomial] += coefficient
+        added = Index.of(other)
+        if not self.terms or not added.terms:
+            return self if self.terms else added
+        total = dict(self.terms)
+        for monomial, coefficient in added.terms:
+            total[monomial] = total.get(monomial, 0) + coefficient
         return collect(total)
 
     def __neg__(self) -> "Index":
@@ -186,9 +189,14 @@ class Index:
         return self + -Index.of(other)
 
     def __mul__(self, other: "Index | int") -> "Index":
+        left, right = self, Index.of(other)
+        if left.number is not None:
+            left, right = right, left
+        if (factor := right.number) is not None:
+            return Index(tuple((m, c * factor) for m, c in left.terms)) if factor else Index()
         total: Counter[Monomial] = Counter()
-        for m, c in self.terms:
-            for n, d in Index.of(other).terms:
+        for m, c in left.terms:
+            for n, d in right.terms:
                 total[tuple(sorted((*m, *n), key=lambda atom: atom.key))] += c * d
         return collect(total)
 
@@ -248,8 +256,10 @@ def without(monomial: Monomial, atom: Atom) -> Monomial:
 
 def collect(total: Mapping[Monomial, int]) -> Index:
     """The sum of terms, without those that cancelled."""
-    kept = ((monomial, coefficient) for monomial, coefficient in total.items() if coefficient)
-    return Index(tuple(sorted(kept, key=lambda term: monomial_key(term[0]))))
+    kept = [(monomial, coefficient) for monomial, coefficient in total.items() if coefficient]
+    if len(kept) > 1:
+        kept.sort(key=lambda term: monomial_key(term[0]))
+    return Index(tuple(kept))
 
 
 # -- sizes ------------------------------------------------------------------------------------------------------

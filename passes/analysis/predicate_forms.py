@@ -236,7 +236,9 @@ def combine(kind: type[And] | type[Or], dual: type[And] | type[Or], parts: Itera
     """`kind` of parts. Each part is a clause, the set that its dual joins; `resolve` knows the laws."""
     unit = Constant(kind is And)
     clauses: list[frozenset[Predicate]] = []
-    pieces = [piece for part in parts for piece in flat(kind, part)]
+    pieces = list(dict.fromkeys(piece for part in parts for piece in flat(kind, part) if piece != unit))
+    if len(pieces) == 1:
+        return pieces[0]
     while pieces:
         if ~unit in pieces:
             return ~unit

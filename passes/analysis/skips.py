@@ -66,7 +66,7 @@ class SkipSite:
 
 
 def read_product(op: CallOp) -> Product | None:
-    """The parts of a product by a matrix; None where it is none."""
+    """The parts of a product by a matrix; None where it is none, or its inner size stands there in two ways."""
     name = op.target.data
     carrier = PRODUCTS.get(name)
     if carrier is None or [argument(op, 3, scale, 1) for scale in ("beta", "alpha")] != [1, 1]:
@@ -77,7 +77,10 @@ def read_product(op: CallOp) -> Product | None:
         return None
     if bias is not None and (not isinstance(bias, SSAValue) or rank(bias) != 1):
         return None
-    return Product(x, weight, bias, name != "aten.linear.default")
+    transposed = name != "aten.linear.default"
+    if shape(x)[-1] != shape(weight)[0 if transposed else 1]:
+        return None
+    return Product(x, weight, bias, transposed)
 
 
 def skip_sites(function: FuncOp, *, strict: bool = False) -> list[SkipSite]:

@@ -3,7 +3,7 @@
 import gossamer
 import pytest
 import torch
-from gossamer.compiler import api, explain_skips
+from gossamer.compiler import defaults, explain_skips
 from gossamer.compiler.explain import explain
 from torch import nn
 
@@ -51,7 +51,7 @@ class Feed(nn.Module):
 
 def test_tiles_say_how_high_they_are_and_what_was_measured(monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("llvmlite")
-    for module in (api, explain_skips):
+    for module in (defaults, explain_skips):
         monkeypatch.setattr(module, "tile_options", lambda _: "")
     masks = torch.rand(4, 1024) < 0.05
     x = torch.where(masks[torch.arange(64) % 4], 1.0, -1.0)

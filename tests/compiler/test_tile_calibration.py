@@ -3,7 +3,7 @@
 import gossamer
 import pytest
 import torch
-from gossamer.compiler import api
+from gossamer.compiler import defaults
 from gossamer.passes.choose_tiles import TILES
 from torch import Tensor, nn
 from xdsl.dialects.builtin import DenseArrayBase, DictionaryAttr, ModuleOp
@@ -67,7 +67,7 @@ def fast() -> gossamer.CompiledModel:
     pytest.importorskip("llvmlite")
     torch.manual_seed(0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "tile_options", lambda _: "")
+        patch.setattr(defaults, "tile_options", lambda _: "")
         found = gossamer.compile(Feed().eval(), batch(64, 4, 0.05), dynamic_shapes="auto", check=True)
     assert "sparse.tile " in found.ir("choose-tiles")
     return found

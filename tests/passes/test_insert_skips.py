@@ -76,6 +76,36 @@ def test_a_product_waits_until_the_support_is_known():
     )
 
 
+def test_a_product_that_could_skip_along_both_axes_skips_along_one():
+    body = """
+      %r = aten.call "aten.relu.default"(%a) : (WIDE) -> WIDE
+      %b = aten.call "aten.linear.default"(%r, %w) : (WIDE, SQUARE) -> WIDE
+      %q = aten.call "aten.relu.default"(%c) : (WIDE) -> WIDE
+      %h = aten.call "aten.mul.Tensor"(%q, %b) : (WIDE, WIDE) -> WIDE
+      %y = aten.call "aten.linear.default"(%h, %d) : (WIDE, DOWN) -> ROW"""
+    head = ", %a: WIDE, %c: WIDE, %w: SQUARE {sparse.finite}"
+
+    def axes(*densities: float) -> list[str]:
+        lines = body
+        for name, density in zip("ac", densities, strict=False):
+            relu = f'"aten.relu.default"(%{name})'
+            lines = lines.replace(relu, f"{relu} attributes {{sparse.support = {density} : f64}}")
+        module = program(text(lines, head).replace("SQUARE", "tensor<32x32xf32>"))
+        run_pipeline(module, FREE)
+        return [str(op.axis.data) for op in module.walk() if isinstance(op, MatmulOp)]
+
+    assert axes() == ["k", "k"]
+    assert axes(0.2, 0.1) == ["n", "k"]
+    assert axes(0.1, 0.2) == ["k", "k"]
+
+
+def test_a_product_whose_inner_size_is_a_formula_stays():
+    kind = 'tensor<1x?xf32, #aten.dims<1, "(s1 + 1)//2">>'
+    down = f'%y = aten.call "aten.linear.default"(%r, %d) : ({kind}, DOWN) -> ROW'
+    assert inserted(f"{RELU.replace('WIDE', kind)} {down}", f", %a: {kind}") == ["0 supports"]
+    assert inserted(f"{RELU} {down.replace(kind, 'WIDE')}", ", %a: WIDE") == ["k", "1 supports"]
+
+
 def test_masks_say_what_is_read():
     """masked_fill reads where its mask does not hold: at the support of the opposite."""
     masked = '%h = aten.call "aten.masked_fill.Scalar"(%b, %m, 0.0) : (WIDE, tensor<32xi1>) -> WIDE'

@@ -1,5 +1,6 @@
 """An imported program means what the model means, whatever the strides, and for gradients too."""
 
+import gossamer
 import pytest
 import torch
 from gossamer.compiler.frontends.torch_export import import_model
@@ -54,3 +55,18 @@ def test_an_argument_may_lie_in_memory_as_it_likes():
     imported = import_model(Wrap(lambda x: x.reshape(-1) * 2), (torch.randn(3, 4),))
     x = torch.randn(4, 3).t()
     assert torch.equal(result_of(imported, x), x.reshape(-1) * 2)
+
+
+class Copied(torch.nn.Module):
+    """A copy of a value that is returned as well, seen otherwise."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        kept, y = x.clone(), x * 2
+        kept.copy_(y)
+        return y.unsqueeze(-1), kept
+
+
+def test_what_is_copied_and_its_copy_are_two_tensors():
+    y, kept = gossamer.compile(Copied(), torch.randn(2, 3))(torch.ones(2, 3))
+    kept.zero_()
+    assert torch.equal(y, torch.full((2, 3, 1), 2.0))

@@ -11,6 +11,7 @@ from gossamer.compiler.fuzz.campaign import Campaign, Failure, reproducer, small
 from gossamer.compiler.fuzz.generate import generate
 from gossamer.compiler.fuzz.judge import Mismatch, RefusedError, judge
 from gossamer.compiler.fuzz.model import INPUT, Call, Model, Node
+from gossamer.compiler.fuzz.source import clearable, source
 from gossamer.passes import insert_gathers, sink_scatters
 from gossamer.passes.analysis import live_rules
 from gossamer.passes.solvers.index_expr import FALSE
@@ -177,6 +178,75 @@ WRONG = {
     "aliasing": "[given[0], given[0] + 1]",
     "crash": "1 / 0",
 }
+
+
+COPIED = SHARING.replace("self.seen.add_(1)", "x = x.copy_(x)").replace("RESULT", "x").replace("True", "False")
+
+
+def test_an_argument_that_is_written_with_what_it_holds_may_be_returned_as_a_copy():
+    assert judge(space_of(COPIED)) is None
+
+
+SKIPS = Model(
+    nodes=(Node(INPUT, (), "x"), Node("ffn", (0,), "12 gated relu", 1)),
+    results=(1,),
+    calls=(Call((("b", 1), ("s", 1)), (("x", "normal"),)),) * 2,
+    dtype="float32",
+    passes="kernels",
+)
+
+
+def test_what_passes_did_to_a_model_is_told():
+    notes: set[str] = set()
+    assert verdict(SKIPS, notes=notes) is None
+    assert {"insert-skips", "skips along k", "skips along n", "kernel with a gate"} <= notes
+    assert "insert-gathers" not in notes
+
+
+def test_a_zero_gate_may_hide_nan_unless_nan_is_to_be_kept():
+    infinite = Model(
+        nodes=(Node(INPUT, (), "x"), *(Node("linear", (0,), "12", k) for k in (1, 2)), Node("gated", (1, 2), "", 3)),
+        results=(3,),
+        calls=(Call((("b", 1), ("s", 1)), (("x", "normal"),)), Call((("b", 1), ("s", 1)), (("x", "infinite"),), 7)),
+        dtype="float32",
+        passes="kernels",
+    )
+    assert clearable(infinite) == [3]
+    assert clearable(replace(infinite, strict_nan=True)) == []
+    assert clearable(replace(infinite, passes="packed")) == []
+    assert verdict(infinite) is None
+    assert verdict(replace(infinite, strict_nan=True)) is None
+    found = judge(space_of(source(infinite)))
+    assert found
+    assert found.kind == "values"
+
+
+def test_the_gradient_of_hardshrink_at_nan_may_be_one():
+    model = Model(
+        nodes=(Node(INPUT, (), "x"), Node("hardshrink", (0,), "0.5", 1)),
+        results=(1,),
+        calls=(Call((("b", 2), ("s", 4)), (("x", "nan"),), 3),),
+        gradients=True,
+    )
+    assert verdict(model) is None
+    assert judge(space_of(source(model)))
+
+
+def test_processes_share_the_seeds_and_find_the_same():
+    alone, together = Campaign(), Campaign()
+    alone.run(4, seed=500)
+    together.run(4, seed=500, jobs=2)
+    assert (alone.models, alone.applied, alone.refused) == (together.models, together.applied, together.refused)
+    assert alone.applied
+
+
+def test_dropout_that_does_nothing_may_give_a_copy():
+    nodes = (Node(INPUT, (), "x"), Node("dropout", (0,), "0.5, False", 1))
+    model = Model(nodes, (1,), calls=(Call((("b", 1), ("s", 2)), (("x", "normal"),)),))
+    assert verdict(model) is None
+    found = judge(space_of(source(model)))
+    assert found
+    assert found.kind == "aliasing"
 
 
 @pytest.mark.parametrize("kind", WRONG)

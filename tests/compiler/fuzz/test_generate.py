@@ -1,14 +1,16 @@
 """Models from seeds: the same every time, well typed, and Python that runs."""
 
+import re
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
+from gossamer.compiler.fuzz.ffn import HIDDEN
 from gossamer.compiler.fuzz.generate import generate
 from gossamer.compiler.fuzz.model import INPUT, Model, Node, pruned
 from gossamer.compiler.fuzz.ops import OPS, types_of
-from gossamer.compiler.fuzz.source import source
+from gossamer.compiler.fuzz.source import PASSES, passes, source
 
 SEEDS = range(400)
 
@@ -29,6 +31,22 @@ def test_every_model_is_well_typed_and_compiles_as_python():
         model = generate(seed)
         assert types_of(model) is not None
         compile(source(model), "model.py", "exec")
+
+
+def test_every_pipeline_and_zero_between_products_is_met():
+    models = [generate(seed) for seed in range(3000)]
+    met = Counter(model.passes for model in models)
+    assert met.keys() == PASSES.keys()
+    forms = {node.parameter.partition(" ")[2] for model in models for node in model.nodes if node.op.startswith("ffn")}
+    assert forms == HIDDEN.keys()
+    assert {model.dtype for model in models if "kernels" in model.passes} == {"float64", "float32", "bfloat16"}
+    assert any(model.strict_nan and model.approximate for model in models)
+
+
+def test_what_is_asked_of_skips_stands_among_the_passes():
+    model = Model((), (), (), passes="all", strict_nan=True, approximate=True)
+    assert re.search("threshold-activations{threshold=0.0},insert-skips{.* strict-nan=true},restore-a", passes(model))
+    assert passes(Model((), (), (), passes="all")) == PASSES["all"]
 
 
 def test_every_op_is_met_sooner_or_later():
