@@ -8,7 +8,16 @@ tile. Where the union over all rows is nearly everything, that over the rows of 
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import ArrayAttr, IntAttr, IntegerAttr, StringAttr, TensorType, UnitAttr
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    FloatAttr,
+    IntAttr,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+    UnitAttr,
+    f64,
+)
 from xdsl.ir import Attribute, ParametrizedAttribute, SSAValue, TypeAttribute
 from xdsl.irdl import (
     IRDLOperation,
@@ -30,6 +39,16 @@ HEIGHTS = (1, 2, 4, 8, 16)
 """The numbers of rows that a tile may have."""
 SAMPLES, RUN = 512, 16
 """By how many positions rows are compared, and how many neighbours of those are taken together."""
+
+
+STEPS = (1, 7, 31, 97, 251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521)
+PROBES = 4096
+"""A share of a tensor is estimated from so many of its numbers at most, each so many after the last."""
+
+
+def probe_step(size: int) -> int:
+    """How many of `size` numbers lie between two that are looked at: a prime, so that no column is looked at alone."""
+    return next((step for step in STEPS if size <= step * PROBES), STEPS[-1])
 
 
 def sampled(width: int) -> list[tuple[int, int]]:
@@ -83,23 +102,28 @@ class TileOp(IRDLOperation):
     The last tile has fewer rows where they do not divide by the height; all have, where there are fewer rows than
     that. Clustered, the first row that is left leads a tile, and those join it that are active most alike, by a
     sample of their positions (`sampled`). With `rows` everything is active when `x` has more of them: it is not worth
-    looking then. So it is while gradients of `x` are taken: what is zero may have one.
+    looking then; with `upto` when more than that share of a sample of `x` (`probe_step`) is active, since no tile is
+    sparser than its rows. So it is while gradients of `x` are taken: what is zero may have one.
     """
 
     name = "sparse.tile"
     x = operand_def(TensorType)
     clustered = opt_prop_def(UnitAttr)
     rows = opt_prop_def(IntegerAttr)
+    upto = opt_prop_def(FloatAttr)
     tiles = result_def(TilesType)
     traits = traits_def(Pure())
-    assembly_format = "$x (`clustered` $clustered^)? (`rows` $rows^)? attr-dict `:` type($x) `->` type($tiles)"
+    assembly_format = (
+        "$x (`clustered` $clustered^)? (`rows` $rows^)? (`upto` $upto^)? attr-dict `:` type($x) `->` type($tiles)"
+    )
 
-    def __init__(self, x: SSAValue, height: int, *, clustered: bool = False, rows: int = 0):
+    def __init__(self, x: SSAValue, height: int, *, clustered: bool = False, rows: int = 0, upto: float = 1.0):
         super().__init__(
             operands=[x],
             properties={
                 "clustered": UnitAttr() if clustered else None,
                 "rows": IntegerAttr(rows, 64) if rows else None,
+                "upto": FloatAttr(upto, f64) if upto < 1.0 else None,
             },
             result_types=[TilesType.of(height, dims(x.type))],
         )

@@ -1,7 +1,7 @@
 """Products of rows that are active at different positions: tiles of a few rows skip along k, each by its own.
 
     %r = aten.relu(%a)                       %r = aten.relu(%a)
-    %y = aten.linear(%r, %w, %b)             %t = sparse.tile %r clustered         -> !sparse.tiles<4 : 16, 3072>
+    %y = aten.linear(%r, %w, %b)             %t = sparse.tile %r clustered upto 0.67 -> !sparse.tiles<4 : 16, 3072>
                                              %p = arith.cmpf ole, (sparse.density %t), 0.62
                                       ->     %d = scf.if %p { yield %t } else { yield sparse.everywhere %t }
                                              %y = sparse.matmul %r, %w[%d] k bias %b
@@ -13,8 +13,9 @@ each other's zeros, high ones run faster. Rows that are active alike may be brou
 Legal where `insert-skips` could skip along k by the input itself: it is 0 where its own zeros are. REASSOC, and
 `exact="bitwise"` forbids it. Pays where calibration found (`sparse.tiles` on the op that makes the input) that tiles
 are sparse enough (`solvers/tiles.py`); without that nothing is done. The density of the tiles is checked when the
-program runs, and above the break-even the product is the dense one, once the tiles were found in vain: 1 to 10 % of
-it. Costs an analysis where anything was measured. Linear in the number of ops.
+program runs, and above the break-even the product is the dense one: at once where a sample shows the rows alone to be
+denser, else after the tiles were found in vain, which takes 1 to 10 % of its time. Costs an analysis where anything was
+measured. Linear in the number of ops.
 """
 
 import math
@@ -45,6 +46,8 @@ from .solvers.tiles import Candidate, Choice, TiledProduct, Tiler, by_candidate,
 
 TILES = "sparse.tiles"
 """On what gives a product its input: densities of the tiles in the examples, by height, in own order and clustered."""
+PROBED = 0.05
+"""By how much a sample's density has to exceed the threshold for tiles not to be looked for: three deviations."""
 MORE_ROWS = 4
 """By how many times the number of rows may exceed that of the examples: comparing rows is quadratic."""
 
@@ -142,7 +145,8 @@ class Tiling:
         """The tiles of `x`, if they are sparse enough; one guard for products that share both."""
         key = (x, candidate, threshold)
         if key not in self.domains:
-            tile = TileOp(x, candidate.height, clustered=candidate.clustered, rows=self.most_rows(x))
+            most = {"rows": self.most_rows(x), "upto": min(threshold + PROBED, 1.0)}
+            tile = TileOp(x, candidate.height, clustered=candidate.clustered, **most)
             density, limit = DensityOp(tile.tiles), arith.ConstantOp(FloatAttr(threshold, f32))
             pays = arith.CmpfOp(density.density, limit.result, "ole")
             choice = guarded(pays.result, tile.tiles)

@@ -52,7 +52,7 @@ from ..dialects.sparse import (
     Skip,
     SupportOp,
 )
-from ..dialects.tiles import TileOp, TilesType
+from ..dialects.tiles import TileOp, TilesType, probe_step
 from .calls import arguments, number, resolve
 from .domain import Domain
 from .executor import find
@@ -250,7 +250,10 @@ class SparseFunctions(InterpreterFunctions):
     @impl(TileOp)
     def tile(self, _: Interpreter, op: TileOp, args: PythonValues) -> PythonValues:
         assert isinstance(op.tiles.type, TilesType)
-        if op.rows is not None and args[0].numel() > op.rows.value.data * args[0].shape[-1]:
+        probes = args[0].flatten().tolist()[:: probe_step(args[0].numel())]
+        dense = op.upto is not None and sum(probe != 0 for probe in probes) > op.upto.value.data * len(probes)
+        many = op.rows is not None and args[0].numel() > op.rows.value.data * args[0].shape[-1]
+        if dense or many:
             return (Tiles.all(args[0].shape, args[0].device),)
         return (Tiles.of(args[0], op.tiles.type.height.data, clustered=op.clustered is not None),)
 

@@ -7,7 +7,6 @@ Where the number of rows is known only when it runs, tiles are as high as that n
 program says.
 """
 
-import sys
 from collections.abc import Callable
 
 import torch
@@ -22,6 +21,7 @@ from ..dtypes import DTYPES
 from ..tiles import Tiles
 from .launch import CALL, FORMS, Entry, Meaning, code_of, is_traced, launch_function, ready, start, threads_for
 from .layouts import k_major
+from .tiles import giving_up
 
 MARGIN = 16
 """Numbers by which samples of a row may be padded, and more."""
@@ -38,13 +38,15 @@ def tile(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tiles]:
     known, module = by_height(entries), SymbolTable.lookup_symbol(op, op.kernel)
     code = code_of(module) if isinstance(module, ModuleOp) else None
     (said,) = (inner for inner in op.meaning.block.ops if isinstance(inner, TileOp))
-    most = sys.maxsize if said.rows is None else said.rows.value.data
+    gives_up = giving_up(said)
     assert code is not None
     orders = {height: launch_function(code[f"serial_order_{height}"]) for height in known}
 
     def run(meaning: Meaning, x: Tensor) -> Tiles:
         rows = x.numel() // width
-        if not 0 < rows <= most or not ready(x, dtype) or is_traced(x):
+        if gives_up(x):
+            return Tiles.all(x.shape, x.device)
+        if not rows or not ready(x, dtype):
             return meaning(x)
         height = next((height for height in HEIGHTS if height in known and height >= rows), max(known))
         number, threads = -(-rows // height), threads_for(rows * width * dtype.itemsize)

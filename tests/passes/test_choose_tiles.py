@@ -3,6 +3,7 @@
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.dialects.sparse import MatmulOp, SupportOp
 from gossamer.dialects.tiles import TileOp, TilesType
+from gossamer.passes.choose_tiles import PROBED
 from gossamer.tests.passes.programs import check, check_stays, program
 from xdsl.dialects.builtin import ModuleOp
 
@@ -29,8 +30,10 @@ def text(body: str, finite: str = "{sparse.finite}") -> str:
 
 
 def tiled(limit: str, kind: str = "") -> str:
+    most = float(limit) + PROBED
+    upto = f"upto {most!r} : f64" if most < 1.0 else ""
     return f"""
-      %t = sparse.tile %r {kind} : {X} -> {TILES}
+      %t = sparse.tile %r {kind} {upto} : {X} -> {TILES}
       %density = sparse.density %t : {TILES}
       %limit = arith.constant {limit} : f32
       %pays = arith.cmpf ole, %density, %limit : f32

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from gossamer.compiler.context import parse_text
+from gossamer.dialects.tiles import probe_step
 from gossamer.runtime import reference
 from gossamer.runtime.executor import Program
 from gossamer.runtime.kernels import launch, launch_tiles
@@ -228,3 +229,21 @@ def test_more_rows_than_are_worth_looking_at_are_dense(form):
     y, density = program([x, w, b]) if program else form(text)(x, w, b)
     assert density == 1.0
     check_close(y, *dense(x, w, b))
+
+
+@pytest.mark.parametrize("density", [0.3, 0.7])
+def test_rows_that_a_sample_shows_to_be_denser_are_not_looked_at(form, density):
+    text = tiled_text("s0", 30, 20, 4, clustered=True).replace("clustered :", "clustered upto 0.5 : f64 :")
+    x, w, b = batch(900, 30, density), torch.randn(20, 30), torch.randn(20)
+    program = Program.build(lowered(text), {}) if form is native else None
+    y, found = program([x, w, b]) if program else form(text)(x, w, b)
+    assert (found == 1.0) == (density > 0.5)
+    check_close(y, *dense(x, w, b))
+
+
+def test_a_sample_looks_at_every_column():
+    for rows, width in ((16, 3072), (7, 4096), (128, 8192), (2000, 64)):
+        step = probe_step(rows * width)
+        looked_at = torch.arange(0, rows * width, step) % width
+        assert len(looked_at) <= 4096
+        assert len(looked_at.unique()) == min(width, len(looked_at))
