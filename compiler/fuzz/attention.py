@@ -124,7 +124,7 @@ def attend(forms: Mapping[str, str], rule: Rule, arity: int, source: int, mask: 
     state = {name: text.replace("{last1}", f"{{last{source}}}") for name, text in STATE.items()}
     texts = code(forms, source, mask)
     clears, more = code(forms, source, mask, HIDDEN), code(forms, source, mask, HIDDEN, NOTHING)
-    return Op(texts, rule, arity, tuple(texts), state, weight, clears, more)
+    return Op(texts, rule, arity, tuple(texts), state, weight, clears, more, "hidden")
 
 
 WRITTEN = """q, k, w = {m}qkv({0}).chunk(3, -1)
@@ -147,6 +147,7 @@ ATTENTION = {
         {"": "nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True, norm_first={p})"},
         weight=1,
         clears="{m}({0}.where({bool1}[..., None], 0.0), src_key_padding_mask=~{bool1})",
+        when="hidden",
     ),
     "multihead": Op(
         "{m}({0}, {0}, {0}, key_padding_mask=~{bool1}, need_weights=False)[0]",
@@ -155,5 +156,6 @@ ATTENTION = {
         state={"": "nn.MultiheadAttention(8, 2, batch_first=True)"},
         weight=0.7,
         clears="{m}(*[{0}.where({bool1}[..., None], 0.0)] * 3, key_padding_mask=~{bool1}, need_weights=False)[0]",
+        when="hidden",
     ),
 }

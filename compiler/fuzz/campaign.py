@@ -171,15 +171,15 @@ def smallest(seed: int, model: Model, mismatch: Mismatch, exact: str | None, sec
 
 def verdict(model: Model, exact: str | None = None, notes: set[str] | None = None) -> Mismatch | None:
     """What differs in a model; `notes` gets what passes did to it. Raises RefusedError where it is none to compare."""
-    return judge(space_of(source(model)), exact=exact, cleared=lambda: cleared(model), notes=notes)
+    return judge(space_of(source(model)), exact=exact, cleared=lambda: cleared(model, exact), notes=notes)
 
 
-def cleared(model: Model) -> Iterator[dict[str, Any]]:
+def cleared(model: Model, exact: str | None = None) -> Iterator[dict[str, Any]]:
     """The model with NaN and Inf cleared where they may be, by all that may, one, two, .. of them."""
-    nodes = clearable(model)
+    nodes = clearable(model, exact=exact is not None)
     ways = chain.from_iterable(combinations(nodes, k) for k in (len(nodes), *range(1, len(nodes))) if k)
     for way in islice(ways, WAYS):
-        for more in {False, any(OPS[model.nodes[index].op].clears_more for index in way)}:
+        for more in {False, not exact and any(OPS[model.nodes[index].op].clears_more for index in way)}:
             yield space_of(source(model, clearing=way, more=more))
 
 

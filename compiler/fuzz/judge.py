@@ -66,7 +66,7 @@ def judge(
     """What differs in the model of `space`; None where nothing does. `notes` gets what the passes did to it.
 
     `cleared` gives the same model with NaN and Inf cleared in rows that a product with a mask hides, in every way that
-    README allows without `exact`. Raises RefusedError where there is nothing to compare.
+    README allows. Raises RefusedError where there is nothing to compare.
     """
     return Judge(space, exact, cleared, set() if notes is None else notes).run()
 
@@ -165,7 +165,7 @@ class Judge:
         if jitter:
             model = self.example(self.space).model
             yield observed(model, model, self.probe(self.space, number), jitter=jitter)
-        elif self.cleared is not None and not self.exact:
+        elif self.cleared is not None:
             for space in self.cleared():
                 model = self.example(space).model
                 yield observed(model, model, self.probe(space, number))

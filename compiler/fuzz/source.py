@@ -164,14 +164,15 @@ def build(model: Model) -> Iterator[str]:
     yield f"    return Model().to(torch.{model.dtype}).{mode}(), (), call_0(), OPTIONS"
 
 
-def clearable(model: Model) -> list[int]:
+def clearable(model: Model, *, exact: bool = False) -> list[int]:
     """Nodes that may give something else where there is NaN or Inf: see `Op.clears`."""
     types = types_of(model) or []
     skips = "insert-skips" in passes(model) and not model.strict_nan
 
     def may(node: Node) -> bool:
         op = OPS[node.op]
-        when = {"mask": types[node.inputs[-1]].mask, "gate": skips, "export": True}
+        mask = types[node.inputs[-1]].mask
+        when = {"mask": mask and not exact, "hidden": mask, "gate": skips, "export": True}
         return bool(op.clears) and when[op.when]
 
     return [index for index, node in enumerate(model.nodes) if node.op != INPUT and may(node)]

@@ -240,6 +240,31 @@ def test_processes_share_the_seeds_and_find_the_same():
     assert alone.applied
 
 
+HIDDEN_KEYS = Model(
+    nodes=(Node(INPUT, (), "keep"), Node(INPUT, (), "x"), Node("attend", (1, 0), "keys plain", 2)),
+    results=(2,),
+    calls=(
+        Call((("b", 4), ("s", 5)), (("keep", "right"), ("x", "normal"))),
+        Call((("b", 4), ("s", 5)), (("keep", "right"), ("x", "nan rows")), 416),
+    ),
+)
+
+
+@pytest.mark.parametrize("exact", [None, "bitwise"])
+def test_nan_in_keys_that_nobody_sees_may_go(exact):
+    assert verdict(HIDDEN_KEYS, exact) is None
+    found = judge(space_of(source(HIDDEN_KEYS)), exact=exact)
+    assert found
+    assert found.kind == "values"
+
+
+def test_a_mask_that_multiplies_keeps_nan_where_bits_are_compared():
+    nodes = (*LINEAR_ROWS.nodes[:3], Node("times rows", (2, 0), "", 3))
+    model = Model(nodes, (3,), calls=LINEAR_ROWS.calls)
+    assert clearable(model) == [3]
+    assert clearable(model, exact=True) == []
+
+
 def test_dropout_that_does_nothing_may_give_a_copy():
     nodes = (Node(INPUT, (), "x"), Node("dropout", (0,), "0.5, False", 1))
     model = Model(nodes, (1,), calls=(Call((("b", 1), ("s", 2)), (("x", "normal"),)),))
