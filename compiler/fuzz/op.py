@@ -27,7 +27,7 @@ class Op:
     may be, too (README, Limits): NaN and Inf are zero in rows that a mask hides. What says when that is:
 
     "mask"       the last operand is made of masks alone; not where bits are compared
-    "hidden"     the same, and there too
+    "hidden"     keys that no query sees, whatever the mask is made of, and where bits are compared too
     "gate"       what a zero is multiplied with is taken to be finite; not with `strict_nan`
     "export"     torch.export writes the op otherwise
 

@@ -172,7 +172,7 @@ def clearable(model: Model, *, exact: bool = False) -> list[int]:
     def may(node: Node) -> bool:
         op = OPS[node.op]
         mask = types[node.inputs[-1]].mask
-        when = {"mask": mask and not exact, "hidden": mask, "gate": skips, "export": True}
+        when = {"mask": mask and not exact, "hidden": True, "gate": skips, "export": True}
         return bool(op.clears) and when[op.when]
 
     return [index for index, node in enumerate(model.nodes) if node.op != INPUT and may(node)]

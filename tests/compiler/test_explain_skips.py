@@ -21,6 +21,7 @@ class ReGlu(nn.Module):
 
 
 def test_products_that_skip_say_up_to_which_density_though_kernels_stand_in_for_them():
+    pytest.importorskip("llvmlite")
     found = explain(gossamer.compile(ReGlu(-1.0), torch.randn(1, 64))).skips
     taken = [line for line in found.lines if line.decision == "skips"]
     assert {line.axis for line in taken} == {"k", "n"}

@@ -258,6 +258,14 @@ def test_nan_in_keys_that_nobody_sees_may_go(exact):
     assert found.kind == "values"
 
 
+def test_nan_in_keys_that_token_numbers_hide_may_go_too():
+    nodes = (Node(INPUT, (), "ids"), Node(INPUT, (), "x"), Node("attend", (1, 0), "keys plain", 2))
+    call = Call((("b", 3), ("s", 5)), (("ids", "random"), ("x", "nan rows")), 2)
+    model = Model(nodes, (2,), calls=(replace(call, values=(("ids", "random"), ("x", "normal"))), call))
+    assert verdict(model) is None
+    assert judge(space_of(source(model)))
+
+
 def test_a_mask_that_multiplies_keeps_nan_where_bits_are_compared():
     nodes = (*LINEAR_ROWS.nodes[:3], Node("times rows", (2, 0), "", 3))
     model = Model(nodes, (3,), calls=LINEAR_ROWS.calls)
