@@ -90,7 +90,8 @@ def other_sequence(types: Sequence[Type], parameter: str) -> Type | None:
     return Type("float", (*x[:2], "8")) if x[0] == y[0] else None
 
 
-HIDDEN = """seen_by = (seen if seen.dtype == torch.bool else seen > torch.finfo(q.dtype).min).any(1).any(1)
+HIDDEN = """shown = seen if seen.dtype == torch.bool else seen > torch.finfo(q.dtype).min
+seen_by = shown.broadcast_to(*q.shape[:3], k.shape[2]).any(1).any(1)
 k, w = (part.where(seen_by[:, None, :, None], 0.0) for part in (k, w))"""
 """Keys and values that are hidden from every query, cleared: NaN in them reaches nobody then."""
 
