@@ -18,6 +18,7 @@ from itertools import count
 
 import gossamer
 import torch
+from gossamer.runtime.tiles import Tiles
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -109,11 +110,14 @@ def form(fast: gossamer.CompiledModel) -> str:
 
 def tile_density(batch: Tensor, how: str) -> float | None:
     """Of the tiles of a batch, if it goes by tiles."""
-    from gossamer.runtime.tiles import Tiles
-
     if not how.startswith("tiles"):
         return None
     return Tiles.of(torch.relu(batch), int(how.split()[2].rstrip(",")), clustered="clustered" in how).density
+
+
+def inverse(density: float) -> str:
+    """The limit that a density sets; none where nothing is active."""
+    return f"{1 / density:.2f}" if density else ""
 
 
 def density_row(
@@ -131,11 +135,11 @@ def density_row(
     apart = (fast(batches[0]) - model(batches[0])).abs().max().item()
     found = (
         *case.title, f"{density:.2f}", f"{union:.2f}", *(f"{times.median(name) * 1e6:.0f}" for name in ("eager", "us")),
-        f"{ratio:.2f}", f"{1 / union:.2f}", f"{ratio * union:.0%}", "" if tiles is None else f"{1 / tiles:.2f}",
+        f"{ratio:.2f}", inverse(union), f"{ratio * union:.0%}", "" if tiles is None else inverse(tiles),
         f"{times.ratio('inductor', to='eager'):.2f}" if "inductor" in runs else "",
         f"{times.ratio('gather', to='eager'):.2f}", how, f"{apart:.0e}",
     )  # fmt: skip
-    least = max(FLOOR, FRACTION / union) if union < FULL else FLOOR
+    least = max(FLOOR, FRACTION / union) if 0 < union < FULL else FLOOR
     goal = f"{' '.join(case.title)} at {density:g}: goal {least:.2f} MISSED ({ratio:.2f})"
     return found, goal if ratio < least else ""
 

@@ -5,11 +5,12 @@ program is the dense one, and so it is here: what is measured is the kernel unde
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import product as combinations
 
 import torch
 from gossamer.compiler.machine import KERNEL, skip_rates
+from gossamer.passes.insert_skips import InsertSkips
 from gossamer.passes.solvers.skipping import SkippedProduct, Skipper
 from gossamer.runtime.domain import Domain
 from gossamer.runtime.kernels.layouts import k_major
@@ -54,8 +55,7 @@ def cases(quick: bool) -> list[Case]:
 
 def machine() -> Skipper:
     """What `gossamer.compile` reckons with here."""
-    known = {field.name for field in fields(Skipper)}
-    return replace(Skipper(kernel=KERNEL), **{name: rate for name, rate in skip_rates().items() if name in known})
+    return replace(InsertSkips(kernel=KERNEL), **skip_rates()).machine
 
 
 @torch.no_grad()

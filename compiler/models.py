@@ -63,7 +63,7 @@ def compile_model(
     opened = Opened(load_saved(path, arguments)) if is_saved(path) else import_example(arguments)
     base = opened.compiled
     module = saved_module(base, start, arguments) if is_saved(path) else base.module
-    passes = parse_passes(default_pipeline(module)) if arguments.passes is None else chosen
+    passes = parse_passes(default_pipeline(module, base.device)) if arguments.passes is None else chosen
     trace.first, trace.offset = start, [IMPORT, *(step.name for step in passes)].index(start)
     run_pipeline(module, between(passes, start, stop), trace=trace)
     if opened.example is not None and has_thresholds(trace.stages[0].module):

@@ -224,7 +224,7 @@ def write(name: str, form: Form, shape: Shape, machine: Machine) -> ModuleOp:
             case Form.SUPPORT if rows > 1:
                 made = support_rows(rows, inputs, element, activation)
             case Form.SUPPORT:
-                made = support(rows, inputs, element, activation, exact=exact)
+                made = support(inputs, element, activation)
             case Form.SKIP_K_TILES:
                 made = skip_k_tiles(rows, inputs, outputs, element, bias=bias, machine=machine)
             case Form.TILE:

@@ -170,8 +170,7 @@ def number(attribute: object) -> float | None:
 def length_of(listed: Listed, function: FuncOp) -> int:
     """How many entries a list has, as in the examples."""
     hint = hints(function)
-    lengths = (math.prod(expected(size, hint) for size in shape(value)) for value, _ in listed.entries)
-    return sum(lengths) + len(listed.positions)
+    return int(listed.length(lambda size: expected(size, hint)))
 
 
 def attributes_of(value: SSAValue, function: FuncOp) -> Mapping[str, object]:

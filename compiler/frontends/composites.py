@@ -10,6 +10,7 @@ nothing is done.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -35,6 +36,10 @@ class Table:
     def fits(self, kept: Mapping[OpOverload, Any]) -> bool:
         """Would torch make the same table again?"""
         return self.kept == kept and all(op.py_kernels == self.before[op] for op in kept)
+
+    def whole(self, override: Override, kept: Mapping[OpOverload, Any]) -> AbstractContextManager[None]:
+        """The table in place: what was noted, or, where it does not fit, as torch makes it."""
+        return self.again() if self.fits(kept) else self.made(kept, override)
 
     @contextmanager
     def made(self, kept: Mapping[OpOverload, Any], override: Override) -> Iterator[None]:
@@ -75,7 +80,7 @@ def kept_whole() -> Iterator[None]:
     """Let decompositions make torch's table once."""
     with ExitStack() as stack:
         if override := getattr(exported_program, "_override_composite_implicit_decomp", None):
-            known = lambda kept: TABLE.again() if TABLE.fits(kept) else TABLE.made(kept, override)  # noqa: E731
+            known = partial(TABLE.whole, override)
             stack.enter_context(patch.object(exported_program, "_override_composite_implicit_decomp", known))
         if look_up := getattr(utils, "_materialize_cpp_cia_ops", None):
             stack.enter_context(patch.object(utils, "_materialize_cpp_cia_ops", lambda: looked_up(look_up)))

@@ -30,6 +30,7 @@ from xdsl.traits import SymbolTable
 
 from ...dialects.aten import CallOp, ParameterOp, UpdateOp, WeightOp
 from ...dialects.sparse import Skip
+from ..solvers.sizes import Size
 from .calls import argument, rank, shape
 from .demand import Demands, backward_demand
 from .fact_scope import position
@@ -156,7 +157,7 @@ class Finder:
         """
         columns = (support for predicate in predicates for support in self.columns(predicate, value))
         lists = [support for predicate in predicates for support in self.lists(predicate, value)]
-        return (*dict.fromkeys(columns), *([min(lists, key=length)] if lists else []))
+        return (*dict.fromkeys(columns), *([min(lists, key=lambda found: found.length(known))] if lists else []))
 
     def lists(self, predicate: Predicate, value: SSAValue) -> Iterator[Listed]:
         """Integers that name every position where `predicate` holds."""
@@ -228,11 +229,9 @@ def conjuncts(predicate: Predicate) -> Iterator[Predicate]:
             yield predicate
 
 
-def length(listed: Listed) -> float:
-    """How many entries a list has; of those whose size is not known, more than any."""
-    sizes = [size for value in listed.values for size in shape(value)]
-    known = all(isinstance(size, int) for size in sizes)
-    return sum(math.prod(map(int, shape(value))) for value in listed.values) if known else math.inf
+def known(size: Size) -> float:
+    """A size as a number; what is not known is more than any."""
+    return size if isinstance(size, int) else math.inf
 
 
 def is_weight(value: SSAValue) -> bool:

@@ -4,11 +4,15 @@ nz(%relu)           where any row of %relu is not zero
 listed(%topk_1)     the positions that the entries of %topk_1 name
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from xdsl.ir import SSAValue
+
+from ..solvers.sizes import Size
+from .calls import shape
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Listed:
     def values(self) -> tuple[SSAValue, ...]:
         """What it is found from."""
         return tuple(value for value, _ in self.entries)
+
+    def length(self, number_of: Callable[[Size], float]) -> float:
+        """How many entries there are; `number_of` tells a size as a number."""
+        return sum(math.prod(map(number_of, shape(value))) for value in self.values) + len(self.positions)
 
     def map(self, of: Callable[[SSAValue], SSAValue]) -> "Listed":
         """The same of other values."""

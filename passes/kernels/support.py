@@ -1,10 +1,10 @@
-"""h = act(x + bias), and where any row of it is not zero: an activation and the list of what it left, in one pass.
+"""h = act(x), and where it is not zero, of one row: an activation and the list of what it left, in one pass.
 
     found = 0
     for k:
-      h[m, k] = act(x[m, k] + bias[k])
+      h[k] = act(x[k])
       active[found] = k                         always written: the next one overwrites what did not count
-      found += any of h[:, k] != 0              NaN counts, -0.0 does not
+      found += h[k] != 0                        NaN counts, -0.0 does not
     size = found
 
 Without an activation h is x itself, and nothing but the list is written. One thread: it reads x once.
@@ -18,7 +18,6 @@ from xdsl.dialects.builtin import f32, i64
 from xdsl.ir import SSAValue
 
 from .signature import Arguments, Element, kernel_function
-from .skip_k import row_numbers
 from .writing import INDEX, add, element_of, load, loop, number, real, store, store_index
 
 
@@ -30,21 +29,21 @@ class Activation(StrEnum):
     SQUARED_RELU = auto()
 
 
-def support(rows: int, inputs: int, element: Element, activation: Activation, *, exact: bool = True) -> func.FuncOp:
-    """The function for `rows` rows, or for up to so many where not `exact`."""
+def support(inputs: int, element: Element, activation: Activation) -> func.FuncOp:
+    """The function for one row; `support_rows.py` has that for several."""
 
     def body(given: Arguments) -> None:
-        at = row_numbers(given.rows, rows, exact)
+        row = number(0)
 
         def step(k: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            values = [activate(given, row, k, activation) for row in at]
+            value = activate(given, row, k, activation)
             store_index(k, given.active, found[0])
-            return (add(found[0], any_counts(values)),)
+            return (add(found[0], one_if(is_active(value))),)
 
         (found,) = loop(number(0), number(inputs), number(1), [number(0)], step)
         store_index(found, given.size, number(0))
 
-    return kernel_function(rows, inputs, inputs, (1, 1), element, body)
+    return kernel_function(1, inputs, inputs, (1, 1), element, body)
 
 
 def activate(given: Arguments, row: SSAValue, k: SSAValue, activation: Activation) -> SSAValue:
@@ -62,11 +61,11 @@ def activate(given: Arguments, row: SSAValue, k: SSAValue, activation: Activatio
     return value
 
 
-def any_counts(values: Sequence[SSAValue]) -> SSAValue:
-    """1 where any of the values is not zero, else 0."""
-    zero = real(0.0)
-    counts = [arith.CmpfOp(value, zero, "une").result for value in values]
-    some = counts[0]
-    for one in counts[1:]:
-        some = arith.OrIOp(some, one).result
-    return arith.IndexCastOp(arith.ExtUIOp(some, i64).result, INDEX).result
+def is_active(value: SSAValue) -> SSAValue:
+    """Is it not zero? NaN counts, -0.0 does not."""
+    return arith.CmpfOp(value, real(0.0), "une").result
+
+
+def one_if(condition: SSAValue) -> SSAValue:
+    """1 where it holds, else 0."""
+    return arith.IndexCastOp(arith.ExtUIOp(condition, i64).result, INDEX).result

@@ -15,7 +15,7 @@ from xdsl.dialects import arith, func
 from xdsl.ir import SSAValue
 
 from .signature import Arguments, Element, kernel_function
-from .support import Activation, activate, any_counts
+from .support import Activation, activate, is_active, one_if
 from .writing import add, each, load, loop, number, real, store, store_index
 
 
@@ -27,13 +27,13 @@ def support_rows(rows: int, inputs: int, element: Element, activation: Activatio
         each(zero, width, one, lambda k: store(real(0.0), given.scratch, k))
 
         def mark(row: SSAValue, k: SSAValue) -> None:
-            is_active = arith.CmpfOp(activate(given, row, k, activation), real(0.0), "une").result
-            flag = arith.SelectOp(is_active, real(1.0), load(given.scratch, k)).result
+            active = is_active(activate(given, row, k, activation))
+            flag = arith.SelectOp(active, real(1.0), load(given.scratch, k)).result
             store(flag, given.scratch, k)
 
         def keep(k: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
             store_index(k, given.active, found[0])
-            return (add(found[0], any_counts([load(given.scratch, k)])),)
+            return (add(found[0], one_if(is_active(load(given.scratch, k)))),)
 
         each(zero, given.rows, one, lambda row: each(zero, width, one, lambda k: mark(row, k)))
         (found,) = loop(zero, width, one, [zero], keep)

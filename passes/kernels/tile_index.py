@@ -17,14 +17,13 @@ Clustered, the first row that is left leads a tile, and those join it that diffe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 from xdsl.dialects import arith, func
 from xdsl.ir import SSAValue
 
 from ...dialects.tiles import sampled
 from .signature import MACHINE, Arguments, Element, Machine, kernel_function
-from .support import any_counts
+from .support import is_active, one_if
 from .writing import (
     add,
     choose,
@@ -101,7 +100,7 @@ def tile_positions(height: int, inputs: int, element: Element) -> func.FuncOp:
             def keep(k: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
                 store_index(k, given.active, add(first, found[0]))
                 value = load(given.scratch, add(begin, k)) if height > 1 else load(given.x, rows[0], k)
-                return (add(found[0], any_counts([value])),)
+                return (add(found[0], one_if(is_active(value))),)
 
             if height > 1:
                 each(number(0), number(inputs), number(1), flag)
@@ -116,9 +115,10 @@ def tile_positions(height: int, inputs: int, element: Element) -> func.FuncOp:
 
 def flag_of(values: Sequence[SSAValue]) -> SSAValue:
     """1.0 where any of the values is not zero, else 0.0."""
-    zero = real(0.0)
-    counts = [arith.CmpfOp(value, zero, "une").result for value in values]
-    return arith.SelectOp(reduce(lambda a, b: arith.OrIOp(a, b).result, counts), real(1.0), zero).result
+    some = is_active(values[0])
+    for value in values[1:]:
+        some = arith.OrIOp(some, is_active(value)).result
+    return arith.SelectOp(some, real(1.0), real(0.0)).result
 
 
 def own_order(height: int, inputs: int, element: Element) -> func.FuncOp:

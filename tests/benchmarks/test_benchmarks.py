@@ -87,6 +87,16 @@ def test_the_command_writes_one_section_for_each_name(tmp_path, capsys, quiet):
     assert "not measured" in text
 
 
+@pytest.mark.parametrize("name", ["kernels", "kernel-sweep", "few-rows", "opt-decode"])
+def test_tables_of_kernels_come_whole(name, tmp_path, quiet, capsys):
+    pytest.importorskip("llvmlite")
+    file = tmp_path / "RESULTS.md"
+    assert benchmarks.main(["--quick", "--only", name, "--output", str(file)]) == 0
+    rows = [line for line in file.read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) > 2
+    assert len({line.count("|") for line in rows}) == 1
+
+
 def test_an_unknown_benchmark_is_a_fault_of_the_command_line(capsys):
     with pytest.raises(SystemExit) as stop:
         benchmarks.main(["--only", "resnet"])

@@ -25,16 +25,6 @@ def masks(size: int) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request, monkeypatch):
-    """One thread or two, however little there is to do."""
-    monkeypatch.setattr(launch, "GRAIN", 0)
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("dtype", [F32, BF16])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("axis", ["k", "n"])

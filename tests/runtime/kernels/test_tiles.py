@@ -68,16 +68,6 @@ def form(request):
     return request.param
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request, monkeypatch):
-    """One thread or two, however little there is to do."""
-    monkeypatch.setattr(launch, "GRAIN", 0)
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
 def batch(rows: int, width: int, density: float, groups: int = 3, dtype: torch.dtype = F32) -> Tensor:
     """Rows of `groups` that are active at the same positions, taken in turns."""
     masks = torch.rand(groups, width) < density
