@@ -1,0 +1,1 @@
+"""A core array in place of one: machine descriptions, functional and timed simulation."""
