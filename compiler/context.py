@@ -38,6 +38,7 @@ DIALECTS: dict[str, str] = {
     "arith": "xdsl.dialects.arith:Arith",
     "aten": "gossamer.dialects.aten:Aten",
     "sparse": "gossamer.dialects.sparse:Sparse",
+    "snn": "gossamer.dialects.snn:Snn",
     "cf": "xdsl.dialects.cf:Cf",
     "kernel": "gossamer.dialects.kernel:Kernel",
     "memref": "xdsl.dialects.memref:MemRef",

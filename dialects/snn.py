@@ -1,0 +1,419 @@
+"""`snn`: spiking networks, by symbol.
+
+| op               | reads as                                                                              |
+|------------------|---------------------------------------------------------------------------------------|
+| `snn.network`    | populations and what joins them; a step lasts `dt` seconds                            |
+| `snn.input`      | a population whose spikes, or currents if `analog`, are given                         |
+| `snn.population` | neurons of one model (see `neurons.py` for its equations)                             |
+| `snn.projection` | what fired at the source, through the maps of its region, is input to the target      |
+| `snn.run`        | the network over the steps of its inputs, from the initial state; what is recorded    |
+
+    snn.network @digits dt 1.000000e-03 {
+      snn.input @in <784>
+      snn.population @out <10> : f32 lif exponential {decay = 0.9 : f32, leak = 0.0 : f32, gain = 1.0 : f32,
+                                                      threshold = 1.0 : f32} fires gt reset subtract next
+      snn.projection @in to @out { snn.dense @w  snn.bias @b }
+      snn.projection @out to @out delay 1 { snn.dense @recurrent }
+    }
+    func.func @forward(%x: tensor<?x1x784xf32>) -> tensor<?x1x10xf32> {
+      %z = snn.run @digits(%x) records ["out"] : (tensor<?x1x784xf32>) -> tensor<?x1x10xf32>
+    }
+
+A spike of step t acts on the target in step t + delay. With delay 0 a step runs one layer after the other, which a
+cycle of such projections forbids. Tensors of a run are [steps, batch, *shape of the population].
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from xdsl.dialects.builtin import (
+    I64,
+    ArrayAttr,
+    DictionaryAttr,
+    Float64Type,
+    FloatAttr,
+    IntegerAttr,
+    ModuleOp,
+    StringAttr,
+    SymbolNameConstraint,
+    SymbolRefAttr,
+    TensorType,
+    UnitAttr,
+    f64,
+    i64,
+)
+from xdsl.dialects.utils import EnumAttribute
+from xdsl.ir import Attribute, Dialect, Operation, Region, SpacedOpaqueSyntaxAttribute, SSAValue
+from xdsl.irdl import (
+    AnyAttr,
+    IRDLOperation,
+    ParsePropInAttrDict,
+    irdl_attr_definition,
+    irdl_op_definition,
+    opt_prop_def,
+    prop_def,
+    region_def,
+    traits_def,
+    var_operand_def,
+    var_result_def,
+)
+from xdsl.traits import IsolatedFromAbove, NoTerminator, Pure, SymbolOpInterface, SymbolTable, SymbolUserOpInterface
+from xdsl.utils.exceptions import VerifyException
+
+from .neurons import DYNAMICS, Compare, Discretisation, Dynamics, Model, Reset, When, discretisations
+from .snn_maps import MAPS, MapOp, PoolingAttr, ShapeAttr
+
+
+@irdl_attr_definition
+class ModelAttr(EnumAttribute[Model], SpacedOpaqueSyntaxAttribute):
+    name = "snn.model"
+
+
+@irdl_attr_definition
+class DiscretisationAttr(EnumAttribute[Discretisation], SpacedOpaqueSyntaxAttribute):
+    name = "snn.discretisation"
+
+
+@irdl_attr_definition
+class CompareAttr(EnumAttribute[Compare], SpacedOpaqueSyntaxAttribute):
+    name = "snn.compare"
+
+
+@irdl_attr_definition
+class ResetAttr(EnumAttribute[Reset], SpacedOpaqueSyntaxAttribute):
+    name = "snn.reset"
+
+
+@irdl_attr_definition
+class WhenAttr(EnumAttribute[When], SpacedOpaqueSyntaxAttribute):
+    name = "snn.when"
+
+
+@irdl_op_definition
+class NetworkOp(IRDLOperation):
+    """A network: a symbol table of inputs and populations, and projections between them, in order.
+
+    `dt` is the length of a step in seconds; the equations do not read it, times of a file or a machine do.
+    """
+
+    name = "snn.network"
+    sym_name = prop_def(SymbolNameConstraint())
+    dt = prop_def(FloatAttr[Float64Type])
+    body = region_def("single_block")
+    traits = traits_def(SymbolOpInterface(), SymbolTable(), IsolatedFromAbove(), NoTerminator())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$sym_name `dt` $dt $body attr-dict"
+
+    def __init__(self, name: str, dt: float, body: Region):
+        super().__init__(properties={"sym_name": StringAttr(name), "dt": FloatAttr(dt, f64)}, regions=[body])
+
+    def verify_(self) -> None:
+        names = {op.sym_name.data for op in self.populations()}
+        for op in self.projections():
+            for end in (op.source, op.target):
+                if end.root_reference.data not in names:
+                    raise VerifyException(f"no population {end} for the projection {op.title}")
+        if cycle := zero_delay_cycle([(p.ends, p.least_delay) for p in self.projections()]):
+            raise VerifyException(
+                f"a cycle of projections without delay: {' -> '.join(f'@{name}' for name in cycle)}; "
+                "each needs the others' spikes of the same step: one of them needs a delay of 1 or more"
+            )
+
+    def populations(self) -> "Iterator[InputOp | PopulationOp]":
+        """Inputs and populations, in order."""
+        return (op for op in self.body.block.ops if isinstance(op, InputOp | PopulationOp))
+
+    def projections(self) -> "Iterator[ProjectionOp]":
+        """Projections, in order."""
+        return (op for op in self.body.block.ops if isinstance(op, ProjectionOp))
+
+
+def zero_delay_cycle(edges: Sequence[tuple[tuple[str, str], int]]) -> list[str]:
+    """A cycle of edges of delay 0, as the names on it with the first again at the end; empty if there is none."""
+    after: dict[str, list[str]] = {}
+    for (source, target), delay in edges:
+        if delay == 0:
+            after.setdefault(source, []).append(target)
+    done: set[str] = set()
+    for start in after:
+        path: list[str] = []
+        ahead = [iter([start])]
+        while ahead:
+            name = next(ahead[-1], None)
+            if name is None:
+                ahead.pop()
+                done.update(path[-1:])
+                path = path[:-1]
+            elif name in path:
+                return [*path[path.index(name) :], name]
+            elif name not in done:
+                path.append(name)
+                ahead.append(iter(after.get(name, ())))
+    return []
+
+
+@irdl_op_definition
+class InputOp(IRDLOperation):
+    """A population whose spikes are given; `analog`: whose currents are given, as real numbers."""
+
+    name = "snn.input"
+    sym_name = prop_def(SymbolNameConstraint())
+    shape = prop_def(ShapeAttr)
+    analog = opt_prop_def(UnitAttr)
+    traits = traits_def(SymbolOpInterface())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$sym_name $shape (`analog` $analog^)? attr-dict"
+
+    def __init__(self, name: str, shape: Sequence[int], *, analog: bool = False):
+        super().__init__(
+            properties={
+                "sym_name": StringAttr(name),
+                "shape": ShapeAttr(tuple(shape)),
+                "analog": UnitAttr() if analog else None,
+            }
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return self.shape.data
+
+
+Parameter = FloatAttr | IntegerAttr | SymbolRefAttr
+"""The same for every neuron, or a weight with one for each, of the shape of the population."""
+
+
+@irdl_op_definition
+class PopulationOp(IRDLOperation):
+    """Neurons of one model. `type` is that of the state: a float, or an integer where the discretisation is `shift`.
+
+    `fires`, `reset` and `when` belong to models that fire. `initial` are the states before the first step, 0 unless
+    given. `refractory` is a number of steps.
+    """
+
+    name = "snn.population"
+    sym_name = prop_def(SymbolNameConstraint())
+    shape = prop_def(ShapeAttr)
+    type = prop_def(AnyAttr())
+    model = prop_def(ModelAttr)
+    discretisation = prop_def(DiscretisationAttr)
+    parameters = prop_def(DictionaryAttr)
+    fires = opt_prop_def(CompareAttr)
+    reset = opt_prop_def(ResetAttr)
+    when = opt_prop_def(WhenAttr)
+    refractory = opt_prop_def(IntegerAttr[I64])
+    initial = opt_prop_def(DictionaryAttr)
+    traits = traits_def(SymbolOpInterface())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = (
+        "$sym_name $shape `:` $type $model $discretisation $parameters (`fires` $fires^ `reset` $reset $when)? "
+        "(`refractory` $refractory^)? (`initial` $initial^)? attr-dict"
+    )
+
+    def __init__(
+        self,
+        name: str,
+        shape: Sequence[int],
+        type: Attribute,
+        model: Model,
+        discretisation: Discretisation,
+        parameters: Mapping[str, Attribute],
+        *,
+        fires: Compare | None = None,
+        reset: Reset = Reset.NONE,
+        when: When = When.NOW,
+        refractory: int = 0,
+        initial: Mapping[str, Attribute] | None = None,
+    ):
+        super().__init__(
+            properties={
+                "sym_name": StringAttr(name),
+                "shape": ShapeAttr(tuple(shape)),
+                "type": type,
+                "model": ModelAttr(model),
+                "discretisation": DiscretisationAttr(discretisation),
+                "parameters": DictionaryAttr(dict(parameters)),
+                "fires": CompareAttr(fires) if fires else None,
+                "reset": ResetAttr(reset) if fires else None,
+                "when": WhenAttr(when) if fires else None,
+                "refractory": IntegerAttr(refractory, i64) if refractory else None,
+                "initial": DictionaryAttr(dict(initial)) if initial else None,
+            }
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return self.shape.data
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """The equations."""
+        return DYNAMICS[self.model.data, self.discretisation.data]
+
+    def verify_(self) -> None:
+        model, way = self.model.data, self.discretisation.data
+        if (model, way) not in DYNAMICS:
+            known = ", ".join(map(str, discretisations(model)))
+            raise VerifyException(f"{model} has no equations for {way}; it has: {known}")
+        dynamics = self.dynamics
+        if dynamics.fires != (self.fires is not None):
+            raise VerifyException(f"{model} {'fires' if dynamics.fires else 'never fires'}: it has {self.fires}")
+        resets = ("reset",) if self.reset is not None and self.reset.data is Reset.VALUE else ()
+        expected, found = {*dynamics.parameters, *resets}, set(self.parameters.data)
+        if expected != found:
+            raise VerifyException(f"{model} {way} has the parameters {sorted(expected)}, got {sorted(found)}")
+        if odd := {*(self.initial.data if self.initial else {})} - {*dynamics.states}:
+            raise VerifyException(f"{model} has the states {list(dynamics.states)}, initial gives {sorted(odd)}")
+        for name, value in self.parameters.data.items():
+            if not isinstance(value, Parameter):
+                raise VerifyException(f"parameter {name} is a number or a weight, got {value}")
+
+
+@irdl_op_definition
+class ProjectionOp(IRDLOperation):
+    """Spikes of `source`, `delay` steps later, through linear maps one after another, are input to `target`.
+
+    `delay` is a number of steps, or a weight with one for each synapse, of the shape of the only map's weight.
+    `longest` is the greatest of those, and `least` the lowest.
+    """
+
+    name = "snn.projection"
+    source = prop_def(SymbolRefAttr)
+    target = prop_def(SymbolRefAttr)
+    delay = opt_prop_def(IntegerAttr[I64])
+    delays = opt_prop_def(SymbolRefAttr)
+    least = opt_prop_def(IntegerAttr[I64])
+    longest = opt_prop_def(IntegerAttr[I64])
+    maps = region_def("single_block")
+    traits = traits_def(NoTerminator())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = (
+        "$source `to` $target (`delay` $delay^)? (`delays` $delays^ `from` $least `to` $longest)? $maps attr-dict"
+    )
+
+    def __init__(
+        self,
+        source: str,
+        target: str,
+        maps: Region,
+        *,
+        delay: int = 0,
+        delays: tuple[str, int, int] | None = None,
+    ):
+        super().__init__(
+            properties={
+                "source": SymbolRefAttr(source),
+                "target": SymbolRefAttr(target),
+                "delay": IntegerAttr(delay, i64) if delay else None,
+                "delays": SymbolRefAttr(delays[0]) if delays else None,
+                "least": IntegerAttr(delays[1], i64) if delays else None,
+                "longest": IntegerAttr(delays[2], i64) if delays else None,
+            },
+            regions=[maps],
+        )
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The names of source and target."""
+        return self.source.root_reference.data, self.target.root_reference.data
+
+    @property
+    def title(self) -> str:
+        return "@{} to @{}".format(*self.ends)
+
+    @property
+    def least_delay(self) -> int:
+        """The shortest delay, in steps."""
+        given = self.least or self.delay
+        return given.value.data if given else 0
+
+    @property
+    def longest_delay(self) -> int:
+        """The longest delay, in steps."""
+        given = self.longest or self.delay
+        return given.value.data if given else 0
+
+    def map_ops(self) -> Sequence[MapOp]:
+        """The maps, first to last."""
+        return [op for op in self.maps.block.ops if isinstance(op, MapOp)]
+
+    def verify_(self) -> None:
+        if self.least_delay < 0 or self.longest_delay < self.least_delay:
+            raise VerifyException(f"delays are 0 or more, the least first: {self.least_delay}, {self.longest_delay}")
+        if foreign := [op.name for op in self.maps.block.ops if not isinstance(op, MapOp)]:
+            raise VerifyException(f"a projection holds maps only, got {foreign[0]}")
+        network = self.parent_op()
+        if isinstance(network, NetworkOp):
+            self.verify_shapes({op.sym_name.data: op.sizes for op in network.populations()})
+
+    def verify_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """What comes out of the last map is of the target's shape."""
+        source, target = self.ends
+        if source not in shapes or target not in shapes:
+            return
+        shape = shapes[source]
+        for op in self.map_ops():
+            shape = op.output_shape(shape)
+        if shape != shapes[target]:
+            raise VerifyException(f"the maps of {self.title} give {list(shape)}, @{target} is {list(shapes[target])}")
+
+
+class NamesNetwork(SymbolUserOpInterface):
+    """A run names a network of its module, with its inputs and populations."""
+
+    def verify(self, op: Operation) -> None:
+        assert isinstance(op, RunOp)
+        network = op.find()
+        if network is None:
+            raise VerifyException(f"there is no network {op.network}")
+        inputs = [p for p in network.populations() if isinstance(p, InputOp)]
+        if len(inputs) != len(op.inputs):
+            raise VerifyException(f"{op.network} has {len(inputs)} inputs, the run gives {len(op.inputs)}")
+        sizes = {p.sym_name.data: p.sizes for p in network.populations()}
+        given = [(p.sym_name.data, value.type) for p, value in zip(inputs, op.inputs, strict=True)]
+        made = [(text.data.partition(".")[0], value.type) for text, value in zip(op.records, op.results_, strict=True)]
+        for name, type in (*given, *made):
+            if name not in sizes:
+                raise VerifyException(f"{op.network} has no population @{name}")
+            if not isinstance(type, TensorType) or tuple(type.get_shape()[2:]) != sizes[name]:
+                raise VerifyException(f"@{name} is [steps, batch, {', '.join(map(str, sizes[name]))}], got {type}")
+
+
+@irdl_op_definition
+class RunOp(IRDLOperation):
+    """Runs a network over the steps of its inputs. `records` are `"population"`, its spikes, or `"population.state"`,
+    that state after each step."""
+
+    name = "snn.run"
+    network = prop_def(SymbolRefAttr)
+    inputs = var_operand_def(TensorType)
+    records = prop_def(ArrayAttr[StringAttr])
+    results_ = var_result_def(TensorType)
+    traits = traits_def(Pure(), NamesNetwork())
+    assembly_format = (
+        "$network `(` $inputs `)` `records` $records attr-dict `:` `(` type($inputs) `)` `->` type($results_)"
+    )
+
+    def __init__(self, network: str, inputs: Sequence[SSAValue], records: Sequence[str], types: Sequence[Attribute]):
+        super().__init__(
+            operands=[inputs],
+            properties={"network": SymbolRefAttr(network), "records": ArrayAttr(map(StringAttr, records))},
+            result_types=[types],
+        )
+
+    def find(self) -> NetworkOp | None:
+        """The network it runs."""
+        module: Operation | None = self
+        while module is not None and not isinstance(module, ModuleOp):
+            module = module.parent_op()
+        found = SymbolTable.lookup_symbol(module, self.network) if module else None
+        return found if isinstance(found, NetworkOp) else None
+
+    def verify_(self) -> None:
+        if len(self.records) != len(self.results_):
+            raise VerifyException(f"{len(self.records)} records give as many results, got {len(self.results_)}")
+
+
+Snn = Dialect(
+    "snn",
+    [NetworkOp, InputOp, PopulationOp, ProjectionOp, RunOp, *MAPS],
+    [ModelAttr, DiscretisationAttr, CompareAttr, PoolingAttr, ResetAttr, ShapeAttr, WhenAttr],
+)
