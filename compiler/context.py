@@ -39,6 +39,7 @@ DIALECTS: dict[str, str] = {
     "aten": "gossamer.dialects.aten:Aten",
     "sparse": "gossamer.dialects.sparse:Sparse",
     "snn": "gossamer.dialects.snn:Snn",
+    "core": "gossamer.dialects.core:Core",
     "cf": "xdsl.dialects.cf:Cf",
     "kernel": "gossamer.dialects.kernel:Kernel",
     "memref": "xdsl.dialects.memref:MemRef",

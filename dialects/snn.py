@@ -32,7 +32,6 @@ from xdsl.dialects.builtin import (
     Float64Type,
     FloatAttr,
     IntegerAttr,
-    ModuleOp,
     StringAttr,
     SymbolNameConstraint,
     SymbolRefAttr,
@@ -60,7 +59,7 @@ from xdsl.traits import IsolatedFromAbove, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from .neurons import DYNAMICS, Compare, Discretisation, Dynamics, Model, Reset, When, discretisations
-from .snn_maps import MAPS, MapOp, PoolingAttr, ShapeAttr
+from .snn_maps import MAPS, MapOp, PoolingAttr, ShapeAttr, symbol_of
 
 
 @irdl_attr_definition
@@ -401,10 +400,7 @@ class RunOp(IRDLOperation):
 
     def find(self) -> NetworkOp | None:
         """The network it runs."""
-        module: Operation | None = self
-        while module is not None and not isinstance(module, ModuleOp):
-            module = module.parent_op()
-        found = SymbolTable.lookup_symbol(module, self.network) if module else None
+        found = symbol_of(self, self.network)
         return found if isinstance(found, NetworkOp) else None
 
     def verify_(self) -> None:

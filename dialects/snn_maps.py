@@ -45,6 +45,14 @@ class ShapeAttr(Data[Shape]):
         printer.print_string(f"<{', '.join(map(str, self.data))}>")
 
 
+def symbol_of(op: Operation, name: SymbolRefAttr) -> Operation | None:
+    """What a symbol of the module around `op` names."""
+    module: Operation | None = op
+    while module is not None and not isinstance(module, ModuleOp):
+        module = module.parent_op()
+    return SymbolTable.lookup_symbol(module, name) if module else None
+
+
 class MapOp(IRDLOperation, ABC):
     """A linear map, or the sum with a constant: from a shape to a shape."""
 
@@ -54,10 +62,7 @@ class MapOp(IRDLOperation, ABC):
 
     def weight_shape(self, weight: SymbolRefAttr) -> Shape:
         """The shape of a weight of the module. Raises VerifyException where it is not declared."""
-        module: Operation | None = self
-        while module is not None and not isinstance(module, ModuleOp):
-            module = module.parent_op()
-        declared = SymbolTable.lookup_symbol(module, weight) if module else None
+        declared = symbol_of(self, weight)
         if not isinstance(declared, WeightOp) or not isinstance(declared.type, TensorType):
             raise VerifyException(f"no weight {weight} is declared")
         return tuple(declared.type.get_shape())
