@@ -3,6 +3,7 @@
 examples:
   gossamer list passes
   gossamer list ops
+  gossamer list machines
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ...passes import PASSES, load_pass
+from ...runtime.core_array.machine_files import known_machines, load_machine
 from ..context import DIALECTS, load_dialect
 from ..pipeline import DEFAULT_PIPELINE, IMPORT
 from ..terminal import print_table
@@ -61,13 +63,28 @@ def targets() -> Iterator[tuple[str, str]]:
     yield from TARGETS.items()
 
 
-SINGULAR = {"passes": "pass", "dialects": "dialect", "stages": "stage", "ops": "op", "targets": "target"}
+def machines() -> Iterator[tuple[str, str]]:
+    for name in known_machines():
+        machine = load_machine(name)
+        limits = ", ".join(f"{key} {value}" for key, value in vars(machine.limits).items() if value is not None)
+        yield name, f"{machine.title}. {machine.cores} cores; a core: {limits}."
+
+
+SINGULAR = {
+    "passes": "pass",
+    "dialects": "dialect",
+    "stages": "stage",
+    "ops": "op",
+    "targets": "target",
+    "machines": "machine",
+}
 TABLES: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
     "passes": passes,
     "dialects": dialects,
     "stages": stages,
     "ops": ops,
     "targets": targets,
+    "machines": machines,
 }
 
 

@@ -4,7 +4,7 @@ Times are nanoseconds, energies picojoules, powers watts. `sources` says of ever
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -82,3 +82,12 @@ class Machine:
         """The (x, y) of a core's tile."""
         tile = core // self.cores_per_tile
         return tile % self.mesh[0], tile // self.mesh[0]
+
+    def scaled(self, control: float) -> "Machine":
+        """The same machine whose control messages cost `control` times as much, in time, energy and bits on a link."""
+        return replace(
+            self,
+            time=replace(self.time, control=self.time.control * control),
+            energy=replace(self.energy, control=self.energy.control * control),
+            control_bits=round(self.control_bits * control),
+        )

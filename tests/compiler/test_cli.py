@@ -342,6 +342,7 @@ def test_opt_dumps_stages(run, net, tmp_path):
         ("stages", ["import", "simplify", "guard-density"]),
         ("ops", ["aten.call", "sparse.gather"]),
         ("targets", ["cpu", "cuda"]),
+        ("machines", ["loihi1", "truenorth"]),
     ],
 )
 def test_lists_say_what_each_thing_is(run, what, names):
