@@ -15,11 +15,11 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from gossamer.runtime.core_array.machine import Machine
+from gossamer.runtime.core_array.machine_files import load_machine
+from gossamer.runtime.core_array.simple_model import BarrierRun, barrier_simple, barrier_time
+from gossamer.runtime.spiking.arrays import Raster, Synapses
 
-from ..runtime.core_array.machine import Machine
-from ..runtime.core_array.machine_files import load_machine
-from ..runtime.core_array.simple_model import BarrierRun, barrier_simple, barrier_time
-from ..runtime.spiking.arrays import Raster, Synapses
 from .spiking_networks import Population
 from .spiking_workloads import NO_LEAK, Workload, levels, run
 from .timing import interleaved

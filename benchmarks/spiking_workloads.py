@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from gossamer.runtime.spiking.arrays import Raster, Synapses
 
-from ..runtime.spiking.arrays import Raster, Synapses
 from .spiking_networks import (
     Population,
     SharedKernel,
