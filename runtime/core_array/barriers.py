@@ -4,7 +4,9 @@
     pipelined     layer l runs step s - l in superstep s, and all cores meet:  sum_s max_c W(c, s - level c) + L + sync
     cheap         the same, with the ideal sync of `Machine.cheap_barrier`
 
-L is the longest latency of an edge: packets have to be there before the next superstep.
+L is the longest latency of an edge: packets have to be there before the next superstep. Where spikes of a late layer
+reach an early one sooner than the layers between take, only every second (third, ...) superstep begins a step. Slots
+are taken to suffice: a pipeline needs as many over the longest delay as its layers are apart.
 """
 
 from dataclasses import dataclass
@@ -42,6 +44,22 @@ def levels(mapping: Mapping) -> np.ndarray:
     return Waits(mapping.cores, source, target, none, none, none).order
 
 
+def skews(mapping: Mapping) -> tuple[int, np.ndarray]:
+    """The fastest pipeline: core c runs its step t in superstep period * t + skew[c], after all that it hears of."""
+    edges = mapping.edges
+    slowest = int(levels(mapping).max(initial=0)) + 1  # one layer after the other: always possible
+    skew = np.zeros(mapping.cores, np.int64)
+    for period in range(1, slowest + 1):
+        behind = 1 - period * edges.dmin.astype(np.int64)
+        least = np.zeros(mapping.cores, np.int64)
+        for _ in range(mapping.cores + 1):
+            skew = least.copy()
+            np.maximum.at(least, edges.target, skew[edges.source] + behind)
+            if np.array_equal(least, skew):
+                return period, skew
+    return slowest, skew
+
+
 def longest_latency(mapping: Mapping, machine: Machine, among: np.ndarray) -> float:
     """The latency of the longest edge from these cores."""
     own = among[mapping.edges.source]
@@ -77,10 +95,11 @@ def pipelined(
     """All layers at once, each a step behind the one before it; supersteps end in a barrier `among` these cores."""
     steps, cores = work.shape
     among = np.ones(cores, bool) if among is None else among
-    level = levels(mapping) * among
-    rounds = steps + int(level.max(initial=0)) if steps else 0
+    period, skew = skews(mapping)
+    skew *= among
+    rounds = period * (steps - 1) + int(skew.max(initial=0)) + 1 if steps else 0
     skewed = np.zeros((rounds, cores))
-    when = np.arange(steps)[:, None] + level
+    when = period * np.arange(steps)[:, None] + skew
     skewed[when, np.arange(cores)] = work * among
     network = longest_latency(mapping, machine, among)
     sync = sync_time(table, len(np.unique(mapping.place[among] // machine.cores_per_tile)))

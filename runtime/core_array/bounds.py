@@ -20,7 +20,7 @@ from .control import progress
 from .machine import Machine
 from .mapping import Mapping
 from .traffic import Traffic
-from .waits import Waits, finish
+from .waits import finish
 
 
 @dataclass(frozen=True)
@@ -78,27 +78,3 @@ def simple_bounds(work: np.ndarray) -> tuple[float, float]:
 
 def last(done: np.ndarray) -> float:
     return float(done.max(initial=0.0))
-
-
-def critical_path(waits: Waits, work: np.ndarray, done: np.ndarray) -> list[tuple[int, int]]:
-    """The (node, step) events that the end of the run hung on, from the last to the first."""
-    if not done.size:
-        return []
-    step, node = (int(axis) for axis in np.unravel_index(int(done.argmax()), done.shape))
-    heard = [np.flatnonzero(waits.after == each) for each in range(waits.nodes)]
-    path = [(node, step)]
-    while done[step, node] - work[step, node] > 0.0:
-        mine = heard[node]
-        before = step - waits.lag[mine]
-        mine, before = mine[before >= 0], np.minimum(before[before >= 0], len(done) - 1)
-        if waits.late is not None:
-            before = before + waits.late[before, mine]
-        arrived = done[before, waits.before[mine]] + waits.latency[mine]
-        own = done[step - 1, node] if step else -np.inf
-        if len(arrived) and arrived.max() > own:
-            best = int(arrived.argmax())
-            node, step = int(waits.before[mine[best]]), int(before[best])
-        else:
-            step -= 1
-        path.append((node, step))
-    return path

@@ -60,10 +60,12 @@ class Links:
         low = high = bisect_right(ends, first)
         start = begin = first
         if high < len(begins) and begins[high] <= first:
-            begin, start = begins[high], ends[high]
-            high += 1
+            begin = begins[high]
+            while high < len(begins) and begins[high] <= start:
+                start = ends[high]
+                high += 1
         until = start
-        while high < len(begins) and begins[high] - until <= needed:
+        while high < len(begins) and begins[high] - until < needed:
             needed -= begins[high] - until
             until = ends[high]
             high += 1

@@ -79,7 +79,7 @@ class Core:
     fired: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
 
-class Execution:
+class Run:
     """The cores, and the messages under way."""
 
     def __init__(self, wiring: Wiring, update: Update, faults: Faults, batch: int):
@@ -280,5 +280,5 @@ def execute(
         random = np.random.default_rng(chosen.seed)
         raster, sent, dropped = lockstep(wiring, update, random, chosen.twice)
         return raster, Statistics(spikes=sent, dropped=dropped)
-    run = Execution(wiring, update, chosen, batch)
+    run = Run(wiring, update, chosen, batch)
     return run.run(), run.statistics

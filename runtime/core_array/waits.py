@@ -134,12 +134,11 @@ def finish(waits: Waits, work: np.ndarray) -> np.ndarray:
             step = time - layer.shift
             if not 0 <= step < steps:
                 continue
-            index = layer.index + step * nodes
+            # For what lies beyond the last step, the last one is waited for.
+            row = step if layer.ahead is None else step - np.maximum(layer.ahead + step - (steps - 1), 0)
+            index = layer.index + row * nodes
             if late is not None and layer.late is not None:
-                index += late.take(layer.late + step * (len(waits) + 1))
-            if layer.ahead is not None:
-                # For what lies beyond the last step, the last one is waited for.
-                index -= np.maximum(layer.ahead + step - (steps - 1), 0) * nodes
+                index += late.take(layer.late + row * (len(waits) + 1))
             ready = flat.take(index)
             ready += layer.latency
             start = np.maximum(np.maximum.reduceat(ready, layer.starts), 0.0)
