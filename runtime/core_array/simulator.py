@@ -5,6 +5,7 @@
 Function and timing are apart: what fires does not depend on the mapping, so one recording serves thousands.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,14 +19,15 @@ from .machine import Machine
 from .mapping import Mapping
 from .packets import deliver
 from .policy import POLICIES, Case, Execution, execute
+from .trace import Event, events_of
 from .traffic import Recording, Traffic, count
-from .waits import Waits
 
 
 @dataclass(frozen=True)
 class Timing:
     """Of one run: nanoseconds and picojoules. `finish` and `work` are [steps, cores]; `baselines` are makespans of the
-    three barriers, `baseline_energies` their energies; `mapping` is as executed, with the groups and barriers chosen.
+    three barriers, `baseline_energies` their energies; `mapping` is as executed, with the groups and barriers chosen;
+    `execution` has the times of collectors too, and what waits for what.
     """
 
     makespan_ns: float
@@ -40,7 +42,7 @@ class Timing:
     work: np.ndarray
     mapping: Mapping
     traffic: Traffic
-    waits: Waits
+    execution: Execution
 
     @property
     def control_per_packet(self) -> float:
@@ -85,6 +87,14 @@ def simulate(
     return replace(timing, losses=losses)
 
 
+def trace_of(timing: Timing) -> Iterator[Event]:
+    """The events of a run for `write_trace`: one row a core, and one a collector."""
+    run = timing.execution
+    names = [f"core {core}" for core in range(timing.mapping.cores)]
+    names += [f"collector {number}" for number in range(run.finish.shape[1] - len(names))]
+    return events_of(run.progress.waits, run.work, run.finish, names, timing.mapping.barrier)
+
+
 def case_of(recording: Recording, mapping: Mapping, machine: Machine) -> Case:
     """Counts and work of a recording under a mapping; cores that hold inputs alone know their spikes in advance."""
     traffic = count(recording, mapping)
@@ -119,5 +129,5 @@ def timing_of(case: Case, run: Execution) -> Timing:
         work=run.work[:, :cores],
         mapping=run.mapping,
         traffic=traffic,
-        waits=run.progress.waits,
+        execution=run,
     )

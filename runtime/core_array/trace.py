@@ -8,7 +8,7 @@ run that writes it ends early. Times are microseconds, as the format wants.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -20,13 +20,16 @@ Event = dict[str, Any]
 
 
 def events_of(
-    waits: Waits, work: np.ndarray, finish: np.ndarray, name: Callable[[int], str] = "core {}".format
+    waits: Waits, work: np.ndarray, finish: np.ndarray, names: Sequence[str], lockstep: np.ndarray
 ) -> Iterator[Event]:
-    """The rows of nodes, then their steps in order of time: what each computed, and what it waited for before that."""
+    """The rows of nodes, then step by step what each computed, and what it waited for before that.
+
+    `lockstep` bool: nodes, from the first on, that wait for a barrier.
+    """
     steps, nodes = finish.shape
     for node in range(nodes):
-        yield {"name": "thread_name", "ph": "M", "pid": 0, "tid": node, "args": {"name": name(node)}}
-    cause = causes(waits, finish) if waits.nodes == nodes else np.full(finish.shape, ITSELF)
+        yield {"name": "thread_name", "ph": "M", "pid": 0, "tid": node, "args": {"name": names[node]}}
+    cause = causes(waits, finish)
     before = np.concatenate((np.zeros((1, nodes)), finish[:-1])) if steps else finish
     start = finish - work
     for step in range(steps):
@@ -35,7 +38,8 @@ def events_of(
             row = {"ph": "X", "pid": 0, "tid": node}
             if gap > 1e-6:
                 wait = int(cause[step, node])
-                reason = "waits" if wait == ITSELF else f"waits for {name(int(waits.before[wait]))}"
+                met = "the barrier" if node < len(lockstep) and lockstep[node] else "links"
+                reason = "waits for " + (met if wait == ITSELF else names[int(waits.before[wait])])
                 yield row | {"name": reason, "cat": "wait", "ts": (begin - gap) / 1000, "dur": gap / 1000}
             took = float(work[step, node]) / 1000
             yield row | {

@@ -1,5 +1,7 @@
 """Progress between cores: when it is told, how often that takes a message of its own, and through whom."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gossamer.runtime.core_array.control import pairs_of, progress, told
@@ -12,7 +14,9 @@ from gossamer.tests.runtime.core_array.networks import machine, mapped, network,
 
 def walked(carried: np.ndarray, batch: int) -> tuple[list[int], list[int | None]]:
     """The steps with a message, and when each step is told of, for one stream."""
-    messages, when, waiting = [], [None] * len(carried), []
+    messages: list[int] = []
+    when: list[int | None] = [None] * len(carried)
+    waiting: list[int] = []
     for step, rides in enumerate(carried):
         waiting.append(step)
         if rides or len(waiting) == batch:
@@ -89,13 +93,17 @@ def test_a_full_block_speaks_through_a_collector():
     assert len(np.unique(dense_blocks(apart))) == 2
 
 
+def block() -> Synapses:
+    """Six neurons that all reach six others."""
+    source, target = (ends.ravel() for ends in np.indices((6, 6)))
+    return Synapses.of(12, source, target + 6, np.ones(36, np.int32), np.ones(36, int))
+
+
 def test_collectors_take_as_many_messages_as_there_are_members():
-    full = between(*((s, t, 1) for s in range(6) for t in range(6, 12)))
+    full = Mapping.of(block(), np.arange(12))
     silent = Raster.of(np.zeros((5, 12), bool))
-    recording = Recording.of(Synapses.of(12, *np.zeros((3, 0), int), np.zeros(0, int)), silent)
-    grouped = Mapping(full.core, full.place, full.edges, dense_blocks(full), full.barrier)
-    traffic = count(recording, Mapping.of(recording.synapses, full.core, full.place))
-    traffic = type(traffic)(**(vars(traffic) | {"sent": np.zeros((5, len(full.edges)), int)}))
+    grouped = replace(full, group=dense_blocks(full))
+    traffic = count(Recording.of(block(), silent), full)
     streams = progress(grouped, machine(), traffic)
     # Six say that they are done, six are told; six free their slots, six are told.
     assert streams.sends.sum(axis=1).tolist() == [24] * 5

@@ -1,11 +1,15 @@
 import dataclasses
+import io
+import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from gossamer.dialects.diagnostics import UserError
 from gossamer.runtime.core_array.machine import Machine
 from gossamer.runtime.core_array.mapping import Mapping, hops
-from gossamer.runtime.core_array.simulator import Timing, simulate
+from gossamer.runtime.core_array.simulator import Timing, simulate, trace_of
+from gossamer.runtime.core_array.trace import write_trace
 from gossamer.runtime.spiking.arrays import Raster, Synapses
 from gossamer.tests.runtime.core_array.networks import Network, machine, mapped, network, reference
 
@@ -70,6 +74,24 @@ def test_a_mapping_may_ask_for_a_barrier():
     timing = timed(net, asked, policy="dependency")
     assert timing.makespan_ns == pytest.approx(timed(net, mapping, policy="barrier").makespan_ns)
     assert timing.makespan_ns == pytest.approx(timing.baselines["cheap"])
+
+
+@pytest.mark.parametrize("policy", ["auto", "dependency", "group", "barrier"])
+@pytest.mark.parametrize("packets", [False, True])
+def test_a_trace_shows_all_that_cores_compute_and_no_two_things_at_once(policy, packets):
+    for seed in range(10):
+        net = network(seed)
+        timing, out = timed(net, mapped(net, seed), policy=policy, packets=packets), io.StringIO()
+        write_trace(out, trace_of(timing))
+        slices = [event for event in json.loads(out.getvalue()) if event["ph"] == "X"]
+        for core in range(timing.mapping.cores):
+            mine = sorted((e["ts"], e["dur"], e["cat"]) for e in slices if e["tid"] == core)
+            assert sum(dur for _, dur, cat in mine if cat == "compute") == pytest.approx(
+                timing.work[:, core].sum() / 1e3
+            )
+            assert all(ts + dur <= following[0] + 1e-6 for (ts, dur, _), following in pairwise(mine))
+        reasons = {event["name"] for event in slices if event["cat"] == "wait"}
+        assert ("waits for the barrier" in reasons) == bool(timing.mapping.barrier.any())
 
 
 def test_energy_is_events_times_costs_and_leakage():

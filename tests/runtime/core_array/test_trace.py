@@ -6,6 +6,8 @@ import pytest
 from gossamer.runtime.core_array.trace import events_of, write_trace
 from gossamer.runtime.core_array.waits import Waits, finish
 
+NAMES, NOBODY = ["core 0", "core 1"], np.zeros(2, bool)
+
 
 def run() -> tuple[Waits, np.ndarray]:
     """Core 1 waits for core 0 in the same step."""
@@ -16,7 +18,7 @@ def run() -> tuple[Waits, np.ndarray]:
 def test_steps_and_what_they_waited_for_are_slices_on_the_row_of_their_core():
     waits, work = run()
     out = io.StringIO()
-    count = write_trace(out, events_of(waits, work, finish(waits, work)))
+    count = write_trace(out, events_of(waits, work, finish(waits, work), NAMES, NOBODY))
     events = json.loads(out.getvalue())
     assert len(events) == count
     assert [e["args"]["name"] for e in events if e["ph"] == "M"] == ["core 0", "core 1"]
@@ -34,7 +36,7 @@ def test_steps_and_what_they_waited_for_are_slices_on_the_row_of_their_core():
 def test_a_trace_cut_short_is_still_json():
     def broken():
         waits, work = run()
-        yield from list(events_of(waits, work, finish(waits, work)))[:3]
+        yield from list(events_of(waits, work, finish(waits, work), NAMES, NOBODY))[:3]
         raise KeyboardInterrupt
 
     out = io.StringIO()
@@ -46,7 +48,7 @@ def test_a_trace_cut_short_is_still_json():
 def test_a_run_of_no_steps_is_a_trace_of_rows():
     waits, work = run()
     out = io.StringIO()
-    write_trace(out, events_of(waits, work[:0], work[:0]))
+    write_trace(out, events_of(waits, work[:0], work[:0], NAMES, NOBODY))
     assert [event["ph"] for event in json.loads(out.getvalue())] == ["M", "M"]
     empty = io.StringIO()
     write_trace(empty, iter(()))
