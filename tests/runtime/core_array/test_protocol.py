@@ -14,7 +14,7 @@ from gossamer.runtime.spiking.arrays import Raster, Synapses
 from gossamer.tests.runtime.core_array.networks import Network, Neurons, machine, mapped, network, reference
 
 CAMPAIGN = int(os.environ.get("GOSSAMER_PROTOCOL_CASES", "200"))
-"""Networks to run; 10,000 take about ten minutes."""
+"""Networks to run; 10,000 take about four minutes."""
 
 
 def run(net: Network, mapping: Mapping, *, policy: str = "dependency", **faults) -> tuple[Raster, Statistics]:
