@@ -3,10 +3,12 @@
     synapses of neuron 7: to 1 and 2 on core 0, delay 1; to 3 on core 0, delay 4; to 9 on core 2, delay 1
     ->  (7, core 0, delay 1) 2 synapses    (7, core 0, delay 4) 1 synapse    (7, core 2, delay 1) 1 synapse
 
-One spike sends one packet along each axon of its neuron. Costs one sort of the synapses as integers: 20 ms for 700,000.
+A spike sends one packet to each core that its neuron reaches: cores keep delays with their synapses. Costs one sort of
+the synapses as integers: 20 ms for 700,000.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,6 +26,12 @@ class Axons:
 
     def __len__(self) -> int:
         return len(self.neuron)
+
+    @cached_property
+    def lead(self) -> np.ndarray:
+        """The first axon of each neuron to each core, that of the shortest delay: bool [axons]."""
+        new = (np.diff(self.neuron) != 0) | (np.diff(self.core) != 0)
+        return np.concatenate(([True], new))[: len(self)]
 
 
 def axons_of(synapses: Synapses, core: np.ndarray, cores: int) -> Axons:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 class Limits:
     """What one core can hold. None: no such limit.
 
-    `axons_in` are distinct (presynaptic neuron, delay) pairs that reach a core, `axons_out` distinct (neuron, other
+    `axons_in` are distinct presynaptic neurons that reach a core, `axons_out` distinct (neuron, other
     core) pairs that leave it; `fan_in` are synapses of one neuron; `delay` is the longest synaptic delay in steps;
     `weight_bits` are bits of one stored synapse, with its index.
     """

@@ -23,7 +23,7 @@ class Edges:
     """Which core hears which other one, sorted by (source, target): int32 [edges] each.
 
     `dmin` and `dmax` bound the delays of the edge in steps; the target keeps `slots` steps of arriving spikes;
-    `axons` are the distinct (neuron, delay) pairs of the edge.
+    `axons` are the distinct neurons whose spikes go over the edge.
     """
 
     source: np.ndarray
@@ -72,7 +72,8 @@ class Mapping:
                 f"core {where} holds a synapse of no delay within itself", hint="split its neurons by level"
             )
         far = (own != NO_CORE) & ~within
-        pair, edge, count = np.unique(own[far] * cores + axons.core[far], return_inverse=True, return_counts=True)
+        pair, edge = np.unique(own[far] * cores + axons.core[far], return_inverse=True)
+        count = np.bincount(edge[axons.lead[far]], minlength=len(pair))
         dmin, dmax = np.full(len(pair), 2**30, np.int32), np.zeros(len(pair), np.int32)
         np.minimum.at(dmin, edge, axons.delay[far].astype(np.int32))
         np.maximum.at(dmax, edge, axons.delay[far].astype(np.int32))

@@ -33,7 +33,6 @@ class Spike:
     step: int
     number: int
     neuron: int
-    delay: int
 
 
 @dataclass(frozen=True)
@@ -152,23 +151,23 @@ class Run:
 
     def finish(self, number: int, step: int) -> None:
         """End a step: send its spikes, and say that it is over."""
-        core, sent = self.cores[number], dict[int, list[tuple[int, int]]]()
+        core, sent = self.cores[number], dict[int, list[int]]()
         neurons = core.slots.neurons[core.fired]
         self.fired[step].append(neurons)
         core.done = step + 1
         for neuron in neurons.tolist():
-            for target, delay in self.wiring.axons(neuron):
+            for target in self.wiring.reach.get(neuron, {}):
                 if target == number:
-                    core.slots.add(step + delay, self.wiring.behind[neuron, target, delay])
+                    self.deliver(neuron, target, step)
                 else:
-                    sent.setdefault(target, []).append((neuron, delay))
-        for target, axons in sent.items():
+                    sent.setdefault(target, []).append(neuron)
+        for target, firing in sent.items():
             alone = number not in self.cores[target].apart
             first = core.told[target] + 1 if alone else step
-            for index, axon in enumerate(axons):
-                end = End(first, step, len(axons)) if index == len(axons) - 1 else None
+            for index, neuron in enumerate(firing):
+                end = End(first, step, len(firing)) if index == len(firing) - 1 else None
                 self.statistics.spikes += 1
-                self.post(partial(self.take_spike, number, target, Spike(step, index, *axon), end))
+                self.post(partial(self.take_spike, number, target, Spike(step, index, neuron), end))
             if alone:
                 core.told[target] = step
         for target, spread in core.hears.items():
@@ -181,19 +180,27 @@ class Run:
             self.post(partial(self.gather, stream, number, step, set(sent)))
         self.wake(number)
 
+    def deliver(self, neuron: int, target: int, step: int) -> None:
+        """Put a spike into the slots of the steps in which it acts."""
+        for delay in self.wiring.reach[neuron][target]:
+            if step + delay <= self.last:
+                self.cores[target].slots.add(step + delay, self.wiring.behind[neuron, target, delay])
+
     def take_spike(self, source: int, target: int, spike: Spike, end: End | None) -> None:
-        """A spike arrives: put it into the slot of its step."""
+        """A spike arrives: put it into the slots of its steps. Raises ProtocolError where one is past, or not there."""
         core = self.cores[target]
-        inbox, when = core.apart.get(source) or core.inboxes[source], spike.step + spike.delay
+        inbox = core.apart.get(source) or core.inboxes[source]
         if not inbox.spike(spike.step, spike.number):
             self.statistics.dropped += 1
-        elif when <= self.last:
-            if when < core.started:
-                raise ProtocolError(target, core.started, f"a spike of core {source} for step {when} came late")
-            if when - core.started >= core.limits[source]:
+        else:
+            delays = self.wiring.reach[spike.neuron][target]
+            first, last = spike.step + delays[0], min(spike.step + delays[-1], self.last)
+            if first <= last and first < core.started:
+                raise ProtocolError(target, core.started, f"a spike of core {source} for step {first} came late")
+            if last - core.started >= core.limits[source]:
                 room = f"{core.limits[source]} slots"
-                raise ProtocolError(target, core.started, f"a spike of core {source} for step {when} overflows {room}")
-            core.slots.add(when, self.wiring.behind[spike.neuron, target, spike.delay])
+                raise ProtocolError(target, core.started, f"a spike of core {source} for step {last} overflows {room}")
+            self.deliver(spike.neuron, target, spike.step)
         if end is not None:
             inbox.end(end)
         self.settle(target, source)

@@ -4,7 +4,8 @@
                              x  axons [neurons, edge]           ->  packets sent [steps, edges]
 
 Spikes do not depend on the mapping, so thousands of mappings are counted from one recording. A spike sends one packet
-along each axon (core, delay) of its neuron; what stays on its core costs the receiver the same and no packet out.
+to each core that its neuron reaches, where delays are kept with the synapses: it is paid for in the step of the
+shortest. What stays on its core costs the receiver the same and no packet out.
 Spikes that would arrive after the last step are sent, and never received.
 """
 
@@ -84,7 +85,7 @@ def count(recording: Recording, mapping: Mapping) -> Traffic:
     active = np.bincount(cell, minlength=steps * cores).reshape(steps, cores)
     kept = ~recording.inputs & (mapping.core != NO_CORE)
     fired = np.bincount(recording.raster.neuron, minlength=recording.synapses.neurons)
-    outside = mapping.core[axons.neuron] == NO_CORE
+    outside = (mapping.core[axons.neuron] == NO_CORE) & axons.lead
     injected = int(fired[axons.neuron[outside]].sum())
     updates = np.bincount(mapping.core[kept], minlength=cores)
     return Traffic(updates, active, events, packets_in, packets_out, sent, injected)
@@ -93,7 +94,7 @@ def count(recording: Recording, mapping: Mapping) -> Traffic:
 def arrivals(recording: Recording, axons: Axons, cores: int) -> tuple[np.ndarray, np.ndarray]:
     """Synaptic events and packets that arrive, [steps, cores] each."""
     steps, delays = recording.raster.steps, int(axons.delay.max(initial=0)) + 1
-    words = axons.synapses + (1 << HIGH)
+    words = axons.synapses + (axons.lead.astype(np.int64) << HIGH)
     table = rows(recording, axons.neuron, axons.delay * cores + axons.core, words, delays * cores)
     emitted = product(recording, table).reshape(steps, delays, cores)
     arrived = np.zeros((steps, cores), np.int64)
@@ -105,13 +106,11 @@ def arrivals(recording: Recording, axons: Axons, cores: int) -> tuple[np.ndarray
 def departures(recording: Recording, axons: Axons, mapping: Mapping) -> np.ndarray:
     """Packets sent along each edge, [steps, edges]."""
     own = mapping.core.astype(np.int64)[axons.neuron]
-    far = (own != NO_CORE) & (own != axons.core)
+    far = (own != NO_CORE) & (own != axons.core) & axons.lead
     neuron, target = axons.neuron[far], axons.core[far]
-    first = np.flatnonzero(np.concatenate(([True], (np.diff(neuron) != 0) | (np.diff(target) != 0)))[: len(neuron)])
-    packets = np.diff(np.append(first, len(neuron)))
     key = mapping.edges.source.astype(np.int64) * mapping.cores + mapping.edges.target
-    edge = np.searchsorted(key, own[far][first] * mapping.cores + target[first])
-    table = rows(recording, neuron[first], edge, packets, len(mapping.edges))
+    edge = np.searchsorted(key, own[far] * mapping.cores + target)
+    table = rows(recording, neuron, edge, np.ones(len(edge), np.int64), len(mapping.edges))
     return product(recording, table)
 
 

@@ -17,20 +17,21 @@ Update = Callable[[int, int, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Wiring:
-    """A network on cores: `behind` each axon its synapses, ascending; `reach` the (core, delay) of each neuron."""
+    """A network on cores: `behind` each axon its synapses, ascending; `reach` the delays of a neuron to each core."""
 
     synapses: Synapses
     inputs: Raster
     mapping: Mapping
     behind: dict[tuple[int, int, int], np.ndarray]
-    reach: dict[int, list[tuple[int, int]]]
+    reach: dict[int, dict[int, list[int]]]
 
     @property
     def steps(self) -> int:
         return self.inputs.steps
 
     def axons(self, neuron: int) -> list[tuple[int, int]]:
-        return self.reach.get(neuron, [])
+        """The (core, delay) pairs of a neuron."""
+        return [(core, delay) for core, delays in self.reach.get(neuron, {}).items() for delay in delays]
 
     @cached_property
     def place(self) -> np.ndarray:
@@ -85,10 +86,10 @@ def wiring_of(synapses: Synapses, inputs: Raster, mapping: Mapping) -> Wiring:
     keys = np.stack([synapses.source[order], core[order], synapses.delay[order].astype(np.int32)], axis=1)
     cuts = np.flatnonzero((np.diff(keys, axis=0) != 0).any(axis=1)) + 1
     behind: dict[tuple[int, int, int], np.ndarray] = {}
-    reach: dict[int, list[tuple[int, int]]] = {}
+    reach: dict[int, dict[int, list[int]]] = {}
     for start, group in zip([0, *cuts.tolist()], np.split(order, cuts), strict=True):
         if len(group):
             neuron, target, delay = keys[start].tolist()
             behind[neuron, target, delay] = group
-            reach.setdefault(neuron, []).append((target, delay))
+            reach.setdefault(neuron, {}).setdefault(target, []).append(delay)
     return Wiring(synapses, inputs, mapping, behind, reach)
