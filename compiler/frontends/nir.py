@@ -107,6 +107,8 @@ def doubts(graph: Graph, choices: Choices) -> Iterator[str]:
             f"'{zero[0].name}'{' and others' * (len(zero) > 1)}: reset to 0, as the file says; snnTorch writes so even "
             "where it resets by subtraction: then reset='subtract'"
         )
+    if resting := [node for node in leaky if np.any(node.array("v_leak"))]:
+        yield f"'{resting[0].name}': NIR does not say where membranes start: at 0 (Norse starts at v_leak)"
     for node in leaky:
         tau = node.array("tau" if "tau" in node.values else "tau_mem")
         if np.any(tau < choices.dt):

@@ -115,12 +115,12 @@ LINEAR = {
 
 def by_torch(node, x):
     """What a linear node makes of x [n, *shape], by torch."""
-    x, weight, bias = torch.tensor(x), getattr(node, "weight", None), getattr(node, "bias", None)
-    weight, bias = (None if v is None else torch.tensor(v) for v in (weight, bias))
+    x = torch.tensor(x)
+    weight, bias = (torch.tensor(getattr(node, name, 0.0)) for name in ("weight", "bias"))
     pair = [node.kernel_size.tolist(), node.stride.tolist(), node.padding.tolist()] if "Pool" in str(type(node)) else []
     match type(node).__name__:
         case "Affine" | "Linear":
-            return torch.nn.functional.linear(x, weight, bias)
+            return torch.nn.functional.linear(x, weight, bias if bias.ndim else None)
         case "Scale":
             return x * torch.tensor(node.scale)
         case "Conv1d":
