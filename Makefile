@@ -30,10 +30,12 @@ bench: .venv/ready
 clean:
 	rm -rf .venv build *.egg-info
 
-.venv/ready: pyproject.toml
+# Peers without what they ask for: it would pull torchvision, torchaudio and CUDA.
+.venv/ready: pyproject.toml tests/peers.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q $(TORCH)
 	$(BIN)/python -m pip install -q -e '.[test]' $(TORCH)
+	$(BIN)/python -m pip install -q --no-deps -r tests/peers.txt
 	touch $@
 
 .venv/lint: .venv/ready

@@ -6,22 +6,25 @@ fast(ids, mask)          # as the model, and faster where rows are dead
 print(fast.explain())    # why
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .compiler import snn
     from .compiler.api import CompiledModel, compile, load
     from .compiler.frontends import adapters
 
-__all__ = ["CompiledModel", "adapters", "compile", "load"]
+__all__ = ["CompiledModel", "adapters", "compile", "load", "snn"]
+
+MODULES = {"adapters": ".compiler.frontends.adapters", "snn": ".compiler.snn"}
 
 
 def __getattr__(name: str) -> object:
     """Public names are imported when first asked for: `import gossamer` costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module 'gossamer' has no attribute '{name}'; known: {', '.join(__all__)}")
-    from .compiler import api
-    from .compiler.frontends import adapters
-
-    return adapters if name == "adapters" else getattr(api, name)
+    if name in MODULES:
+        return import_module(MODULES[name], __name__)
+    return getattr(import_module(".compiler.api", __name__), name)

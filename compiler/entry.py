@@ -29,6 +29,9 @@ ENTRY = "forward"
 ADAPTED = "aten.adapted"
 """On a module: which modules of the model were read in another form, and in which."""
 
+NOTES = "aten.notes"
+"""On a module: what its import assumed where the model's file does not say."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -51,6 +54,12 @@ def adapted_modules(module: ModuleOp) -> dict[str, str]:
     notes = module.attributes.get(ADAPTED)
     items = notes.data.items() if isinstance(notes, DictionaryAttr) else ()
     return {name: form.data for name, form in items if isinstance(form, StringAttr)}
+
+
+def import_notes(module: ModuleOp) -> list[str]:
+    """What the import of a module assumed."""
+    notes = module.attributes.get(NOTES)
+    return [note.data for note in notes if isinstance(note, StringAttr)] if isinstance(notes, ArrayAttr) else []
 
 
 def read_entry(function: FuncOp, device: torch.device | None = None) -> Entry:

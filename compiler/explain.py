@@ -25,7 +25,7 @@ from ..passes.guard_density import region_of, roots, threshold
 from ..passes.insert_gathers import is_exact
 from ..passes.solvers.break_even import Machine
 from .dont_care import DENSITY, entries
-from .entry import adapted_modules, entry_function
+from .entry import adapted_modules, entry_function, import_notes
 from .explain_skips import Skips, explain_skips
 from .machine import rates
 
@@ -63,12 +63,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All domains and all candidate sites of a compiled model; `adapted` are modules that were read in another form."""
+    """All domains and all candidate sites of a compiled model; `adapted` are modules that were read in another form,
+    `notes` what the import assumed."""
 
     domains: tuple[DomainReport, ...]
     sites: tuple[Line, ...]
     adapted: dict[str, str] = field(default_factory=dict)
     skips: Skips = field(default_factory=Skips)
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict:
         """For JSON."""
@@ -79,6 +81,7 @@ class Explanation:
         lines = [f"{len(self.sites)} candidate sites, {packed} packed, {len(self.domains)} domains"]
         lines += [f"domain {number}: {show_domain(domain)}" for number, domain in enumerate(self.domains)]
         lines += show_adapted(self.adapted)
+        lines += [f"note: {note}" for note in self.notes]
         header = ("op", "call", "axis", "rows that are read", "class", "decision", "why", "line")
         rows = [
             (line.op, line.target, line.axis, line.rows, line.legality, line.decision,
@@ -125,7 +128,8 @@ def explain(compiled: "CompiledModel") -> Explanation:
     found = tuple(domains(final, sites))
     unpaid = {domain.rows for domain in found if domain.threshold == 0.0}
     candidates = tuple(lines(sites, compiled.module, unpaid))
-    return Explanation(found, candidates, adapted_modules(compiled.module), explain_skips(compiled))
+    return Explanation(found, candidates, adapted_modules(compiled.module), explain_skips(compiled),
+                       tuple(import_notes(compiled.module)))  # fmt: skip
 
 
 def lines(sites: Iterable[SiteReport], final: ModuleOp, unpaid: set[str]) -> Iterable[Line]:

@@ -3,11 +3,13 @@
 | MODEL              | is                                                   | passes run on it        |
 |--------------------|------------------------------------------------------|-------------------------|
 | `FILE.py:FUNCTION` | the model and example inputs that a function returns | always                  |
+| `FILE.nir`         | a spiking network, for steps of `--dt` seconds       | always                  |
 | a folder           | what `save` wrote                                    | by `compile` only       |
 | `FILE.mlir`        | a module; weights lie beside it, or in `--weights`   | by `compile` only       |
 """
 
 import argparse
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +46,7 @@ def open_model(arguments: argparse.Namespace) -> Opened:
     path = Path(arguments.model)
     if not is_saved(path):
         return compile_model(arguments, Trace())
+    refuse_network_options(path, arguments)
     for flag in given_flags(arguments, "passes", "dont_care", "exact", "strict_nan", "approximate", "adapters"):
         raise UsageError(f"{path} runs as it is, without {flag}", hint="`gossamer compile` runs passes on it")
     return Opened(load_saved(path, arguments))
@@ -54,13 +57,15 @@ def compile_model(
 ) -> Opened:
     """The model that the command line names, after the passes from stage `start` to stage `stop`; they fill `trace`."""
     path = Path(arguments.model)
+    if is_saved(path):
+        refuse_network_options(path, arguments)
     for flag in given_flags(arguments, "approximate", "adapters") if is_saved(path) else ():
         raise UsageError(f"{path} is imported already, {flag} comes too late", hint="name a FILE.py:FUNCTION")
     if not is_saved(path) and start != IMPORT:
         raise UsageError(f"{path} starts at '{IMPORT}', not at '{start}'", hint="--from is for .mlir files")
     chosen = parse_passes(DEFAULT_PIPELINE if arguments.passes is None else arguments.passes)
     between(chosen, start, stop)
-    opened = Opened(load_saved(path, arguments)) if is_saved(path) else import_example(arguments)
+    opened = Opened(load_saved(path, arguments)) if is_saved(path) else import_source(arguments)
     base = opened.compiled
     module = saved_module(base, start, arguments) if is_saved(path) else base.module
     passes = parse_passes(default_pipeline(module, base.device)) if arguments.passes is None else chosen
@@ -72,6 +77,37 @@ def compile_model(
     stages = {stage.name: partial(getattr, stage, "module") for stage in trace.stages}
     compiled = CompiledModel(module, base.weights, base.original, stages, device=base.device, training=base.training)
     return Opened(compiled, opened.example)
+
+
+def import_source(arguments: argparse.Namespace) -> Opened:
+    """The model of a Python or a NIR file, imported."""
+    path = Path(arguments.model)
+    if path.suffix == ".nir":
+        return Opened(import_network(path, arguments))
+    refuse_network_options(path, arguments)
+    return import_example(arguments)
+
+
+def import_network(path: Path, arguments: argparse.Namespace) -> CompiledModel:
+    """The network of a NIR file."""
+    from .frontends.nir import import_nir
+
+    for flag in given_flags(arguments, "dont_care", "approximate", "adapters", "weights"):
+        raise UsageError(f"{path} is a NIR file: {flag} says nothing of it")
+    given = {name: getattr(arguments, name) for name in ("dt", "reset", "discretisation")}
+    options = {name: value for name, value in given.items() if value is not None}
+    found = import_nir(path, **options, delays="round" if arguments.round_delays else "exact")
+    found.module.attributes |= exactness(arguments.exact) | ({STRICT_NAN: UnitAttr()} if arguments.strict_nan else {})
+    device = target_device(arguments.target) if arguments.target else None
+    weights = {name: tensor.to(device) for name, tensor in found.weights.items()}
+    model = shell(re.sub(r"\W", "_", path.stem), found.module, weights)
+    return CompiledModel(found.module, weights, model, {IMPORT: found.module.clone}, device=device)
+
+
+def refuse_network_options(path: Path, arguments: argparse.Namespace) -> None:
+    """Raise UsageError for an option that is for NIR files."""
+    for flag in given_flags(arguments, "dt", "reset", "discretisation", "round_delays"):
+        raise UsageError(f"{path} is no NIR file: {flag} says nothing of it")
 
 
 def import_example(arguments: argparse.Namespace) -> Opened:

@@ -57,6 +57,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], stream: T
     stream.writelines(line.rstrip() + "\n" for line in text.get().splitlines())
 
 
+def print_notes(notes: Sequence[str], stream: TextIO) -> None:
+    """Write what the import of a model assumed to `stream`."""
+    stream.writelines(f"note: {note}\n" for note in notes)
+
+
 def print_timing(trace: Trace, stream: TextIO) -> None:
     """Write the time and the change in ops of every pass to `stream`."""
     rows = [(after.spec, f"{after.seconds * 1e3:.1f} ms", op_changes(before, after)) for before, after in trace.pairs()]

@@ -7,6 +7,7 @@ examples:
   gossamer compile model.py:build --to insert-gathers --print-ir-after-all
   gossamer compile model.py:build -o out --approximate 25% --strict-nan
   gossamer compile model.py:build --no-adapters --emit asm
+  gossamer compile net.nir --dt 1e-3 -o out
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from ...dialects.diagnostics import UserError
 from ..dump import Dump, summary
 from ..pipeline import IMPORT, Trace
-from ..terminal import print_diffs, print_timing, progress
+from ..terminal import print_diffs, print_notes, print_timing, progress
 from ..watch import Announcer, PrintIR
 from .options import add_model_options, add_print_options
 
@@ -45,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> None:
     """Compile, show, check, save."""
+    from ..entry import import_notes
     from ..models import compile_model
 
     dump = Dump(arguments.dump) if arguments.dump else None
@@ -56,6 +58,8 @@ def execute(arguments: argparse.Namespace) -> None:
     finally:
         if dump and trace.stages:
             dump.close(trace, arguments.line)
+    if not arguments.json:
+        print_notes(import_notes(opened.compiled.module), sys.stderr)
     if arguments.print_diff:
         print_diffs(trace, sys.stderr)
     if arguments.timing:
@@ -87,6 +91,8 @@ def check(trace: Trace, opened: "Opened", arguments: argparse.Namespace) -> None
 
 def report(trace: Trace, opened: "Opened", arguments: argparse.Namespace) -> str:
     """What was made, in a line or as JSON."""
+    from ..entry import import_notes
+
     weights = opened.compiled.weights
     size = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
     if arguments.json:
@@ -95,6 +101,7 @@ def report(trace: Trace, opened: "Opened", arguments: argparse.Namespace) -> str
             "stages": [summary(stage) for stage in trace.stages],
             "weights": {"count": len(weights), "bytes": size},
             "checked": arguments.check,
+            "notes": import_notes(opened.compiled.module),
         }
         return json.dumps(content, indent=2)
     last = trace.stages[-1]

@@ -6,7 +6,9 @@ from pathlib import Path
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """MODEL, and how it is compiled."""
-    parser.add_argument("model", metavar="MODEL", help="FILE.py:FUNCTION, a folder that was saved, or a .mlir file")
+    parser.add_argument(
+        "model", metavar="MODEL", help="FILE.py:FUNCTION, a .nir file, a folder that was saved, or a .mlir file"
+    )
     parser.add_argument("-p", "--passes", metavar="PIPELINE", help="passes to run: a,b{option=1}")
     parser.add_argument("--dont-care", action="append", metavar="RESULT=ARGUMENT",
                         help="rows of this result where this argument is zero are never read")  # fmt: skip
@@ -19,6 +21,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="DEVICE", help="cpu, cuda or cuda:1")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the weights of a .mlir file")
     parser.add_argument("--inputs", type=Path, metavar="FILE", help="inputs by name: .npz, .safetensors or .pt")
+    add_network_options(parser)
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """What NIR leaves open."""
+    group = parser.add_argument_group("for .nir files")
+    group.add_argument("--dt", type=float, metavar="SECONDS", help="how long a step is: 1e-3")
+    group.add_argument("--discretisation", metavar="HOW", help="exponential (the default) or euler")
+    group.add_argument("--reset", metavar="HOW", help="subtract, zero or none, in place of the file's value")
+    group.add_argument("--round-delays", action="store_true", help="round delays to whole steps")
 
 
 def add_print_options(parser: argparse.ArgumentParser) -> None:

@@ -4,13 +4,14 @@ examples:
   gossamer run model.py:build --compare --repeat 20
   gossamer run model.py:build --strict-nan --compare
   gossamer run out --inputs inputs.npz
+  gossamer run net.nir --dt 1e-3 --inputs spikes.npz
 """
 
 import argparse
 import sys
 
 from ...dialects.diagnostics import UsageError, UserError
-from ..terminal import print_table, progress
+from ..terminal import print_notes, print_table, progress
 from .options import add_model_options
 
 
@@ -26,7 +27,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from .. import measure
     from ..approximation import error_of
     from ..dont_care import leaf_names
-    from ..entry import entry_function
+    from ..entry import entry_function, import_notes
     from ..inputs import flat_inputs, given_inputs
     from ..models import open_model
 
@@ -35,6 +36,7 @@ def execute(arguments: argparse.Namespace) -> None:
     with progress("compiling"):
         opened = open_model(arguments)
     compiled, example = opened.compiled, opened.example
+    print_notes(import_notes(compiled.module), sys.stderr)
     if arguments.compare and example is None:
         raise UsageError(f"{arguments.model} has no eager model to compare with", hint="name a FILE.py:FUNCTION")
     function = entry_function(compiled.module)
