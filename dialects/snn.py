@@ -260,7 +260,9 @@ class PopulationOp(IRDLOperation):
             known = ", ".join(map(str, discretisations(model)))
             raise VerifyException(f"{model} has no equations for {way}; it has: {known}")
         if model is not Model.THRESHOLD and (way is Discretisation.SHIFT) != isinstance(self.type, IntegerType):
-            raise VerifyException(f"integers go by {Discretisation.SHIFT}, real numbers by others: {way} of {self.type}")
+            raise VerifyException(
+                f"integers go by {Discretisation.SHIFT}, real numbers by others: {way} of {self.type}"
+            )
         if self.refractory is not None and self.refractory.value.data < 0:
             raise VerifyException(f"refractory is a number of steps, got {self.refractory.value.data}")
         dynamics = self.dynamics

@@ -146,7 +146,9 @@ class ConvOp(MapOp):
 def windows(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
     """How many windows an axis has. Raises VerifyException where it has none."""
     if min(kernel, stride, dilation) < 1 or padding < 0:
-        raise VerifyException(f"kernel {kernel}, stride {stride}, dilation {dilation} are 1 or more, padding {padding} 0")
+        raise VerifyException(
+            f"kernel {kernel}, stride {stride}, dilation {dilation} are 1 or more, padding {padding} 0"
+        )
     count = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     if count < 1:
         raise VerifyException(f"a window of {dilation * (kernel - 1) + 1} does not fit in {size} + 2 * {padding}")

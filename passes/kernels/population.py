@@ -133,7 +133,9 @@ def population_kernel(layout: Layout) -> ModuleOp:
         func.ReturnOp()
     function = func.FuncOp(STEP, FunctionType.from_lists([*arguments.values(), INDEX, INDEX], []), Region(block))
     names = ArrayAttr([StringAttr(name) for name in arguments])
-    shape = {f"kernel.{name}": IntegerAttr(value, i64) for name, value in (("width", layout.width), ("unit", layout.unit))}
+    shape = {
+        f"kernel.{name}": IntegerAttr(value, i64) for name, value in (("width", layout.width), ("unit", layout.unit))
+    }
     return ModuleOp([function], attributes={ARGUMENTS: names, **shape})
 
 

@@ -1,8 +1,8 @@
 """Kernels of populations, as they are called: every argument by its name.
 
-    call = kernel.call({"begin": 0, "end": 100, "batch": 1, "state.v": v, ..})
-    call(threads=2)                     the whole, by a team of threads
-    call.between(3, 4)(threads=1)       the steps from 3 to 4
+call = kernel.call({"begin": 0, "end": 100, "batch": 1, "state.v": v, ..})
+call(threads=2)                     the whole, by a team of threads
+call.between(3, 4)(threads=1)       the steps from 3 to 4
 """
 
 import ctypes

@@ -1,9 +1,9 @@
 """One run of an engine: the buffers that its kernels read and write, and the order in which they are called.
 
-    passage.give(inputs)            lists of what is active in the inputs
-    passage.go()                    every group of populations through all steps
-    passage.record("out")           what a kernel kept
-    passage.lists[i]                who fired in each row
+passage.give(inputs)            lists of what is active in the inputs
+passage.go()                    every group of populations through all steps
+passage.record("out")           what a kernel kept
+passage.lists[i]                who fired in each row
 """
 
 from collections.abc import Sequence
@@ -84,7 +84,9 @@ class Passage:
         """Run populations that need each other's earlier steps."""
         calls = [(i, self.call(i, 1, members), self.team(i, 1)) for i in members]
         later = {
-            i: [(number, p) for number, _, p in self.engine.feeds(i) if p.source in members and self.is_given(i, number)]
+            i: [
+                (number, p) for number, _, p in self.engine.feeds(i) if p.source in members and self.is_given(i, number)
+            ]
             for i in members
         }
         for step in range(self.steps):

@@ -54,7 +54,9 @@ def population(
     values |= parameters
     if "reset value" in fires and kind not in SILENT and "reset" not in values:
         values["reset"] = -0.25 if element.startswith("f") else -2
-    texts = [f"{key} = {value if str(value).startswith('@') else f'{value} : {element}'}" for key, value in values.items()]
+    texts = [
+        f"{key} = {value if str(value).startswith('@') else f'{value} : {element}'}" for key, value in values.items()
+    ]
     firing = "" if kind in SILENT else f"fires {fires}"
     return f"snn.population @{name} <{shape}> : {element} {kind} {{{', '.join(texts)}}} {firing} {more}"
 

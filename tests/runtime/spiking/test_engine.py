@@ -60,7 +60,9 @@ def states(kind: str) -> list[str]:
     return list(DYNAMICS[Model(model), Discretisation(way)].states)
 
 
-@pytest.mark.parametrize("fires", ["gt reset subtract next", "ge reset zero now", "gt reset value next", "ge reset none now"])
+@pytest.mark.parametrize(
+    "fires", ["gt reset subtract next", "ge reset zero now", "gt reset value next", "ge reset none now"]
+)
 @pytest.mark.parametrize("kind", PARAMETERS)
 def test_every_model_is_the_reference(kind, fires):
     element = "i32" if kind.endswith("shift") else "f32"

@@ -8,7 +8,9 @@ from gossamer.tests.runtime.spiking.networks import PARAMETERS, SILENT, Example,
 from gossamer.tests.runtime.spiking.plain import delayed, neurons
 from torch.nn.functional import avg_pool2d, conv1d, conv2d, linear
 
-FIRES = [f"{c} reset {r} {w}" for c in ("gt", "ge") for r in ("none", "zero", "subtract", "value") for w in ("now", "next")]
+FIRES = [
+    f"{c} reset {r} {w}" for c in ("gt", "ge") for r in ("none", "zero", "subtract", "value") for w in ("now", "next")
+]
 
 
 def numbers(kind: str, element: str, **others: float) -> dict:
@@ -41,8 +43,6 @@ def test_every_model_fires_and_resets_as_plain_torch_does(kind, fires, refractor
         np.testing.assert_array_equal(z, zs.numpy())
     else:
         np.testing.assert_array_equal(z, v)
-
-
 
 
 def sums(shape: object) -> str:
