@@ -121,6 +121,8 @@ def feeds_of(network: NetworkOp, target: str) -> Iterator[Feed]:
             op = populations[source]
             graded = op.analog is not None if isinstance(op, InputOp) else op.fires is None
             form, after = form_of(projection, graded)
+            if graded and getattr(op, "type", f32) != populations[target].type and isinstance(op, PopulationOp):
+                form = "given"
             after = after if form != "given" else ()
             yield Feed(number, source, form, graded and form != "given", after, source == target)
             number += 1

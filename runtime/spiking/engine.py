@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from ...dialects.snn import NetworkOp
+from .lists import Lists
 from .native import Kernel, kernels_of
 from .network import Network, Population, Projection
 from .packing import Buffers, Target, finite, packed
@@ -60,6 +61,7 @@ class Engine:
     network: Network
     kernels: Mapping[str, Kernel]
     tables: dict[int, list[Buffers]] = field(default_factory=dict)
+    spare: dict[tuple[int, int, int], list[Lists]] = field(default_factory=dict)
 
     @classmethod
     def build(cls, op: NetworkOp, network: Network) -> "Engine | None":
@@ -70,14 +72,18 @@ class Engine:
 
     def run(self, inputs: Sequence[np.ndarray], records: Sequence[str]) -> list[np.ndarray]:
         """What is recorded over the steps of `inputs`, as `reference.run` has it."""
-        passage = self.passage(*common_length(self.network, inputs))
+        steps, batch = common_length(self.network, inputs)
+        passage = Passage.start(self, steps, batch)
         passage.give(inputs)
-        passage.go()
+        passage.go(0, steps)
+        passage.close()
         return [passage.record(name) for name in records]
 
-    def passage(self, steps: int, batch: int) -> "Passage":
-        """A run, before its first step."""
-        return Passage.start(self, steps, batch)
+    def borrow(self, key: tuple[int, int, int]) -> list[Lists] | None:
+        """Lists that an earlier run of as many steps left; those of other runs are given up."""
+        found = self.spare.pop(key, None)
+        self.spare.clear()
+        return found
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -92,6 +98,12 @@ class Engine:
     def synapses(self) -> tuple[int, ...]:
         """How many synapses each projection has."""
         return tuple(map(synapses, self.network.projections))
+
+    @cached_property
+    def arriving(self) -> tuple[int, ...]:
+        """How many synapses each population has."""
+        numbers = range(len(self.network.populations))
+        return tuple(sum(self.synapses[j] for _, j, _ in self.feeds(i)) for i in numbers)
 
     def starts(self, population: Population, splits: int) -> np.ndarray:
         """Where the columns of a population are cut."""

@@ -27,6 +27,11 @@ class Lists:
         numbers = {"splits": self.counts.shape[1], "stride": self.ids.shape[1]}
         return {f"{name}.{key}": value for key, value in (buffers | numbers).items()}
 
+    def put(self, row: int, neurons: np.ndarray) -> None:
+        """Make `neurons` the list of a row, where there is one segment."""
+        self.ids[row, : len(neurons)] = neurons
+        self.counts[row, 0] = len(neurons)
+
     def of(self, row: int) -> np.ndarray:
         """The neurons of a row, ascending."""
         found = [self.ids[row, a : a + n] for a, n in zip(self.starts[:-1], self.counts[row], strict=True)]

@@ -17,7 +17,7 @@ from xdsl.traits import SymbolTable
 
 from ...dialects.kernel import ARGUMENTS
 from ...dialects.snn import NetworkOp
-from ..kernels.launch import code_of, launch_function
+from ..kernel_code import code_of, launch_function
 from ..native import available
 from ..openmp import team_runner
 

@@ -48,6 +48,11 @@ class Population:
     def last(self) -> int:
         return self.first + self.size
 
+    @property
+    def silent(self) -> bool:
+        """Does it never fire, and send its v instead?"""
+        return self.step is not None and self.step.firing is None
+
     def start(self, batch: int) -> dict[str, np.ndarray]:
         """The states before the first step, each [batch, size]."""
         state = {}

@@ -1,7 +1,7 @@
 """One run of an engine: the buffers that its kernels read and write, and the order in which they are called.
 
 passage.give(inputs)            lists of what is active in the inputs
-passage.go()                    every group of populations through all steps
+passage.go(0, steps)            every group of populations through these steps
 passage.record("out")           what a kernel kept
 passage.lists[i]                who fired in each row
 """
@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from ..openmp import team_runner
+from .arguments import arguments
 from .lists import Lists
 from .native import Call
-from .network import Projection, through
+from .network import Population, Projection, through
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -25,32 +26,52 @@ APART = 1 << 16
 """Numbers to be added that are worth a second thread."""
 ACTIVE = 1 / 32
 """The part of neurons that is reckoned to fire in a step."""
-Arguments = dict[str, Any]
 
 
 @dataclass
 class Passage:
-    """`steps` and `batch` make the rows, row = step * batch + sample; `values` are the inputs, `kept` the records."""
+    """`steps` and `batch` make the rows, row = step * batch + sample. `values` are the inputs, `kept` the records, and
+    `brought` what projections bring that kernels do not compute, by population and number."""
 
     engine: "Engine"
     steps: int
     batch: int
     threads: int
     splits: int
-    lists: list[Lists] = field(default_factory=list)
+    lists: list[Lists]
     values: dict[int, np.ndarray] = field(default_factory=dict)
     kept: dict[str, np.ndarray] = field(default_factory=dict)
+    brought: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    calls: dict[int, Call] = field(default_factory=dict)
 
     @classmethod
     def start(cls, engine: "Engine", steps: int, batch: int) -> "Passage":
         """Before the first step."""
         threads = 1 if team_runner() is None else torch.get_num_threads()
         splits = threads if batch < threads and sum(engine.synapses) > APART else 1
-        passage = cls(engine, steps, batch, threads, splits)
-        for population in engine.network.populations:
-            starts = engine.starts(population, splits)
-            passage.lists.append(Lists.empty(steps * batch, engine.stride(population), starts))
+        lists = engine.borrow((steps, batch, splits))
+        if lists is None:
+            populations = engine.network.populations
+            lists = [Lists.empty(steps * batch, engine.stride(p), engine.starts(p, splits)) for p in populations]
+        passage = cls(engine, steps, batch, threads, splits, lists)
+        for i, population in enumerate(engine.network.populations):
+            passage.make_room(i, population)
         return passage
+
+    def close(self) -> None:
+        """Leave the lists to the next run."""
+        self.engine.spare[self.steps, self.batch, self.splits] = self.lists
+
+    def make_room(self, i: int, population: Population) -> None:
+        """Allocate what a population's kernel keeps, and what is brought to it."""
+        kernel = self.engine.kernels[population.name]
+        for name in kernel.names:
+            if name.startswith("record."):
+                kept = np.empty((self.rows, population.size), population.dtype)
+                self.kept[f"{population.name}.{name.removeprefix('record.')}"] = kept
+        for number, _, _ in self.engine.feeds(i):
+            if kernel.form(number) == "given":
+                self.brought[i, number] = np.zeros((self.rows, kernel.width), population.dtype)
 
     @property
     def rows(self) -> int:
@@ -64,32 +85,35 @@ class Passage:
             self.values[i] = np.ascontiguousarray(x).reshape(self.rows, population.size)
             numbers = np.ascontiguousarray(self.values[i], np.float32)
             odd = np.zeros(self.threads, np.int64)
-            given = {"rows": self.rows, "values": numbers, "odd": odd}
+            given: dict[str, Any] = {"rows": self.rows, "values": numbers, "odd": odd}
             given |= {"ids": self.lists[i].ids, "counts": self.lists[i].counts}
             self.engine.kernels[population.name].call(given)(self.threads if numbers.size > APART else 1)
             if odd.any() and not population.analog:
                 raise ValueError(f"@{population.name} takes spikes, 0 or 1: others need an input that is `analog`")
 
-    def go(self) -> None:
-        """Run every population through all steps."""
+    def go(self, begin: int, end: int) -> None:
+        """Run every population through some steps."""
         for group in self.engine.groups:
             members = [i for i in group.populations if self.engine.network.populations[i].step is not None]
             if group.stepwise:
-                self.turns(members)
+                self.turns(members, begin, end)
                 continue
             for i in members:
-                self.call(i, self.steps)(self.team(i, self.steps))
+                for number, _, projection in self.engine.feeds(i):
+                    self.bring(i, number, projection, begin, end)
+                self.call(i, end - begin).between(begin, end)(self.team(i, end - begin))
 
-    def turns(self, members: Sequence[int]) -> None:
+    def turns(self, members: Sequence[int], begin: int, end: int) -> None:
         """Run populations that need each other's earlier steps."""
-        calls = [(i, self.call(i, 1, members), self.team(i, 1)) for i in members]
-        later = {
-            i: [
-                (number, p) for number, _, p in self.engine.feeds(i) if p.source in members and self.is_given(i, number)
-            ]
-            for i in members
-        }
-        for step in range(self.steps):
+        calls = [(i, self.call(i, 1), self.team(i, 1)) for i in members]
+        later: dict[int, list[tuple[int, Projection]]] = {}
+        for i in members:
+            given = [(number, p) for number, _, p in self.engine.feeds(i) if (i, number) in self.brought]
+            later[i] = [(number, p) for number, p in given if p.source in members]
+            for number, projection in given:
+                if projection.source not in members:
+                    self.bring(i, number, projection, begin, end)
+        for step in range(begin, end):
             for i, call, threads in calls:
                 for number, projection in later[i]:
                     self.bring(i, number, projection, step, step + 1)
@@ -99,86 +123,45 @@ class Passage:
         """How many threads run a population. Those that share a sample may not be a step apart."""
         own = any(p.source == i for _, _, p in self.engine.feeds(i))
         apart = self.splits == 1 or not own or steps == 1
-        work = steps * self.batch * ACTIVE * sum(self.engine.synapses[j] for _, j, _ in self.engine.feeds(i))
+        work = steps * self.batch * ACTIVE * self.engine.arriving[i]
         return self.threads if apart and work > APART else 1
 
-    def call(self, i: int, span: int, members: Sequence[int] = ()) -> Call:
-        """The call that runs a population, `span` steps at a time; `members` run step by step beside it."""
-        engine, population = self.engine, self.engine.network.populations[i]
-        kernel, dtype, threads = engine.kernels[population.name], population.dtype, self.team(i, span)
-        given: Arguments = {"begin": 0, "end": span, "batch": self.batch, "splits": self.splits}
-        given["groups"] = threads if self.splits > 1 else 1
-        given |= self.lists[i].arguments(population.name)
-        given |= {"x": np.empty(threads * span * kernel.width, dtype), "y": np.empty(threads * kernel.width, dtype)}
-        given["flags"] = np.zeros(threads * kernel.width, np.int8)
-        for name, state in population.start(self.batch).items():
-            given[f"state.{name}"] = state.view(np.int8) if state.dtype == bool else state
-        for name, value in (population.parameters or {}).items():
-            given[f"parameter.{name}"] = np.ascontiguousarray(np.broadcast_to(value, population.size))
-        for name in kernel.names:
-            if name.startswith("record."):
-                self.kept[f"{population.name}.{name.partition('.')[2]}"] = np.empty((self.rows, population.size), dtype)
-                given[name] = self.kept[f"{population.name}.{name.partition('.')[2]}"]
-        for number, j, projection in engine.feeds(i):
-            if self.is_given(i, number):
-                self.values_of(i, number)
-                if projection.source not in members:
-                    self.bring(i, number, projection, 0, self.steps)
-                given[f"projection{number}.given"] = self.values_of(i, number)
-            else:
-                buffers = engine.table(self.splits)[j]
-                given |= {f"projection{number}.{name}": value for name, value in buffers.items()}
-                given[f"projection{number}.classes"] = len(buffers["delays"])
-                given |= self.source(projection.source, dtype)
-        return kernel.call(given)
-
-    def source(self, i: int, dtype: np.dtype) -> Arguments:
-        """What a kernel is told of the source of a projection."""
-        population = self.engine.network.populations[i]
-        found = self.lists[i].arguments(population.name) | {f"{population.name}.size": population.size}
-        if population.analog or (population.step is not None and population.step.firing is None):
-            found[f"{population.name}.values"] = self.sent(i, 0, self.rows, dtype)
-        return found
-
-    def is_given(self, i: int, number: int) -> bool:
-        """Is a projection computed outside of the kernel?"""
-        return self.engine.kernels[self.engine.network.populations[i].name].form(number) == "given"
-
-    def values_of(self, i: int, number: int) -> np.ndarray:
-        """What a projection brings that is computed outside of the kernel, [rows, width]."""
-        population = self.engine.network.populations[i]
-        width = self.engine.kernels[population.name].width
-        return self.kept.setdefault(f"{population.name}/{number}", np.zeros((self.rows, width), population.dtype))
+    def call(self, i: int, span: int) -> Call:
+        """The call that runs a population, up to `span` steps at a time; its states live in it."""
+        if i not in self.calls:
+            self.calls[i] = self.engine.kernels[self.engine.network.populations[i].name].call(arguments(self, i, span))
+        return self.calls[i]
 
     def bring(self, i: int, number: int, projection: Projection, begin: int, end: int) -> None:
-        """Compute it for some steps."""
+        """Compute what a projection brings in some steps, if its kernel does not."""
+        if (i, number) not in self.brought:
+            return
         assert isinstance(projection.delay, int)
         source, target = (self.engine.network.populations[at] for at in (projection.source, i))
-        since = max(begin - projection.delay, 0) * self.batch, max(end - projection.delay, 0) * self.batch
+        first, last = (max(step - projection.delay, 0) * self.batch for step in (begin, end))
         x = np.zeros(((end - begin) * self.batch, source.size), target.dtype)
-        x[len(x) - (since[1] - since[0]) :] = self.sent(projection.source, *since, target.dtype)
+        x[len(x) - (last - first) :] = self.sent(projection.source, first, last, target.dtype)
         value = x.T
         for stage in projection.stages:
             value = through(stage, value)
-        self.values_of(i, number)[begin * self.batch : end * self.batch, : target.size] = value.T
+        self.brought[i, number][begin * self.batch : end * self.batch, : target.size] = value.T
 
-    def sent(self, i: int, begin: int, end: int, dtype: np.dtype) -> np.ndarray:
+    def sent(self, i: int, first: int, last: int, dtype: np.dtype) -> np.ndarray:
         """What a population sent in some rows, [rows, size]."""
         population = self.engine.network.populations[i]
-        if population.step is None:
-            return np.ascontiguousarray(self.values[i][begin:end], dtype)
-        if population.step.firing is None:
-            return np.ascontiguousarray(self.kept[f"{population.name}.v"][begin:end], dtype)
-        return self.lists[i].dense(begin, end, population.size, dtype)
+        if i in self.values:
+            return np.ascontiguousarray(self.values[i][first:last], dtype)
+        if population.silent:
+            return np.ascontiguousarray(self.kept[f"{population.name}.v"][first:last], dtype)
+        return self.lists[i].dense(first, last, population.size, dtype)
 
     def record(self, name: str) -> np.ndarray:
         """What was recorded, [steps, batch, *shape]."""
         own, _, state = name.partition(".")
         i = self.engine.network.find(own)
         population = self.engine.network.populations[i]
-        fires = population.step is not None and population.step.firing is not None
         if population.step is None:
             kept = self.values[i].astype(population.dtype)
         else:
-            kept = self.kept[f"{own}.{state or ('spikes' if fires else 'v')}"]
+            kept = self.kept[f"{own}.{state or ('v' if population.silent else 'spikes')}"]
         return kept.reshape(self.steps, self.batch, *population.shape)
