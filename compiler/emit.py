@@ -12,7 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from ..dialects.diagnostics import UserError
 from ..passes.lower_kernels import LowerKernels
 from ..runtime import native
-from ..runtime.kernels.launch import llvm_text
+from ..runtime.kernel_code import llvm_text
 from .context import write_text
 
 KINDS = {"llvm": ".ll", "asm": ".s"}

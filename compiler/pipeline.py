@@ -41,6 +41,7 @@ DEFAULT_PIPELINE: tuple[str, ...] = (
     "insert-skips",
     "choose-tiles",
     "lower-products",
+    "lower-networks",
     "lower-kernels",
 )
 IMPORT = "import"

@@ -46,6 +46,9 @@ from xdsl.utils.str_enum import StrEnum
 from .sparse import DomainType
 from .tiles import TilesType
 
+ARGUMENTS = "kernel.arguments"
+"""An attribute of kernels that name their own arguments: one name for each, in order, but for part and parts."""
+
 
 class Form(StrEnum):
     """How a kernel is called: what goes in and comes out."""

@@ -32,6 +32,7 @@ from xdsl.dialects.builtin import (
     Float64Type,
     FloatAttr,
     IntegerAttr,
+    IntegerType,
     StringAttr,
     SymbolNameConstraint,
     SymbolRefAttr,
@@ -59,7 +60,7 @@ from xdsl.traits import IsolatedFromAbove, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from .neurons import DYNAMICS, Compare, Discretisation, Dynamics, Model, Reset, When, discretisations
-from .snn_maps import MAPS, MapOp, PoolingAttr, ShapeAttr, symbol_of
+from .snn_maps import DELAYED, MAPS, BiasOp, MapOp, Pooling, PoolingAttr, PoolOp, ReshapeOp, ShapeAttr, symbol_of
 
 
 @irdl_attr_definition
@@ -152,15 +153,19 @@ def zero_delay_cycle(edges: Sequence[tuple[tuple[str, str], int]]) -> list[str]:
 
 @irdl_op_definition
 class InputOp(IRDLOperation):
-    """A population whose spikes are given; `analog`: whose currents are given, as real numbers."""
+    """A population whose spikes are given; `analog`: whose currents are given, as real numbers.
+
+    `kernel` is a module that lists what is active, see `lower-networks`.
+    """
 
     name = "snn.input"
     sym_name = prop_def(SymbolNameConstraint())
     shape = prop_def(ShapeAttr)
     analog = opt_prop_def(UnitAttr)
+    kernel = opt_prop_def(SymbolRefAttr)
     traits = traits_def(SymbolOpInterface())
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$sym_name $shape (`analog` $analog^)? attr-dict"
+    assembly_format = "$sym_name $shape (`analog` $analog^)? (`kernel` $kernel^)? attr-dict"
 
     def __init__(self, name: str, shape: Sequence[int], *, analog: bool = False):
         super().__init__(
@@ -185,7 +190,7 @@ class PopulationOp(IRDLOperation):
     """Neurons of one model. `type` is that of the state: a float, or an integer where the discretisation is `shift`.
 
     `fires`, `reset` and `when` belong to models that fire. `initial` are the states before the first step, 0 unless
-    given. `refractory` is a number of steps.
+    given. `refractory` is a number of steps. `kernel` is a module that computes it, see `lower-networks`.
     """
 
     name = "snn.population"
@@ -200,11 +205,12 @@ class PopulationOp(IRDLOperation):
     when = opt_prop_def(WhenAttr)
     refractory = opt_prop_def(IntegerAttr[I64])
     initial = opt_prop_def(DictionaryAttr)
+    kernel = opt_prop_def(SymbolRefAttr)
     traits = traits_def(SymbolOpInterface())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = (
         "$sym_name $shape `:` $type $model $discretisation $parameters (`fires` $fires^ `reset` $reset $when)? "
-        "(`refractory` $refractory^)? (`initial` $initial^)? attr-dict"
+        "(`refractory` $refractory^)? (`initial` $initial^)? (`kernel` $kernel^)? attr-dict"
     )
 
     def __init__(
@@ -252,6 +258,12 @@ class PopulationOp(IRDLOperation):
         if (model, way) not in DYNAMICS:
             known = ", ".join(map(str, discretisations(model)))
             raise VerifyException(f"{model} has no equations for {way}; it has: {known}")
+        if model is not Model.THRESHOLD and (way is Discretisation.SHIFT) != isinstance(self.type, IntegerType):
+            raise VerifyException(
+                f"integers go by {Discretisation.SHIFT}, real numbers by others: {way} of {self.type}"
+            )
+        if self.refractory is not None and self.refractory.value.data < 0:
+            raise VerifyException(f"refractory is a number of steps, got {self.refractory.value.data}")
         dynamics = self.dynamics
         if dynamics.fires != (self.fires is not None):
             raise VerifyException(f"{model} {'fires' if dynamics.fires else 'never fires'}: it has {self.fires}")
@@ -264,6 +276,10 @@ class PopulationOp(IRDLOperation):
         for name, value in self.parameters.data.items():
             if not isinstance(value, Parameter):
                 raise VerifyException(f"parameter {name} is a number or a weight, got {value}")
+
+
+LONGEST = (1 << 16) - 1
+"""The longest delay, in steps."""
 
 
 @irdl_op_definition
@@ -281,7 +297,7 @@ class ProjectionOp(IRDLOperation):
     delays = opt_prop_def(SymbolRefAttr)
     least = opt_prop_def(IntegerAttr[I64])
     longest = opt_prop_def(IntegerAttr[I64])
-    maps = region_def("single_block")
+    maps = region_def()
     traits = traits_def(NoTerminator())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = (
@@ -331,17 +347,43 @@ class ProjectionOp(IRDLOperation):
         return given.value.data if given else 0
 
     def map_ops(self) -> Sequence[MapOp]:
-        """The maps, first to last."""
-        return [op for op in self.maps.block.ops if isinstance(op, MapOp)]
+        """The maps, first to last; none where neurons meet one to one."""
+        return [op for block in self.maps.blocks for op in block.ops if isinstance(op, MapOp)]
 
     def verify_(self) -> None:
         if self.least_delay < 0 or self.longest_delay < self.least_delay:
             raise VerifyException(f"delays are 0 or more, the least first: {self.least_delay}, {self.longest_delay}")
-        if foreign := [op.name for op in self.maps.block.ops if not isinstance(op, MapOp)]:
+        if foreign := [op.name for op in self.maps.walk() if not isinstance(op, MapOp)]:
             raise VerifyException(f"a projection holds maps only, got {foreign[0]}")
+        if self.longest_delay > LONGEST:
+            raise VerifyException(f"a delay is {LONGEST} steps at most, got {self.longest_delay}")
         network = self.parent_op()
         if isinstance(network, NetworkOp):
             self.verify_shapes({op.sym_name.data: op.sizes for op in network.populations()})
+            self.verify_delays()
+            types = {op.sym_name.data: op.type for op in network.populations() if isinstance(op, PopulationOp)}
+            averages = any(isinstance(op, PoolOp) and op.kind.data is Pooling.AVERAGE for op in self.map_ops())
+            if averages and isinstance(types.get(self.ends[1]), IntegerType):
+                raise VerifyException(f"an average is no integer: {self.title} needs a sum, and a shift")
+        if self.ends[1] in self.input_names():
+            raise VerifyException(f"what is input to the network has no other source: {self.title}")
+
+    def input_names(self) -> set[str]:
+        """The inputs of its network."""
+        network = self.parent_op()
+        found = network.populations() if isinstance(network, NetworkOp) else ()
+        return {op.sym_name.data for op in found if isinstance(op, InputOp)}
+
+    def verify_delays(self) -> None:
+        """Delays of synapses are of the shape of the weight of the only map, but for a bias."""
+        if self.delays is None:
+            return
+        maps = [op for op in self.map_ops() if not isinstance(op, ReshapeOp)]
+        if not maps or not isinstance(maps[0], DELAYED) or any(not isinstance(op, BiasOp) for op in maps[1:]):
+            raise VerifyException(f"delays are those of the synapses of one map, a bias at most after it: {self.title}")
+        shape, expected = (maps[0].weight_shape(name) for name in (self.delays, maps[0].weight))
+        if shape != expected:
+            raise VerifyException(f"delays are one for each weight, {list(expected)}: got {list(shape)}")
 
     def verify_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """What comes out of the last map is of the target's shape."""
@@ -364,9 +406,12 @@ class NamesNetwork(SymbolUserOpInterface):
         if network is None:
             raise VerifyException(f"there is no network {op.network}")
         inputs = [p for p in network.populations() if isinstance(p, InputOp)]
+        if not inputs:
+            raise VerifyException(f"{op.network} has no input to take the number of steps from")
         if len(inputs) != len(op.inputs):
             raise VerifyException(f"{op.network} has {len(inputs)} inputs, the run gives {len(op.inputs)}")
         sizes = {p.sym_name.data: p.sizes for p in network.populations()}
+        states = {p.sym_name.data: p.dynamics.states for p in network.populations() if isinstance(p, PopulationOp)}
         given = [(p.sym_name.data, value.type) for p, value in zip(inputs, op.inputs, strict=True)]
         made = [(text.data.partition(".")[0], value.type) for text, value in zip(op.records, op.results_, strict=True)]
         for name, type in (*given, *made):
@@ -374,6 +419,10 @@ class NamesNetwork(SymbolUserOpInterface):
                 raise VerifyException(f"{op.network} has no population @{name}")
             if not isinstance(type, TensorType) or tuple(type.get_shape()[2:]) != sizes[name]:
                 raise VerifyException(f"@{name} is [steps, batch, {', '.join(map(str, sizes[name]))}], got {type}")
+        for record in op.records:
+            name, _, state = record.data.partition(".")
+            if state and state not in states.get(name, ()):
+                raise VerifyException(f"@{name} has the states {list(states.get(name, ()))}, no '{state}'")
 
 
 @irdl_op_definition

@@ -149,8 +149,15 @@ class ConvOp(MapOp):
 
 
 def windows(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """How many windows an axis has."""
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    """How many windows an axis has. Raises VerifyException where it has none."""
+    if min(kernel, stride, dilation) < 1 or padding < 0:
+        raise VerifyException(
+            f"kernel {kernel}, stride {stride}, dilation {dilation} are 1 or more, padding {padding} 0"
+        )
+    count = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    if count < 1:
+        raise VerifyException(f"a window of {dilation * (kernel - 1) + 1} does not fit in {size} + 2 * {padding}")
+    return count
 
 
 class Pooling(StrEnum):
@@ -243,3 +250,5 @@ class ReshapeOp(MapOp):
 
 
 MAPS = [DenseOp, SparseOp, ConvOp, PoolOp, ScaleOp, BiasOp, ReshapeOp]
+DELAYED = (DenseOp, SparseOp, ConvOp)
+"""Maps whose synapses may each have a delay."""

@@ -51,6 +51,7 @@ BINARY: dict[type[Operation], Callable[[SSAValue, SSAValue], Operation]] = {
     arith.XOrIOp: llvm.XOrOp,
     arith.ShLIOp: llvm.ShlOp,
     arith.ShRUIOp: llvm.LShrOp,
+    arith.ShRSIOp: llvm.AShrOp,
     arith.AddfOp: llvm.FAddOp,
     arith.SubfOp: llvm.FSubOp,
     arith.MulfOp: llvm.FMulOp,

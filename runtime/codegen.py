@@ -30,11 +30,13 @@ from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError, did_you_mean, place_of
 from ..dialects.kernel import LaunchOp
 from ..dialects.kernel import YieldOp as KernelYieldOp
+from ..dialects.snn import RunOp
 from ..dialects.template import Argument, Name, Ref, RegionRef, Template, show_float
 from .calls import constant, number, resolve
 from .expressions import COMPARISONS, EXPRESSIONS, LOGIC
 from .kernels import bind
 from .source import Source
+from .spiking.runner import weight_names
 from .state import snapshot, store
 
 
@@ -104,9 +106,8 @@ class Writer(Source):
                 if len(self.lines) == before:
                     self.line(depth + 1, "pass")
 
-    def weight(self, op: ParameterOp | UpdateOp) -> str:
-        """The global that holds the weight of `op`. Raises UserError when there is no such weight."""
-        name = op.weight.string_value()
+    def weight(self, op: Operation, name: str) -> str:
+        """The global that holds a weight of `op`. Raises UserError when there is no such weight."""
         if name not in self.weights:
             raise UserError(f"there is no weight '{name}'", place=place_of(op), hint=did_you_mean(name, self.weights))
         return self.bind(("weight", name), name, self.weights[name])
@@ -214,7 +215,7 @@ def write_call(writer: Writer, op: CallOp) -> str:
 
 def write_parameter(writer: Writer, op: ParameterOp) -> str | None:
     """A weight is a global and goes by that name; one that is written has a name for its old value."""
-    weight = writer.weight(op)
+    weight = writer.weight(op, op.weight.string_value())
     if op.weight in writer.written:
         return assign(writer, op, f"{writer.bind(snapshot, 'snapshot', snapshot)}({weight})")
     writer.names[op.value] = weight
@@ -223,7 +224,7 @@ def write_parameter(writer: Writer, op: ParameterOp) -> str | None:
 
 def write_update(writer: Writer, op: UpdateOp) -> None:
     """Done at the return, with all others."""
-    writer.updates.append(f"({writer.weight(op)}, {writer.name(op.value)})")
+    writer.updates.append(f"({writer.weight(op, op.weight.string_value())}, {writer.name(op.value)})")
 
 
 def write_assign(writer: Writer, op: AssignOp) -> None:
@@ -249,6 +250,15 @@ def write_launch(writer: Writer, op: LaunchOp) -> str:
     """What it means comes first, as a function."""
     run = writer.bind(op, op.name, bind(op, writer.kernels))
     return assign(writer, op, f"{run}({', '.join([writer.functions[op.meaning], *operands(writer, op)])})")
+
+
+def write_run(writer: Writer, op: RunOp) -> str:
+    """The weights of the network come first, by name."""
+    run = writer.bind(op, op.name, bind(op, writer.kernels))
+    network = op.find()
+    names = weight_names(network) if network else ()
+    weights = ", ".join(f"{name!r}: {writer.weight(op, name)}" for name in names)
+    return assign(writer, op, f"{run}({', '.join([f'{{{weights}}}', *operands(writer, op)])})")
 
 
 def write_kernel_yield(writer: Writer, op: KernelYieldOp) -> str:
@@ -282,6 +292,7 @@ STATEMENTS: dict[type[Operation], Callable[[Writer, Any], str | None]] = {
     AssignOp: write_assign,
     YieldOp: write_yield,
     LaunchOp: write_launch,
+    RunOp: write_run,
     KernelYieldOp: write_kernel_yield,
     func.ReturnOp: write_return,
     arith.ConstantOp: write_constant,

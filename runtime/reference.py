@@ -58,6 +58,7 @@ from .domain import Domain
 from .executor import find
 from .faults import fault
 from .semantics import addresses, masked_attention, unpacked_shape
+from .spiking.interpreted import SpikingFunctions
 from .state import store
 from .tiles import Tiles
 
@@ -80,7 +81,8 @@ def run(
         raise UserError(f"the program takes {len(entry.args)} inputs, got {len(args)}")
     calls = AtenFunctions(weights, {op.weight for op in entry.walk() if isinstance(op, UpdateOp)})
     interpreter = Interpreter(module, listeners=(Watcher(observe),) if observe else ())
-    for functions in (NumberFunctions(), FuncFunctions(), ScfFunctions(), SparseFunctions(), KernelFunctions(), calls):
+    own = (NumberFunctions(), SparseFunctions(), KernelFunctions(), SpikingFunctions(weights), calls)
+    for functions in (FuncFunctions(), ScfFunctions(), *own):
         interpreter.register_implementations(functions)
     results = interpreter.call_op(entry, tuple(args))
     return store(calls.updates, calls.assigns, list(results))

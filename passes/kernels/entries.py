@@ -4,36 +4,43 @@
                                                               parallel_rows_1(call)   rows_1(call.., thread, threads)
 
 `call` holds nine numbers of 64 bits: the arguments of `signature.py` up to `rows`, buffers by address, and the number
-of active positions itself. `parallel_rows_1` is what each thread of an OpenMP team runs.
+of active positions itself. `parallel_rows_1` is what each thread of an OpenMP team runs. Kernels that name their own
+arguments (`kernel.arguments`) are entered alike: a number for each name, buffers by address, then part and parts.
 """
 
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects import llvm
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i32, i64
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Attribute, Block, Region, SSAValue
 
+from ...dialects.kernel import ARGUMENTS
 from .signature import NAMES
 
 POINTER = llvm.LLVMPointerType()
 TEAM = ("omp_get_thread_num", "omp_get_num_threads")
-SIZE, ROWS = NAMES.index("size"), NAMES.index("rows")
+SIZE = NAMES.index("size")
 
 
 def add_entries(module: ModuleOp) -> None:
     """Give each `llvm.func` of `module` its two entries."""
     bodies = [op for op in module.ops if isinstance(op, llvm.FuncOp)]
+    named = ARGUMENTS in module.attributes
     declared = [llvm.FuncOp(name, llvm.LLVMFunctionType([], i32), llvm.LinkageAttr("external")) for name in TEAM]
-    entries = [entry(body.sym_name.data, parallel) for body in bodies for parallel in (False, True)]
+    entries = [entry(body, parallel, named) for body in bodies for parallel in (False, True)]
     module.body.block.add_ops([*declared, *entries])
 
 
-def entry(name: str, parallel: bool) -> llvm.FuncOp:
-    """The entry of function `name`."""
+def entry(body: llvm.FuncOp, parallel: bool, named: bool) -> llvm.FuncOp:
+    """The entry of function `body`."""
+    name, kinds = body.sym_name.data, body.function_type.inputs.data[:-2]
     block = Block(arg_types=[POINTER])
     call = block.args[0]
     call.name_hint = "call"
     with ImplicitBuilder(block):
-        given = [slot(call, place) if place == SIZE else read(call, place) for place in range(ROWS + 1)]
+        given = [
+            slot(call, place) if place == SIZE and not named else read(call, place, kind)
+            for place, kind in enumerate(kinds)
+        ]
         team = [team_number(function) for function in TEAM] if parallel else [whole(0), whole(1)]
         llvm.CallOp(name, *given, *team)
         llvm.ReturnOp()
@@ -47,9 +54,8 @@ def slot(call: SSAValue, place: int) -> SSAValue:
     return llvm.GEPOp.from_mixed_indices(call, [place], i64).result
 
 
-def read(call: SSAValue, place: int) -> SSAValue:
+def read(call: SSAValue, place: int, kind: Attribute) -> SSAValue:
     """The argument at `place`."""
-    kind = i64 if place == ROWS else POINTER
     return llvm.LoadOp(slot(call, place), kind, alignment=8).dereferenced_value
 
 

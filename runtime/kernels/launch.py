@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -27,7 +26,8 @@ from ...dialects.aten import dims, tensor_of
 from ...dialects.kernel import Form, LaunchOp
 from ..domain import Domain
 from ..dtypes import DTYPES
-from ..native import Code, available, load, target
+from ..kernel_code import code_of, launch_function
+from ..native import available
 from ..openmp import team_runner
 from .layouts import k_major
 from .registry import kernel
@@ -39,8 +39,6 @@ SIZE = 5
 PLAIN = (Tensor, Parameter)
 """Kinds of tensors whose memory is theirs."""
 Meaning = Callable[..., Any]
-PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-"""Of a kernel's entry."""
 GRAIN = 1 << 21
 """Bytes of weight, times rows, that are worth a second thread: it wins a seventh there, and may wait for its core."""
 
@@ -67,27 +65,6 @@ def launch(op: LaunchOp) -> Callable[..., Any]:
     return FORMS[op.form.data](op, entries) if entries else meant(op)
 
 
-def llvm_text(module: ModuleOp) -> str | None:
-    """A kernel as LLVM's own text; None where it is not lowered yet."""
-    from xdsl.backend.llvm.convert import convert_module
-
-    if not all(isinstance(op, llvm.FuncOp) for op in module.ops):
-        return None
-    machine = target()
-    return str(convert_module(module, fallback_target_triple=machine.triple, data_layout=str(machine.target_data)))
-
-
-CODE: "WeakKeyDictionary[ModuleOp, Code]" = WeakKeyDictionary()
-"""What kernels became: many launches of a program share one."""
-
-
-def code_of(module: ModuleOp) -> Code | None:
-    """A kernel's code; None where it is not lowered yet."""
-    if module not in CODE and (text := llvm_text(module)) is not None:
-        CODE[module] = load(text)
-    return CODE.get(module)
-
-
 def entries_of(op: LaunchOp) -> list[Entry | None]:
     """The entry for each number of rows, 0 .. as many as there are functions for; empty where nothing compiles."""
     module = SymbolTable.lookup_symbol(op, op.kernel)
@@ -100,11 +77,6 @@ def entries_of(op: LaunchOp) -> list[Entry | None]:
         entry = Entry(rows, launch_function(code[f"serial_rows_{rows}"]), code[f"parallel_rows_{rows}"])
         found += [None if static else entry] * (rows - len(found)) + [entry]
     return found
-
-
-def launch_function(address: int) -> Callable[[Any], None]:
-    """The function at an address, that takes a call."""
-    return PROTOTYPE(address)
 
 
 def ready(tensor: Tensor, dtype: torch.dtype) -> bool:

@@ -19,7 +19,8 @@ from ...dialects.kernel import Form, LaunchOp
 from ...dialects.tiles import HEIGHTS, SAMPLES, TileOp
 from ..dtypes import DTYPES
 from ..tiles import Tiles
-from .launch import CALL, FORMS, Entry, Meaning, code_of, is_traced, launch_function, ready, start, threads_for
+from ..kernel_code import code_of, launch_function
+from .launch import CALL, FORMS, Entry, Meaning, is_traced, ready, start, threads_for
 from .layouts import k_major
 from .tiles import giving_up
 

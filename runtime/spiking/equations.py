@@ -81,9 +81,9 @@ class Step:
             case Reset.SUBTRACT:
                 return names["v"] - compiled(self.dynamics.level)(names)
             case Reset.VALUE:
-                return names["reset"] + 0 * names["v"]
+                return names["reset"]
             case _:
-                return 0 * names["v"]
+                return 0
 
 
 def evaluate(equations: str, names: dict[str, Array]) -> None:

@@ -18,7 +18,7 @@ from xdsl.ir import Attribute
 
 from ...dialects.neurons import Reset, When
 from ...dialects.snn import InputOp, NetworkOp, PopulationOp, ProjectionOp
-from ...dialects.snn_maps import BiasOp, ConvOp, MapOp, ReshapeOp, ScaleOp, SparseOp
+from ...dialects.snn_maps import DELAYED, BiasOp, ConvOp, MapOp, ReshapeOp, ScaleOp, SparseOp
 from .arrays import Synapses
 from .equations import FIRED, REST, Firing, Step
 from .matrices import Csr, matrix
@@ -48,13 +48,18 @@ class Population:
     def last(self) -> int:
         return self.first + self.size
 
+    @property
+    def silent(self) -> bool:
+        """Does it never fire, and send its v instead?"""
+        return self.step is not None and self.step.firing is None
+
     def start(self, batch: int) -> dict[str, np.ndarray]:
         """The states before the first step, each [batch, size]."""
         state = {}
         for name in self.step.states if self.step else ():
             kind = {FIRED: np.dtype(bool), REST: np.dtype(np.int32)}.get(name, self.dtype)
             value = (self.initial or {}).get(name, np.zeros((), kind))
-            state[name] = np.broadcast_to(value, (batch, self.size)).astype(kind)
+            state[name] = np.broadcast_to(value, (batch, self.size)).astype(kind, order="C")
         return state
 
 
@@ -81,7 +86,7 @@ class Projection:
     @property
     def delays(self) -> tuple[int, ...]:
         """The delays it has, longest first."""
-        return (self.delay,) if isinstance(self.delay, int) else tuple(map(int, np.unique(self.delay)[::-1]))
+        return (self.delay,) if isinstance(self.delay, int) else tuple(map(int, np.unique(self.delay)[::-1])) or (0,)
 
     @cached_property
     def product(self) -> Csr | None:
@@ -101,12 +106,11 @@ class Projection:
         """The only product with its columns once for each of `delays`: [out, delays * in]."""
         product = next(stage.product for stage in self.stages if stage.product is not None)
         rows = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
-        longest_first = np.searchsorted(-np.asarray(self.delays), -np.asarray(self.delay))
+        longest_first = np.searchsorted(-np.asarray(self.delays), -self.delay.astype(np.int64))
         columns = product.indices + longest_first * product.shape[1]
+        order = np.lexsort((columns, rows))
         shape = (product.shape[0], len(self.delays) * product.shape[1])
-        whole = sparse.csr_array((product.data, (rows, columns)), shape=shape)
-        whole.sort_indices()
-        return whole
+        return sparse.csr_array((product.data[order], columns[order], product.indptr), shape=shape)
 
     @property
     def single(self) -> bool:
@@ -254,10 +258,8 @@ def read_projection(
     for entry in op.map_ops():
         if stage := read_stage(entry, shape, weights, dtype):
             stages.append(stage)
-        if op.delays is not None and stages:
-            delay = (
-                matrix(entry, shape, {**weights, op_weight(entry): 1 + weights[op.delays.root_reference.data]}).data - 1
-            )
+        if op.delays is not None and isinstance(entry, DELAYED):
+            delay = synapse_delays(entry, shape, weights, weights[op.delays.root_reference.data])
         shape = entry.output_shape(shape)
     return Projection(source, target, tuple(stages), delay)
 
@@ -265,10 +267,10 @@ def read_projection(
 def synapse_delays(op: MapOp, shape: tuple[int, ...], weights: Weights, delays: np.ndarray) -> np.ndarray:
     """The delay of each entry of a map's matrix, in the order of its data; `delays` is of the shape of its weight."""
     weight = np.asarray(weights[op_weight(op)])
-    numbers = np.where(weight != 0, np.arange(1, weight.size + 1).reshape(weight.shape), 0)
-    if isinstance(op, SparseOp):
-        numbers = np.arange(1, weight.size + 1)
-    order = matrix(op, shape, {**weights, op_weight(op): numbers}).data - 1
+    numbers = np.arange(1, weight.size + 1).reshape(weight.shape)
+    if not isinstance(op, SparseOp):
+        numbers = np.where(weight != 0, numbers, 0)
+    order = matrix(op, shape, {**weights, op_weight(op): numbers}).data.astype(np.int64) - 1
     return np.asarray(delays, np.uint16).reshape(-1)[order]
 
 

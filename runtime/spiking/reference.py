@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .network import Network, Projection, through
+from .network import Network, Population, Projection, through
 
 
 def run(network: Network, inputs: Sequence[np.ndarray], records: Sequence[str]) -> list[np.ndarray]:
@@ -14,8 +14,8 @@ def run(network: Network, inputs: Sequence[np.ndarray], records: Sequence[str]) 
     are `"population"` for its spikes (0 or 1) or `"population.state"`, each [steps, batch, *shape] of the population's
     type.
     """
-    steps, batch = inputs[0].shape[:2]
-    given = dict(zip(network.inputs, inputs, strict=True))
+    steps, batch = common_length(network, inputs)
+    given = {i: spikes_or_currents(network.populations[i], x) for i, x in zip(network.inputs, inputs, strict=True)}
     states = [p.start(batch) for p in network.populations]
     sent: list[list[np.ndarray]] = [[] for _ in network.populations]
     kept: list[list[np.ndarray]] = [[] for _ in records]
@@ -23,14 +23,36 @@ def run(network: Network, inputs: Sequence[np.ndarray], records: Sequence[str]) 
         for i in network.order:
             population = network.populations[i]
             if population.step is None:
-                sent[i].append(np.asarray(given[i][step]).reshape(batch, -1))
+                sent[i].append(given[i][step].reshape(batch, population.size))
                 continue
             x = arriving(network, i, sent, step, batch)
             fired = population.step(states[i], population.parameters or {}, x, np.where)
             sent[i].append(np.asarray(states[i]["v"] if fired is None else fired))
         for name, values in zip(records, kept, strict=True):
             values.append(recorded(network, name, states, sent))
-    return [np.stack(values) if values else np.zeros((0,)) for values in kept]
+    if not steps:
+        recordings = [network.populations[network.find(name.partition(".")[0])] for name in records]
+        return [np.zeros((0, batch, *population.shape), population.dtype) for population in recordings]
+    return [np.stack(values) for values in kept]
+
+
+def common_length(network: Network, inputs: Sequence[np.ndarray]) -> tuple[int, int]:
+    """The steps and the batch of all inputs. Raises ValueError where they differ."""
+    found = {x.shape[:2] for x in inputs}
+    for i, x in zip(network.inputs, inputs, strict=True):
+        population = network.populations[i]
+        if x.shape[2:] != population.shape:
+            raise ValueError(f"@{population.name} is [steps, batch, *{list(population.shape)}], got {list(x.shape)}")
+    if len(found) != 1:
+        raise ValueError(f"inputs have the same steps and batch, got {sorted(found)}")
+    return found.pop()
+
+
+def spikes_or_currents(population: Population, x: np.ndarray) -> np.ndarray:
+    """`x`. Raises ValueError where an input of spikes holds anything but 0 and 1."""
+    if not population.analog and not np.all((x == 0) | (x == 1)):
+        raise ValueError(f"@{population.name} takes spikes, 0 or 1: others are currents, of an input that is `analog`")
+    return x
 
 
 def recorded(network: Network, name: str, states: list, sent: list) -> np.ndarray:

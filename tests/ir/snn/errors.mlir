@@ -102,3 +102,84 @@ func.func @forward(%x: tensor<?x1x4xf32>) {
   %z = snn.run @n(%x) records ["x"] : (tensor<?x1x4xf32>) -> tensor<?x1x5xf32>
   func.return
 }
+
+// -----
+
+snn.network @n dt 1.0 {
+  // expected-error @below {{integers go by shift, real numbers by others: euler of i32}}
+  snn.population @a <4> : i32 i euler {r = 1 : i32}
+}
+
+// -----
+
+aten.weight constant @w : tensor<4x4xf32> digest "00"
+snn.network @n dt 1.0 {
+  snn.input @x <4>
+  // expected-error @below {{what is input to the network has no other source: @x to @x}}
+  snn.projection @x to @x delay 1 { snn.dense @w }
+}
+
+// -----
+
+aten.weight constant @w : tensor<4x4xf32> digest "00"
+aten.weight constant @d : tensor<4xi32> digest "00"
+snn.network @n dt 1.0 {
+  snn.input @x <4>
+  snn.population @a <4> : f32 i euler {r = 1.0 : f32}
+  // expected-error @below {{delays are one for each weight, [4, 4]: got [4]}}
+  snn.projection @x to @a delays @d from 1 to 3 { snn.dense @w }
+}
+
+// -----
+
+aten.weight constant @w : tensor<4x4xf32> digest "00"
+snn.network @n dt 1.0 {
+  snn.input @x <4>
+  snn.population @a <4> : f32 i euler {r = 1.0 : f32}
+  // expected-error @below {{delays are those of the synapses of one map, a bias at most after it: @x to @a}}
+  snn.projection @x to @a delays @w from 1 to 3 {
+    snn.dense @w
+    snn.dense @w
+  }
+}
+
+// -----
+
+snn.network @n dt 1.0 {
+  snn.input @x <1, 4, 4>
+  snn.population @a <1, 2, 2> : i32 if shift {floor = 0 : i32, threshold = 1 : i32} fires gt reset zero now
+  // expected-error @below {{an average is no integer: @x to @a needs a sum, and a shift}}
+  snn.projection @x to @a { snn.pool average <2, 2> stride <2, 2> padding <0, 0> }
+}
+
+// -----
+
+snn.network @n dt 1.0 {
+  snn.input @x <1, 4, 4>
+  snn.population @a <1, 2, 2> : f32 i euler {r = 1.0 : f32}
+  // expected-error @below {{a window of 5 does not fit in 4 + 2 * 0}}
+  snn.projection @x to @a { snn.pool sum <5, 5> stride <1, 1> padding <0, 0> }
+}
+
+// -----
+
+snn.network @n dt 1.0 {
+  snn.population @a <4> : f32 i euler {r = 1.0 : f32}
+}
+func.func @forward() {
+  // expected-error @below {{@n has no input to take the number of steps from}}
+  %z = snn.run @n() records ["a"] : () -> tensor<?x1x4xf32>
+  func.return
+}
+
+// -----
+
+snn.network @n dt 1.0 {
+  snn.input @x <4>
+  snn.population @a <4> : f32 i euler {r = 1.0 : f32}
+}
+func.func @forward(%x: tensor<?x1x4xf32>) {
+  // expected-error @below {{@a has the states ['v'], no 'u'}}
+  %z = snn.run @n(%x) records ["a.u"] : (tensor<?x1x4xf32>) -> tensor<?x1x4xf32>
+  func.return
+}

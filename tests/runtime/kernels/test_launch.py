@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from gossamer.runtime import reference
+from gossamer.runtime import kernel_code, reference
 from gossamer.runtime.executor import Program
 from gossamer.runtime.kernels import launch
 from gossamer.tests.runtime.kernels.products import check_close, expected, lowered, native, product_text
@@ -154,8 +154,8 @@ def test_a_program_runs_whatever_is_missing(missing, monkeypatch):
 
 def test_launches_of_one_kernel_share_its_code(monkeypatch):
     texts = []
-    plain = launch.llvm_text
-    monkeypatch.setattr(launch, "llvm_text", lambda module: texts.append(plain(module)) or texts[-1])
+    plain = kernel_code.llvm_text
+    monkeypatch.setattr(kernel_code, "llvm_text", lambda module: texts.append(plain(module)) or texts[-1])
     x, w, d = "tensor<1x30xf32>", "tensor<30x30xf32>", "!sparse.domain<30>"
     Program.build(
         lowered(f"""

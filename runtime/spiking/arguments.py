@@ -1,0 +1,46 @@
+"""What the kernel of a population is called with; the table is in `passes/kernels/population.py`."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .passage import Passage
+
+Arguments = dict[str, Any]
+
+
+def arguments(passage: "Passage", i: int, span: int) -> Arguments:
+    """The arguments that run population `i` up to `span` steps at a time, its states at the beginning."""
+    engine, population = passage.engine, passage.engine.network.populations[i]
+    kernel, dtype, threads = engine.kernels[population.name], population.dtype, passage.team(i, span)
+    given: Arguments = {"begin": 0, "end": span, "batch": passage.batch, "splits": passage.splits}
+    given["groups"] = threads if passage.splits > 1 else 1
+    given |= passage.lists[i].arguments(population.name)
+    given |= {"x": np.empty(threads * span * kernel.width, dtype), "y": np.empty(threads * kernel.width, dtype)}
+    given["flags"] = np.zeros(threads * kernel.width, np.int8)
+    for name, state in population.start(passage.batch).items():
+        given[f"state.{name}"] = state.view(np.int8) if state.dtype == bool else state
+    for name, value in (population.parameters or {}).items():
+        given[f"parameter.{name}"] = np.ascontiguousarray(np.broadcast_to(value, population.size))
+    for name in kernel.names:
+        if name.startswith("record."):
+            given[name] = passage.kept[f"{population.name}.{name.removeprefix('record.')}"]
+    for number, j, projection in engine.feeds(i):
+        if (i, number) in passage.brought:
+            given[f"projection{number}.given"] = passage.brought[i, number]
+        else:
+            buffers = engine.table(passage.splits)[j]
+            given |= {f"projection{number}.{name}": value for name, value in buffers.items()}
+            given[f"projection{number}.classes"] = len(buffers["delays"])
+            given |= source(passage, projection.source, dtype)
+    return given
+
+
+def source(passage: "Passage", i: int, dtype: np.dtype) -> Arguments:
+    """What a kernel is told of the source of a projection."""
+    population = passage.engine.network.populations[i]
+    found = passage.lists[i].arguments(population.name) | {f"{population.name}.size": population.size}
+    if population.analog or population.silent:
+        found[f"{population.name}.values"] = passage.sent(i, 0, passage.rows, dtype)
+    return found
