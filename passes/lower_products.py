@@ -43,6 +43,7 @@ from .kernels.shapes import CLUSTERED, Shape, shape_of, tiled_shape_of
 from .kernels.signature import Machine
 from .kernels.skip_k import skip_k
 from .kernels.skip_k_row import skip_k_row
+from .kernels.skip_k_stream import skip_k_stream, streams
 from .kernels.skip_k_tiles import skip_k_tiles
 from .kernels.skip_n import skip_n
 from .kernels.support import Activation, support
@@ -217,6 +218,8 @@ def write(name: str, form: Form, shape: Shape, machine: Machine) -> ModuleOp:
         match form:
             case Form.SKIP_K if rows == 1:
                 made = skip_k_row(inputs, outputs, element, bias=bias, machine=machine)
+            case Form.SKIP_K if streams(rows, element):
+                made = skip_k_stream(rows, inputs, outputs, element, bias=bias, exact=exact, machine=machine)
             case Form.SKIP_K:
                 made = skip_k(rows, inputs, outputs, element, bias=bias, exact=exact, machine=machine)
             case Form.SKIP_N:

@@ -12,7 +12,7 @@ in cache, in the output itself where that is of f32. Columns over after the last
 those of several rows are (`skip_k.py`). Sums are of f32 in the order of the positions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from xdsl.dialects import arith, func
@@ -64,11 +64,7 @@ def skip_k_row(
         ask = partial(prefetch_rows, given, first_rows(given, size, together))
         each(begin, end, number(line), ask)
         over(lambda n: vector_store(vector_load(given.bias, lanes, n) if bias else zeros(lanes), sums[0], *sums[1:], n))
-        first, group = zero, together
-        while group:
-            last = times(arith.DivUIOp(size, number(group)).result, number(group))
-            each(first, last, number(group), partial(add_rows, given, sums, size, columns, line, lanes, group))
-            first, group = last, group // 2
+        over_groups(size, together, partial(add_rows, given, sums, size, columns, line, lanes))
         if element != f32:
             over(lambda n: vector_store(vector_load(given.scratch, lanes, n), given.output, zero, n))
         if rest:
@@ -79,6 +75,15 @@ def skip_k_row(
     return kernel_function(1, inputs, outputs, (inputs, outputs), element, body)
 
 
+def over_groups(size: SSAValue, together: int, body: Callable[[int, SSAValue], None]) -> None:
+    """`body(group, place)` for all positions: `together` of them at once, those over by halves of that."""
+    first, group = number(0), together
+    while group:
+        last = times(arith.DivUIOp(size, number(group)).result, number(group))
+        each(first, last, number(group), partial(body, group))
+        first, group = last, group // 2
+
+
 def first_rows(given: Arguments, size: SSAValue, count: int) -> list[SSAValue]:
     """The rows of the weight that are read first; row 0 where none is."""
     some, last = arith.CmpiOp(size, number(0), "ne").result, add(size, number(-1))
@@ -87,6 +92,12 @@ def first_rows(given: Arguments, size: SSAValue, count: int) -> list[SSAValue]:
         return choose(some, lambda: load_index(given.active, lesser(number(place), last)), lambda: number(0))
 
     return [row(place) for place in range(count)]
+
+
+def later_rows(given: Arguments, size: SSAValue, group: int, place: SSAValue) -> list[SSAValue]:
+    """The rows of the weight that are read after those from `place` on."""
+    last = add(size, number(-1))
+    return [load_index(given.active, lesser(add(place, number(step + group)), last)) for step in range(group)]
 
 
 def prefetch_rows(given: Arguments, rows: Sequence[SSAValue], column: SSAValue) -> None:
@@ -106,9 +117,8 @@ def add_rows(
     place: SSAValue,
 ) -> None:
     """Add `group` rows of the weight, from active position `place` on, to the sums."""
-    last = add(size, number(-1))
     rows = [load_index(given.active, add(place, number(step))) for step in range(group)]
-    later = [load_index(given.active, lesser(add(place, number(step + group)), last)) for step in range(group)]
+    later = later_rows(given, size, group, place)
     factors = [splat(load(given.x, number(0), row), lanes) for row in rows]
 
     def step(n: SSAValue) -> None:

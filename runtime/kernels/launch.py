@@ -34,6 +34,8 @@ from .registry import kernel
 
 CALL = Struct("9q")
 """x, weight, bias, gate, active, size, output, scratch, rows: see `passes/kernels/signature.py`."""
+APART = 64
+"""Numbers of working space for each row beyond those of its positions or outputs."""
 SIZE = 5
 """Where the number of active positions stands."""
 PLAIN = (Tensor, Parameter)
@@ -163,7 +165,7 @@ def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
         output = x.new_empty((*x.shape[:-1], outputs))
         scratch = None
         if along_k and (entry.rows > 1 or dtype is not torch.float32):
-            scratch = torch.empty(outputs if entry.rows == 1 else threads * size * entry.rows)
+            scratch = torch.empty(threads * entry.rows * (APART + max(size, outputs)))
         call = CALL.pack(
             x.data_ptr(),
             read.data_ptr(),
