@@ -41,6 +41,7 @@ DEFAULT_PIPELINE: tuple[str, ...] = (
     "insert-skips",
     "choose-tiles",
     "lower-products",
+    "fuse-launches",
     "lower-kernels",
 )
 IMPORT = "import"

@@ -9,5 +9,6 @@
 | `skip_k_row.py`    | the same of one row                                               |
 | `skip_k_stream.py` | the same of few rows                                              |
 | `skip_n.py`        | (x w^T + bias) gate, at active positions of n                     |
+| `functions.py`     | which of them is written for so many rows                         |
 | `support.py`       | an activation, and the list of active positions that it left      |
 """

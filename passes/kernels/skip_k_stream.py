@@ -25,6 +25,7 @@ from xdsl.ir import SSAValue
 from .signature import APART, MACHINE, Arguments, Element, Machine, kernel_function
 from .skip_k import row_numbers, write_tile
 from .skip_k_row import LINE, first_rows, later_rows, over_groups, prefetch_rows
+from .support import Activation, activated
 from .writing import (
     add,
     bytes_of,
@@ -68,6 +69,7 @@ class Block:
     stride: int
     lanes: int
     line: int
+    activation: Activation
 
     def rows(self, body: Callable[[SSAValue], None]) -> None:
         """`body(row)` for all rows."""
@@ -90,6 +92,7 @@ def skip_k_stream(
     *,
     bias: bool,
     exact: bool = True,
+    activation: Activation = Activation.NONE,
     machine: Machine = MACHINE,
     cache: int = CACHE,
 ) -> func.FuncOp:
@@ -107,12 +110,14 @@ def skip_k_stream(
 
         def block(start: SSAValue) -> None:
             columns = lesser(arith.SubiOp(end, start).result, number(width))
-            write_block(Block(given, start, columns, sums, factors, width + line, lanes, line), size, bias)
+            write_block(Block(given, start, columns, sums, factors, width + line, lanes, line, activation), size, bias)
 
         each(begin, end, number(width), block)
         if rest:
             is_last = arith.CmpiOp(after, given.parts, "eq").result
-            tail = partial(write_tile, given, row_numbers(given.rows, rows, exact), size, None, bias, 0)
+            tail = partial(
+                write_tile, given, row_numbers(given.rows, rows, exact), size, None, bias, 0, activation=activation
+            )
             when(is_last, lambda: tail(number(lines * line), pieces(rest, machine.lanes)))
 
     return kernel_function(rows, inputs, outputs, (inputs, outputs), element, body)
@@ -147,7 +152,7 @@ def add_rows(block: Block, size: SSAValue, group: int, place: SSAValue) -> None:
 
     def take(row: SSAValue) -> None:
         for step, k in enumerate(active):
-            store(load(given.x, row, k), given.scratch, block.factor_at(row, step, group))
+            store(activated(given, row, k, block.activation), given.scratch, block.factor_at(row, step, group))
 
     def step(n: SSAValue) -> None:
         column = add(block.begin, n)
