@@ -6,9 +6,10 @@
         sums[m, :] += x[m, k] * weight[k, tile]       neighbours in memory: the weight lies k-major
       y[m, tile] = sums
 
-One row has its own kernel (`skip_k_row.py`). The rows of x are first brought together, active positions only. A tile is
-as wide as the sums of all rows fit in the registers; what is left over at the end is a narrower one, done by the last
-thread. Sums are of f32 and in the order of the positions: the result does not depend on the number of threads.
+One row has its own kernel (`skip_k_row.py`), and so have few (`skip_k_stream.py`). The rows of x are first brought
+together, active positions only. A tile is as wide as the sums of all rows fit in the registers; what is left over at
+the end is a narrower one, done by the last thread. Sums are of f32 and in the order of the positions: the result does
+not depend on the number of threads.
 """
 
 from collections.abc import Sequence
