@@ -42,6 +42,7 @@ DEFAULT_PIPELINE: tuple[str, ...] = (
     "choose-tiles",
     "lower-products",
     "lower-networks",
+    "fuse-launches",
     "lower-kernels",
 )
 IMPORT = "import"

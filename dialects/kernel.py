@@ -21,7 +21,7 @@ A kernel is a module with a name inside the module, of functions for some number
 from collections.abc import Sequence
 from enum import auto
 
-from xdsl.dialects.builtin import IndexType, MemRefType, ModuleOp, SymbolRefAttr, TensorType
+from xdsl.dialects.builtin import IndexType, IntegerAttr, MemRefType, ModuleOp, SymbolRefAttr, TensorType, i64
 from xdsl.dialects.utils import EnumAttribute
 from xdsl.ir import Attribute, Block, Dialect, Operation, Region, SpacedOpaqueSyntaxAttribute, SSAValue
 from xdsl.irdl import (
@@ -33,6 +33,7 @@ from xdsl.irdl import (
     lazy_traits_def,
     operand_def,
     opt_operand_def,
+    opt_prop_def,
     prop_def,
     region_def,
     traits_def,
@@ -59,6 +60,8 @@ class Form(StrEnum):
     """the same, active being tiles"""
     SKIP_N = auto()
     """x, weight, active, bias and gate if there are -> output"""
+    SUPPORT_SKIP_K = auto()
+    """x, weight k-major, bias if there is one -> output; active is what an activation of x leaves"""
     SUPPORT = auto()
     """x, bias if there is one -> the output if it is not x itself, and its active positions"""
     TILE = auto()
@@ -99,8 +102,8 @@ class LaunchOp(IRDLOperation):
     """Results of `meaning` for the operands, each of which is an argument of it.
 
     The kernel computes the same, sums in its own order (REASSOC). What it cannot do when it runs (another device, more
-    rows than it has functions for, gradients, everything active), and all where no kernel can be compiled, the region
-    does: so a program with launches is whole without its kernels.
+    rows than it has functions for, gradients, everything active or more than `upto` positions), and all where no kernel
+    can be compiled, the region does: so a program with launches is whole without its kernels.
     """
 
     name = "kernel.launch"
@@ -112,13 +115,14 @@ class LaunchOp(IRDLOperation):
     bias = opt_operand_def(TensorType)
     gate = opt_operand_def(TensorType)
     results_ = var_result_def()
+    upto = opt_prop_def(IntegerAttr)
     meaning = region_def("single_block")
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
     traits = traits_def(Pure(), LaunchNamesKernel())
     assembly_format = (
         "$kernel $form `x` `(` $x `:` type($x) `)` (`weight` `(` $weight^ `:` type($weight) `)`)? "
         "(`active` `(` $active^ `:` type($active) `)`)? (`bias` `(` $bias^ `:` type($bias) `)`)? "
-        "(`gate` `(` $gate^ `:` type($gate) `)`)? `->` type($results_) $meaning attr-dict"
+        "(`gate` `(` $gate^ `:` type($gate) `)`)? (`upto` $upto^)? `->` type($results_) $meaning attr-dict"
     )
 
     def __init__(
@@ -133,10 +137,15 @@ class LaunchOp(IRDLOperation):
         active: SSAValue | None = None,
         bias: SSAValue | None = None,
         gate: SSAValue | None = None,
+        upto: int | None = None,
     ):
         super().__init__(
             operands=[x, weight, active, bias, gate],
-            properties={"kernel": SymbolRefAttr(kernel), "form": FormAttr(form)},
+            properties={
+                "kernel": SymbolRefAttr(kernel),
+                "form": FormAttr(form),
+                "upto": None if upto is None else IntegerAttr(upto, i64),
+            },
             result_types=[results],
             regions=[meaning],
         )

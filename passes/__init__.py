@@ -19,6 +19,7 @@ PASSES: dict[str, str] = {
     "choose-tiles": "gossamer.passes.choose_tiles:ChooseTiles",
     "lower-products": "gossamer.passes.lower_products:LowerProducts",
     "lower-networks": "gossamer.passes.lower_networks:LowerNetworks",
+    "fuse-launches": "gossamer.passes.fuse_launches:FuseLaunches",
     "lower-kernels": "gossamer.passes.lower_kernels:LowerKernels",
     "convert-memref-to-llvm": "gossamer.passes.convert_memref_to_llvm:ConvertMemrefToLLVM",
     "convert-vector-to-llvm": "gossamer.passes.convert_vector_to_llvm:ConvertVectorToLLVM",

@@ -22,7 +22,7 @@ at any density where the weight comes from memory; not where it stays in cache a
 tiny. Linear in the number of ops.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -39,17 +39,15 @@ from ..dialects.kernel import Form, LaunchOp, YieldOp
 from ..dialects.sparse import EverywhereOp, MatmulOp, Skip, SupportOp
 from ..dialects.template import Ref
 from ..dialects.tiles import TileOp, TilesType
+from .kernels.functions import product_along_k, support_of_rows
 from .kernels.shapes import CLUSTERED, Shape, shape_of, tiled_shape_of
 from .kernels.signature import Machine
-from .kernels.skip_k import skip_k
-from .kernels.skip_k_row import skip_k_row
 from .kernels.skip_k_tiles import skip_k_tiles
 from .kernels.skip_n import skip_n
-from .kernels.support import Activation, support
-from .kernels.support_rows import support_rows
+from .kernels.support import Activation
 from .kernels.tile_index import clustered_order, own_order, tile_positions
 
-Given = dict[str, SSAValue]
+Given = Mapping[str, SSAValue]
 """Operands of a launch by name, in the order of their definition."""
 
 
@@ -78,7 +76,7 @@ class LowerProducts(ModulePass):
 def lower_product(module: ModuleOp, op: MatmulOp, machine: Machine) -> None:
     """Launch a kernel for a product, and for a multiplication with the gate whose support it is computed on."""
     outputs, inputs = dims(op.weight.type)
-    given: Given = {"x": op.x, "weight": op.weight, "active": op.domain}
+    given = {"x": op.x, "weight": op.weight, "active": op.domain}
     if op.bias is not None:
         given["bias"] = op.bias
     ops: list[Operation] = [op]
@@ -185,8 +183,12 @@ def launch(
     ops: Sequence[Operation],
     results: Sequence[SSAValue],
     machine: Machine,
+    upto: int | None = None,
 ) -> None:
-    """Replace `ops` by a launch of their kernel, at the place of the last product or the first activation."""
+    """Replace `ops` by a launch of their kernel, at the place of the last product or the first activation.
+
+    What is read elsewhere, too, stays.
+    """
     name = shape.name(form)
     if not any(isinstance(op, ModuleOp) and op.sym_name == StringAttr(name) for op in module.ops):
         module.body.block.add_op(write(name, form, shape, machine))
@@ -196,7 +198,8 @@ def launch(
     for op in ops:
         block.add_op(op.clone(inside))
     block.add_op(YieldOp(*(inside[result] for result in results)))
-    call = LaunchOp(name, form, results=[result.type for result in results], meaning=Region(block), **given)
+    types, meaning = [result.type for result in results], Region(block)
+    call = LaunchOp(name, form, results=types, meaning=meaning, upto=upto, **given)
     at = ops[0] if form is Form.SUPPORT else ops[-1]
     call.location = at.location
     Rewriter.insert_op(call, InsertPoint.before(at))
@@ -204,27 +207,26 @@ def launch(
         new.name_hint = old.name_hint
         old.replace_all_uses_with(new)
     for op in reversed(ops):
-        Rewriter.erase_op(op)
+        if not any(result.first_use for result in op.results):
+            Rewriter.erase_op(op)
 
 
 def write(name: str, form: Form, shape: Shape, machine: Machine) -> ModuleOp:
     """The kernel `name`."""
     exact, inputs, outputs, element = shape.rows is not None, shape.inputs, shape.outputs, shape.element
     bias, gate = "bias" in shape.flags, "gate" in shape.flags
-    activation = next((flag for flag in shape.flags if isinstance(flag, Activation)), Activation.NONE)
     functions: list[Operation] = []
     for rows in shape.counts:
         match form:
-            case Form.SKIP_K if rows == 1:
-                made = skip_k_row(inputs, outputs, element, bias=bias, machine=machine)
             case Form.SKIP_K:
-                made = skip_k(rows, inputs, outputs, element, bias=bias, exact=exact, machine=machine)
+                made = product_along_k(rows, shape, machine)
             case Form.SKIP_N:
                 made = skip_n(rows, inputs, outputs, element, bias=bias, gate=gate, exact=exact, machine=machine)
-            case Form.SUPPORT if rows > 1:
-                made = support_rows(rows, inputs, element, activation)
             case Form.SUPPORT:
-                made = support(inputs, element, activation)
+                made = support_of_rows(rows, shape)
+            case Form.SUPPORT_SKIP_K:
+                functions.append(support_of_rows(rows, shape, keep=False, name=f"find_{rows}"))
+                made = product_along_k(rows, shape, machine)
             case Form.SKIP_K_TILES:
                 made = skip_k_tiles(rows, inputs, outputs, element, bias=bias, machine=machine)
             case Form.TILE:

@@ -22,7 +22,7 @@ from .values import ARGUMENTS, code
 PACK = "insert-gathers,sink-scatters"
 GUARD = "guard-density{flops=1.0e6}"
 SKIP = "insert-skips{rows=64 weights=1.0e3 start-k=0.0 copy-k=0.1 copy-n=0.1}"
-KERNELS = "lower-products,lower-kernels"
+KERNELS = "lower-products,fuse-launches,lower-kernels"
 PASSES: dict[str, str] = {
     "packed": f"simplify,detect-sparsity,{PACK}",
     "guarded": f"simplify,detect-sparsity,{PACK},{GUARD}",

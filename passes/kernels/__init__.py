@@ -1,12 +1,14 @@
 """Kernels as IR: each file writes one kernel in func, scf, arith, memref and vector.
 
-| file           | kernel                                                            |
-|----------------|-------------------------------------------------------------------|
-| `signature.py` | what every kernel takes                                           |
-| `entries.py`   | how it is entered: alone, or by each thread of a team             |
-| `writing.py`   | small words to write kernels with                                 |
-| `skip_k.py`    | x w^T + bias, summed over active positions of k, of several rows  |
-| `skip_k_row.py`| the same of one row                                               |
-| `skip_n.py`    | (x w^T + bias) gate, at active positions of n                     |
-| `support.py`   | an activation, and the list of active positions that it left      |
+| file               | kernel                                                            |
+|--------------------|-------------------------------------------------------------------|
+| `signature.py`     | what every kernel takes                                           |
+| `entries.py`       | how it is entered: alone, or by each thread of a team             |
+| `writing.py`       | small words to write kernels with                                 |
+| `skip_k.py`        | x w^T + bias, summed over active positions of k, of several rows  |
+| `skip_k_row.py`    | the same of one row                                               |
+| `skip_k_stream.py` | the same of few rows                                              |
+| `skip_n.py`        | (x w^T + bias) gate, at active positions of n                     |
+| `functions.py`     | which of them is written for so many rows                         |
+| `support.py`       | an activation, and the list of active positions that it left      |
 """

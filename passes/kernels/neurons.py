@@ -9,7 +9,7 @@ but one, as it is numpy's.
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.dialects import arith

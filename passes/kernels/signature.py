@@ -9,7 +9,7 @@
 | active    | memref<?xi64>   | active positions, ascending: read by products, written by supports |
 | size      | memref<1xi64>   | how many of them                                                   |
 | output    | memref<?xNxT>   | rows that go out                                                   |
-| scratch   | memref<?xf32>   | working space: `parts * size * rows` numbers, N for one row        |
+| scratch   | memref<?xf32>   | working space: `parts * rows * (64 + size or N)` numbers           |
 | rows      | index           | how many rows, 1 up to as many as the function is for              |
 | part      | index           | the part of the work that this call does                           |
 | parts     | index           | into how many it is cut                                            |
@@ -32,6 +32,8 @@ Element = Float32Type | BFloat16Type
 
 BLOCKS = (1, 4, 8, 16)
 """The row counts that functions are written for where the number of rows is known only when it runs."""
+APART = 64
+"""Numbers of working space for each row beyond those that are summed: no two threads have neighbouring lines."""
 NAMES = ("x", "weight", "bias", "gate", "active", "size", "output", "scratch", "rows", "part", "parts")
 
 

@@ -6,9 +6,10 @@
         sums[m, :] += x[m, k] * weight[k, tile]       neighbours in memory: the weight lies k-major
       y[m, tile] = sums
 
-One row has its own kernel (`skip_k_row.py`). The rows of x are first brought together, active positions only. A tile is
-as wide as the sums of all rows fit in the registers; what is left over at the end is a narrower one, done by the last
-thread. Sums are of f32 and in the order of the positions: the result does not depend on the number of threads.
+One row has its own kernel (`skip_k_row.py`), and so have few (`skip_k_stream.py`). The rows of x are first brought
+together, active positions only. A tile is as wide as the sums of all rows fit in the registers; what is left over at
+the end is a narrower one, done by the last thread. Sums are of f32 and in the order of the positions: the result does
+not depend on the number of threads.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from xdsl.dialects import arith, func
 from xdsl.ir import SSAValue
 
 from .signature import MACHINE, Arguments, Element, Machine, kernel_function
+from .support import Activation, activated
 from .writing import (
     add,
     bytes_of,
@@ -70,6 +72,7 @@ def skip_k(
     *,
     bias: bool,
     exact: bool = True,
+    activation: Activation = Activation.NONE,
     machine: Machine = MACHINE,
     vectors: int = 0,
     ahead: int = AHEAD,
@@ -81,7 +84,7 @@ def skip_k(
     def body(given: Arguments) -> None:
         size, one = load_index(given.size, number(0)), number(1)
         at = row_numbers(given.rows, rows, exact)
-        packed = pack(given, at, size) if rows > 1 else None
+        packed = pack(given, at, size, activation)
         write = partial(write_tile, given, at, size, packed, bias, ahead)
         first, last = (share(number(tiles), place, given.parts) for place in (given.part, add(given.part, one)))
         each(first, last, one, lambda tile: write(times(tile, number(width)), pieces(width, machine.lanes)))
@@ -104,15 +107,15 @@ Packed = tuple[SSAValue, SSAValue]
 """Working space, and where this part's begins."""
 
 
-def pack(given: Arguments, at: Sequence[SSAValue], size: SSAValue) -> Packed:
-    """scratch[position, row] = x[row, active[position]]"""
+def pack(given: Arguments, at: Sequence[SSAValue], size: SSAValue, activation: Activation) -> Packed:
+    """scratch[position, row] = act(x[row, active[position]])"""
     height = number(len(at))
     begin = times(given.part, times(size, height))
 
     def step(place: SSAValue) -> None:
         k, to = load_index(given.active, place), add(begin, times(place, height))
         for number_of_row, row in enumerate(at):
-            store(load(given.x, row, k), given.scratch, add(to, number(number_of_row)))
+            store(activated(given, row, k, activation), given.scratch, add(to, number(number_of_row)))
 
     each(number(0), size, number(1), step)
     return given.scratch, begin
@@ -129,6 +132,7 @@ def write_tile(
     widths: Sequence[int],
     *,
     first: SSAValue | None = None,
+    activation: Activation = Activation.NONE,
 ) -> None:
     """The outputs of all rows from `begin` on, in vectors of `widths`; positions stand from `first` on."""
     columns = [add(begin, number(offset)) for offset in offsets(widths)]
@@ -149,7 +153,7 @@ def write_tile(
         weights = [vector_load(given.weight, width, k, add(begin, number(offset)))
                    for width, offset in zip(widths, offsets(widths), strict=True)]  # fmt: skip
         found = []
-        for row, factor in enumerate(factors(given, at, packed, place, k)):
+        for row, factor in enumerate(factors(given, at, packed, place, k, activation)):
             own = sums[row * len(widths) : (row + 1) * len(widths)]
             spread = {lanes: splat(factor, lanes) for lanes in dict.fromkeys(widths)}
             found += [fma(w, spread[lanes], s) for w, lanes, s in zip(weights, widths, own, strict=True)]
@@ -162,11 +166,16 @@ def write_tile(
 
 
 def factors(
-    given: Arguments, at: Sequence[SSAValue], packed: Packed | None, place: SSAValue, k: SSAValue
+    given: Arguments,
+    at: Sequence[SSAValue],
+    packed: Packed | None,
+    place: SSAValue,
+    k: SSAValue,
+    activation: Activation,
 ) -> list[SSAValue]:
-    """x[m, k] of every row."""
+    """x[m, k] of every row, activated where it is not packed yet."""
     if packed is None:
-        return [load(given.x, row, k) for row in at]
+        return [activated(given, row, k, activation) for row in at]
     scratch, begin = packed
     start = add(begin, times(place, number(len(at))))
     return [load(scratch, add(start, number(row))) for row in range(len(at))]

@@ -12,7 +12,7 @@ in cache, in the output itself where that is of f32. Columns over after the last
 those of several rows are (`skip_k.py`). Sums are of f32 in the order of the positions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from xdsl.dialects import arith, func
@@ -21,6 +21,7 @@ from xdsl.ir import SSAValue
 
 from .signature import MACHINE, Arguments, Element, Machine, kernel_function
 from .skip_k import write_tile
+from .support import Activation, activated
 from .writing import (
     add,
     bytes_of,
@@ -28,7 +29,6 @@ from .writing import (
     each,
     fma,
     lesser,
-    load,
     load_index,
     number,
     pieces,
@@ -47,7 +47,14 @@ LINE = 64
 
 
 def skip_k_row(
-    inputs: int, outputs: int, element: Element, *, bias: bool, machine: Machine = MACHINE, together: int = 8
+    inputs: int,
+    outputs: int,
+    element: Element,
+    *,
+    bias: bool,
+    activation: Activation = Activation.NONE,
+    machine: Machine = MACHINE,
+    together: int = 8,
 ) -> func.FuncOp:
     """The function for one row; `together` positions are done at once."""
     lanes = min(machine.lanes, LINE // bytes_of(element))
@@ -64,19 +71,24 @@ def skip_k_row(
         ask = partial(prefetch_rows, given, first_rows(given, size, together))
         each(begin, end, number(line), ask)
         over(lambda n: vector_store(vector_load(given.bias, lanes, n) if bias else zeros(lanes), sums[0], *sums[1:], n))
-        first, group = zero, together
-        while group:
-            last = times(arith.DivUIOp(size, number(group)).result, number(group))
-            each(first, last, number(group), partial(add_rows, given, sums, size, columns, line, lanes, group))
-            first, group = last, group // 2
+        over_groups(size, together, partial(add_rows, given, sums, size, columns, line, lanes, activation))
         if element != f32:
             over(lambda n: vector_store(vector_load(given.scratch, lanes, n), given.output, zero, n))
         if rest:
             is_last = arith.CmpiOp(after, given.parts, "eq").result
-            tail = partial(write_tile, given, [zero], size, None, bias, 0)
+            tail = partial(write_tile, given, [zero], size, None, bias, 0, activation=activation)
             when(is_last, lambda: tail(number(lines * line), pieces(rest, machine.lanes)))
 
     return kernel_function(1, inputs, outputs, (inputs, outputs), element, body)
+
+
+def over_groups(size: SSAValue, together: int, body: Callable[[int, SSAValue], None]) -> None:
+    """`body(group, place)` for all positions: `together` of them at once, those over by halves of that."""
+    first, group = number(0), together
+    while group:
+        last = times(arith.DivUIOp(size, number(group)).result, number(group))
+        each(first, last, number(group), partial(body, group))
+        first, group = last, group // 2
 
 
 def first_rows(given: Arguments, size: SSAValue, count: int) -> list[SSAValue]:
@@ -87,6 +99,12 @@ def first_rows(given: Arguments, size: SSAValue, count: int) -> list[SSAValue]:
         return choose(some, lambda: load_index(given.active, lesser(number(place), last)), lambda: number(0))
 
     return [row(place) for place in range(count)]
+
+
+def later_rows(given: Arguments, size: SSAValue, group: int, place: SSAValue) -> list[SSAValue]:
+    """The rows of the weight that are read after those from `place` on."""
+    last = add(size, number(-1))
+    return [load_index(given.active, lesser(add(place, number(step + group)), last)) for step in range(group)]
 
 
 def prefetch_rows(given: Arguments, rows: Sequence[SSAValue], column: SSAValue) -> None:
@@ -102,14 +120,14 @@ def add_rows(
     columns: Sequence[SSAValue],
     line: int,
     lanes: int,
+    activation: Activation,
     group: int,
     place: SSAValue,
 ) -> None:
     """Add `group` rows of the weight, from active position `place` on, to the sums."""
-    last = add(size, number(-1))
     rows = [load_index(given.active, add(place, number(step))) for step in range(group)]
-    later = [load_index(given.active, lesser(add(place, number(step + group)), last)) for step in range(group)]
-    factors = [splat(load(given.x, number(0), row), lanes) for row in rows]
+    later = later_rows(given, size, group, place)
+    factors = [splat(activated(given, number(0), row, activation), lanes) for row in rows]
 
     def step(n: SSAValue) -> None:
         prefetch_rows(given, later, n)

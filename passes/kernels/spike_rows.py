@@ -31,7 +31,7 @@ Buffers = dict[str, SSAValue]
 
 @dataclass(frozen=True)
 class Feed:
-    """One projection: `form` is rows, sparse or given; `graded` sources have values; `after`: "scale" or "bias" each."""
+    """One projection: `form` is rows, sparse or given; `graded` sources have values; `after`: "scale" or "bias"."""
 
     number: int
     source: str

@@ -7,7 +7,8 @@
       found += h[k] != 0                        NaN counts, -0.0 does not
     size = found
 
-Without an activation h is x itself, and nothing but the list is written. One thread: it reads x once.
+Without an activation h is x itself, and nothing but the list is written; so it is where h is not kept, as its readers
+activate x themselves. One thread: it reads x once.
 """
 
 from collections.abc import Sequence
@@ -29,25 +30,33 @@ class Activation(StrEnum):
     SQUARED_RELU = auto()
 
 
-def support(inputs: int, element: Element, activation: Activation) -> func.FuncOp:
+def support(inputs: int, element: Element, activation: Activation, *, keep: bool = True, name: str = "") -> func.FuncOp:
     """The function for one row; `support_rows.py` has that for several."""
 
     def body(given: Arguments) -> None:
         row = number(0)
 
         def step(k: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            value = activate(given, row, k, activation)
+            value = activate(given, row, k, activation, keep)
             store_index(k, given.active, found[0])
             return (add(found[0], one_if(is_active(value))),)
 
         (found,) = loop(number(0), number(inputs), number(1), [number(0)], step)
         store_index(found, given.size, number(0))
 
-    return kernel_function(1, inputs, inputs, (1, 1), element, body)
+    return kernel_function(1, inputs, inputs, (1, 1), element, body, name=name)
 
 
-def activate(given: Arguments, row: SSAValue, k: SSAValue, activation: Activation) -> SSAValue:
-    """h[row, k], written where it is not x itself."""
+def activate(given: Arguments, row: SSAValue, k: SSAValue, activation: Activation, keep: bool) -> SSAValue:
+    """h[row, k], written where it is kept and not x itself."""
+    value = activated(given, row, k, activation)
+    if keep and activation is not Activation.NONE:
+        store(value, given.output, row, k)
+    return value
+
+
+def activated(given: Arguments, row: SSAValue, k: SSAValue, activation: Activation) -> SSAValue:
+    """h[row, k], as it is once it is stored."""
     value = load(given.x, row, k)
     if activation is Activation.NONE:
         return value
@@ -55,9 +64,8 @@ def activate(given: Arguments, row: SSAValue, k: SSAValue, activation: Activatio
     value = arith.SelectOp(arith.CmpfOp(value, zero, "ugt").result, value, zero).result
     if activation is Activation.SQUARED_RELU:
         value = arith.MulfOp(value, value).result
-        if (element := element_of(given.output)) != f32:
+        if (element := element_of(given.x)) != f32:
             value = arith.ExtFOp(arith.TruncFOp(value, element).result, f32).result
-    store(value, given.output, row, k)
     return value
 
 

@@ -19,7 +19,9 @@ from .support import Activation, activate, is_active, one_if
 from .writing import add, each, load, loop, number, real, store, store_index
 
 
-def support_rows(rows: int, inputs: int, element: Element, activation: Activation) -> func.FuncOp:
+def support_rows(
+    rows: int, inputs: int, element: Element, activation: Activation, *, keep: bool = True, name: str = ""
+) -> func.FuncOp:
     """The function for up to `rows` rows."""
 
     def body(given: Arguments) -> None:
@@ -27,16 +29,16 @@ def support_rows(rows: int, inputs: int, element: Element, activation: Activatio
         each(zero, width, one, lambda k: store(real(0.0), given.scratch, k))
 
         def mark(row: SSAValue, k: SSAValue) -> None:
-            active = is_active(activate(given, row, k, activation))
+            active = is_active(activate(given, row, k, activation, keep))
             flag = arith.SelectOp(active, real(1.0), load(given.scratch, k)).result
             store(flag, given.scratch, k)
 
-        def keep(k: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
+        def listed(k: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
             store_index(k, given.active, found[0])
             return (add(found[0], one_if(is_active(load(given.scratch, k)))),)
 
         each(zero, given.rows, one, lambda row: each(zero, width, one, lambda k: mark(row, k)))
-        (found,) = loop(zero, width, one, [zero], keep)
+        (found,) = loop(zero, width, one, [zero], listed)
         store_index(found, given.size, zero)
 
-    return kernel_function(rows, inputs, inputs, (1, 1), element, body)
+    return kernel_function(rows, inputs, inputs, (1, 1), element, body, name=name)

@@ -9,8 +9,8 @@ A call costs about 7 us more than one of torch's products. Where llvmlite is mis
 lowered to LLVM's dialect, all launches are what they mean.
 """
 
-import ctypes
 from collections.abc import Callable
+from ctypes import c_int64
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any
@@ -34,8 +34,14 @@ from .registry import kernel
 
 CALL = Struct("9q")
 """x, weight, bias, gate, active, size, output, scratch, rows: see `passes/kernels/signature.py`."""
+APART = 64
+"""Numbers of working space for each row beyond those of its positions or outputs."""
 SIZE = 5
 """Where the number of active positions stands."""
+OUTPUT, SCRATCH = 6, 7
+"""Where what goes out and the working space do."""
+Call = c_int64 * 9
+"""A call that a kernel writes to."""
 PLAIN = (Tensor, Parameter)
 """Kinds of tensors whose memory is theirs."""
 Meaning = Callable[..., Any]
@@ -65,16 +71,19 @@ def launch(op: LaunchOp) -> Callable[..., Any]:
     return FORMS[op.form.data](op, entries) if entries else meant(op)
 
 
-def entries_of(op: LaunchOp) -> list[Entry | None]:
-    """The entry for each number of rows, 0 .. as many as there are functions for; empty where nothing compiles."""
+def entries_of(op: LaunchOp, kind: str = "rows") -> list[Entry | None]:
+    """The entry for each number of rows, 0 .. as many as there are functions for; empty where nothing compiles.
+
+    `kind` is what the functions are called before that number.
+    """
     module = SymbolTable.lookup_symbol(op, op.kernel)
     if not available() or not isinstance(module, ModuleOp) or (code := code_of(module)) is None:
         return []
     found: list[Entry | None] = [None]
     names = (function.sym_name.data for function in module.ops if isinstance(function, llvm.FuncOp))
     static = all(isinstance(size, int) for size in dims(op.x.type)[:-1])
-    for rows in sorted(int(name.removeprefix("rows_")) for name in names if name.startswith("rows_")):
-        entry = Entry(rows, launch_function(code[f"serial_rows_{rows}"]), code[f"parallel_rows_{rows}"])
+    for rows in sorted(int(name.removeprefix(f"{kind}_")) for name in names if name.startswith(f"{kind}_")):
+        entry = Entry(rows, launch_function(code[f"serial_{kind}_{rows}"]), code[f"parallel_{kind}_{rows}"])
         found += [None if static else entry] * (rows - len(found)) + [entry]
     return found
 
@@ -135,7 +144,7 @@ def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
         output = x.new_empty((*x.shape[:-1], outputs))
         scratch = None
         if along_k and (entry.rows > 1 or dtype is not torch.float32):
-            scratch = torch.empty(outputs if entry.rows == 1 else threads * size * entry.rows)
+            scratch = torch.empty(threads * entry.rows * (APART + max(size, outputs)), dtype=torch.float32)
         call = CALL.pack(
             x.data_ptr(),
             read.data_ptr(),
@@ -166,12 +175,52 @@ def support(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Any]:
             return meaning(x)
         output = torch.empty_like(x) if activates else x
         found = torch.empty(width, dtype=torch.int64)
-        scratch = torch.empty(width if rows > 1 else 0)
+        scratch = torch.empty(width if rows > 1 else 0, dtype=torch.float32)
         addresses = x.data_ptr(), 0, 0, 0, found.data_ptr(), 0, output.data_ptr(), scratch.data_ptr(), rows
-        call = bytearray(CALL.pack(*addresses))
-        start(entry, (ctypes.c_char * len(call)).from_buffer(call), 1)
-        domain = Domain((width,), found.resize_(CALL.unpack(call)[SIZE]))
+        call = Call(*addresses)
+        entry.serial(call)
+        domain = Domain((width,), found.resize_(call[SIZE]))
         return (output, domain) if activates else domain
+
+    return run
+
+
+def activated_product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
+    """Products that skip by what an activation leaves: first that is found, then summed over."""
+    assert op.weight is not None
+    assert op.upto is not None
+    outputs, inputs = (int(size) for size in dims(op.weight.type))
+    dtype, most = DTYPES[tensor_of(op.x).element_type], op.upto.value.data
+    finds, line = entries_of(op, "find"), outputs * dtype.itemsize
+
+    def run(meaning: Meaning, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        rows = x.numel() // inputs
+        entry = entries[rows] if rows < len(entries) else None
+        find = finds[rows] if rows < len(finds) else None
+        if (
+            entry is None
+            or find is None
+            or (read := k_major(weight)) is None
+            or not (ready(x, dtype) and ready(read, dtype) and (bias is None or ready(bias, dtype)))
+            or is_traced(x, weight, bias)
+        ):
+            return meaning(x, weight) if bias is None else meaning(x, weight, bias)
+        space = torch.empty(2 * inputs, dtype=torch.int64)
+        active, flags = space.data_ptr(), space.data_ptr() + 8 * inputs
+        offset = 0 if bias is None else bias.data_ptr()
+        call = Call(x.data_ptr(), read.data_ptr(), offset, 0, active, 0, 0, flags, rows)
+        find.serial(call)
+        size = call[SIZE]
+        if size > most:
+            return meaning(x, weight) if bias is None else meaning(x, weight, bias)
+        threads = threads_for(size * line * rows)
+        output = x.new_empty((*x.shape[:-1], outputs))
+        call[OUTPUT] = output.data_ptr()
+        if rows > 1 or dtype is not torch.float32:
+            scratch = torch.empty(threads * entry.rows * (APART + max(size, outputs)), dtype=torch.float32)
+            call[SCRATCH] = scratch.data_ptr()
+        start(entry, call, threads)
+        return output
 
     return run
 
@@ -179,6 +228,7 @@ def support(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Any]:
 FORMS: dict[Form, Callable[[LaunchOp, list[Entry | None]], Callable[..., Any]]] = {
     Form.SKIP_K: product,
     Form.SKIP_N: product,
+    Form.SUPPORT_SKIP_K: activated_product,
     Form.SUPPORT: support,
 }
 """How the kernels of each form are called; `launch_tiles.py` adds those of tiles."""

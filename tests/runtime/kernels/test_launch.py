@@ -49,6 +49,15 @@ def test_several_rows_are_what_torch_gives(rows, axis, dtype, threads):
         check_close(run(x, w, mask, b), *expected(x, w, mask, b, axis))
 
 
+@pytest.mark.parametrize(("rows", "dtype"), [(2, F32), (3, BF16), (8, F32)])
+def test_few_rows_may_be_wide(rows, dtype, threads):
+    run = native(product_text(rows, 24, 17001, dtype, "k", bias=True))
+    w, b = torch.randn(17001, 24).to(dtype), torch.randn(17001).to(dtype)
+    for mask in masks(24).values():
+        x = torch.randn(rows, 24).to(dtype)
+        check_close(run(x, w, mask, b), *expected(x, w, mask, b, "k"))
+
+
 @pytest.mark.parametrize("axis", ["k", "n"])
 def test_the_number_of_rows_may_be_known_only_when_it_runs(axis, threads):
     run = native(product_text("s0", 40, 50, F32, axis, bias=True))
