@@ -74,7 +74,8 @@ class SpikingNetwork:
             lines.append(f"  {op.sym_name.data} {list(op.sizes)}: {kind}")
         for op in self.parts[1].projections():
             delay = str(op.least_delay) + (f" to {op.longest_delay}" if op.longest_delay > op.least_delay else "")
-            maps = ", ".join(entry.name.removeprefix("snn.") for entry in op.map_ops()) or "one to one"
+            maps = [entry.name.removeprefix("snn.") for entry in op.map_ops()]
+            maps = "one to one" if {*maps} <= {"reshape"} else ", ".join(maps)
             lines.append(f"  {' -> '.join(op.ends)}: {maps}, delay {delay}")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 

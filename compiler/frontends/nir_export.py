@@ -113,12 +113,18 @@ def output_names(run: RunOp) -> list[str]:
 def limits(network: NetworkOp, records: Sequence[str]) -> tuple[list[str], list[str]]:
     """What has no form in NIR, and what can be left out."""
     faults, notes = [], []
+    feeding, fed = ({projection.ends[side] for projection in network.projections()} for side in (0, 1))
+    recorded = {record.partition(".")[0] for record in records}
     for op in network.populations():
         if isinstance(op, PopulationOp):
             name, model, way = f"@{op.sym_name.data}", op.model.data, op.discretisation.data
             if model not in KINDS or way is Discretisation.SHIFT or op.type != f32:
                 faults.append(f"{name}: {model} {way} of {op.type} is no neuron of NIR")
             notes += [f"{name}: {text}" for text in unsaid(op)]
+            if op.sym_name.data not in fed:
+                notes.append(f"{name}: nothing leads to it: readers of NIR give it an Input")
+            if op.sym_name.data not in feeding | recorded:
+                notes.append(f"{name}: nothing reads it: readers of NIR give it an Output")
     for name, _, state in (record.partition(".") for record in records):
         op = next(op for op in network.populations() if op.sym_name.data == name)
         if state and (state != "v" or (isinstance(op, PopulationOp) and op.fires is not None)):

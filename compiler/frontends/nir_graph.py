@@ -15,6 +15,7 @@ from ...dialects.diagnostics import UserError, did_you_mean
 from .nir_files import edges_of
 from .nir_maps import output_shape
 from .nir_nodes import NEURONS, Node, Shape, neuron_shape, read_node, shape_of
+from .nir_recurrence import closing_edges
 
 MOST_PATHS = 1000
 """To one node: a graph of linear nodes that has more is refused."""
@@ -85,7 +86,7 @@ class Graph:
 
 def read_graph(file: str, tree: Mapping[str, Any]) -> Graph:
     """The graph of a dictionary as `nir` makes it, with a shape for every node. Raises UserError at what is wrong."""
-    if tree.get("type") != "NIRGraph":
+    if str(tree.get("type")) != "NIRGraph":
         tree = {"type": "NIRGraph", "nodes": {"node": tree}, "edges": []}
     graph = Graph(file)
     try:
@@ -96,6 +97,7 @@ def read_graph(file: str, tree: Mapping[str, Any]) -> Graph:
         if not graph.inputs or not graph.outputs:
             missing = "Input" if not graph.inputs else "Output"
             raise UserError(f"{file}: the graph has no {missing}", hint="a network has an Input and an Output node")
+        check_cycles(graph)
         for name in graph.nodes:
             infer(graph, name, ())
     except RecursionError:
@@ -118,7 +120,7 @@ def flatten(graph: Graph, tree: Mapping[str, Any], prefix: str) -> tuple[list[st
     for name, content in nodes.items():
         if not isinstance(content, Mapping):
             raise UserError(f"{graph.file}: node '{prefix}{name}' is no group of values")
-        if content.get("type") == "NIRGraph":
+        if str(content.get("type")) == "NIRGraph":
             inner[name], more = flatten(graph, content, f"{prefix}{name}.")
             edges += more
         else:
@@ -180,17 +182,22 @@ def natural_shape(node: Node, kind: str) -> Shape | None:
     return node.array("scale").shape if node.kind == "Scale" else None
 
 
+def check_cycles(graph: Graph) -> None:
+    """Raise UserError where linear nodes feed each other in a cycle."""
+    linear = [edge for edge in graph.edges if not any(map(graph.is_source, edge))]
+    for source, target in closing_edges(linear, ()):
+        raise graph.nodes[target].fault(
+            f"a cycle without a neuron: '{source}' feeds it", hint="a recurrent path leads through a neuron"
+        )
+
+
 def infer(graph: Graph, name: str, ahead: tuple[str, ...]) -> Shape | None:
     """The shape of what comes out of a node; None where only nodes that wait for it, `ahead`, could tell."""
     if name in graph.shapes:
         return graph.shapes[name]
     node = graph.nodes[name]
     if name in ahead:
-        between = ahead[ahead.index(name) :]
-        if any(graph.nodes[other].kind in NEURONS for other in between):
-            return None
-        cycle = " -> ".join(reversed([*between, name]))
-        raise node.fault(f"a cycle without a neuron: {cycle}", hint="a recurrent path leads through a neuron")
+        return None
     shape = shape_of(node) if name in graph.inputs else neuron_shape(node) if node.kind in NEURONS else None
     if shape is None:
         shapes = (infer(graph, feeder, (*ahead, name)) for feeder in graph.feeders(name))

@@ -156,7 +156,7 @@ class Builder:
         for node, bias in path.maps:
             maps += maps_of(node, shape, self.declare, bias=bias)
             shape = output_shape(node, shape)
-        if shape != self.graph.shapes[target]:
+        if not maps or shape != self.graph.shapes[target]:  # no map at all would be no text
             maps.append(ReshapeOp(self.graph.shapes[target]))
         delay = delays_of([node for node, _ in path.maps], self.choices.dt, self.choices.round_delays, self.notes)
         return Link(path.source, target, maps, delay)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from gossamer import snn
-from gossamer.compiler.context import parse_text
+from gossamer.compiler.context import parse_text, print_module
 from gossamer.compiler.frontends.nir_export import export_nir, network_of, nir_graph
 from gossamer.dialects.diagnostics import UserError
 from gossamer.runtime.spiking.network import read_network
@@ -232,6 +232,7 @@ def test_a_random_graph_survives_writing_and_reading(seed, tmp_path):
     assert type(first) is type(second)
     for name in first if isinstance(first, dict) else [...]:
         np.testing.assert_array_equal(first[name], second[name])
+    assert print_module(parse_text(net.ir())) == net.ir()
     snn.save(again, tmp_path / "again.nir")
     one, other = nir.read(tmp_path / "net.nir", type_check=False), nir.read(tmp_path / "again.nir", type_check=False)
     assert sorted(type(n).__name__ for n in one.nodes.values()) == sorted(
@@ -273,6 +274,16 @@ def test_a_graph_comes_back_with_its_names_nodes_and_edges(tmp_path):
                 np.testing.assert_allclose(np.asarray(other.to_dict()[key]), np.asarray(value), rtol=1e-5, err_msg=key)
     x = (rng.random((20, 2, 2, 8, 8)) < 0.3).astype(np.float32)
     np.testing.assert_array_equal(snn.load(tmp_path / "net.nir")(x), net(x))
+
+
+def test_neurons_that_nothing_feeds_or_reads_are_refused_or_told(tmp_path):
+    lif = f"<4> : {LIF} fires gt reset zero now"
+    extra = ["snn.projection @in to @a { snn.reshape <4> }", "snn.projection @b to @lif { snn.reshape <4> }"]
+    alone = module(*(f"snn.population @{name} {lif}" for name in ("lif", "a", "b")), INTO, *extra)
+    with pytest.raises(UserError, match=r"(?s)@a: nothing reads it.*@b: nothing leads to it"):
+        export_nir(alone, weights(), tmp_path / "net.nir")
+    assert len(export_nir(alone, weights(), tmp_path / "net.nir", lossy=True)) == 2
+    assert len(snn.load(tmp_path / "net.nir")(np.ones((2, 1, 4)), np.ones((2, 1, 4)))) == 2
 
 
 def test_a_module_that_does_more_than_run_a_network_is_refused(tmp_path):

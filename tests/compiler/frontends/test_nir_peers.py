@@ -120,12 +120,12 @@ def test_a_file_of_snntorch_runs_as_its_model_once_its_reset_is_told(reset):
     leaky.reset_mem()
     with torch.no_grad():
         expected = np.stack([model(now).numpy() for now in torch.tensor(x)])
-    choices = {"dt": SNNTORCH_STEP, "discretisation": "euler"}
-    net = snn.load(graph, **choices, **({"reset": "subtract"} if reset == "subtract" else {}))
+    told = "subtract" if reset == "subtract" else "value"
+    net = snn.load(graph, dt=SNNTORCH_STEP, discretisation="euler", reset=told)
     assert 0.05 < expected.mean() < 0.95
     np.testing.assert_array_equal(net(x), expected)
     if reset == "subtract":  # the membrane stays below twice the threshold: above, snnTorch subtracts once more
-        silently_changed = snn.load(graph, **choices)
+        silently_changed = snn.load(graph, dt=SNNTORCH_STEP, discretisation="euler")
         assert not np.array_equal(silently_changed(x), expected)
         assert any("reset='subtract'" in note for note in silently_changed.notes)
 
