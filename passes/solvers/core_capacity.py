@@ -1,0 +1,166 @@
+"""Does a network fit, and if it does not, by how much and what would help? Pure mathematics."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from .core_usage import usage
+from .neuron_graph import Capacity, NeuronGraph
+
+ROOM = 1.05
+"""Where no number of cores is given, so many times as many as the least are tried first, and then each time more."""
+
+
+@dataclass
+class CapacityError(Exception):
+    """`population` needs `needed` of what `limit` names where only `available` are.
+
+    `cores` is a number of cores that would do, and `parts` how many the population has to be split into, where known.
+    """
+
+    limit: str
+    population: int
+    needed: float
+    available: float
+    suggestion: str
+    cores: int | None = None
+    parts: int | None = None
+
+    @property
+    def excess(self) -> float:
+        """By how much it does not fit."""
+        return self.needed - self.available
+
+    def __str__(self) -> str:
+        return (f"population {self.population} needs {self.needed:g} {self.limit.replace('_', ' ')}, "
+                f"{self.available:g} are there ({self.excess:g} too many): {self.suggestion}")  # fmt: skip
+
+
+def fewest(graph: NeuronGraph, group: np.ndarray, capacity: Capacity) -> np.ndarray:
+    """The fewest cores that each group of neurons could do with, int64 [groups], by neurons and bytes alone.
+
+    Raises `CapacityError` where one neuron alone is too much for a core.
+    """
+    free = group >= 0
+    groups = int(group.max(initial=-1)) + 1
+    least = np.minimum(np.bincount(group[free], minlength=groups), 1)
+    if capacity.neurons is not None:
+        least = np.maximum(least, -(-np.bincount(group[free], minlength=groups) // max(capacity.neurons, 1)))
+    if capacity.synapse_bytes is not None:
+        alone = np.where(free, graph.memory + graph.shared[graph.population], 0.0)
+        most = int(np.argmax(alone)) if len(alone) else 0
+        if len(alone) and alone[most] > capacity.synapse_bytes:
+            raise CapacityError("synapse_bytes", int(graph.population[most]), float(alone[most]),
+                                capacity.synapse_bytes, f"neuron {most} alone fills more than a core")  # fmt: skip
+        pairs = np.unique(np.stack([group[free], graph.population[free]]), axis=1)
+        total = np.bincount(group[free], graph.memory[free], groups)
+        total += np.bincount(pairs[0], graph.shared[pairs[1]], groups)
+        least = np.maximum(least, np.ceil(total / capacity.synapse_bytes - 1e-9).astype(np.int64))
+    if free.any() and capacity.neurons == 0:
+        raise CapacityError("neurons", int(graph.population[free][0]), 1, 0, "a core holds none at all")
+    return least
+
+
+def too_few(graph: NeuronGraph, capacity: Capacity, least: np.ndarray, cores: int) -> CapacityError:
+    """What to say where `cores` are fewer than all groups need."""
+    needed = int(least.sum())
+    free = graph.group >= 0
+    shares = np.zeros(len(graph.shared))
+    sizes = np.bincount(graph.population[free], minlength=len(shares))
+    if capacity.neurons:
+        shares = np.maximum(shares, sizes / capacity.neurons)
+    if capacity.synapse_bytes:
+        held = np.bincount(graph.population[free], graph.memory[free], len(shares))
+        shares = np.maximum(shares, held / capacity.synapse_bytes)
+    largest = int(np.argmax(np.where(sizes > 0, shares + 1e-9 * sizes, -1)))
+    parts = max(int(np.ceil(shares[largest] - 1e-9)), 1)
+    return CapacityError("cores", largest, needed, cores, parts=parts, cores=needed,
+                         suggestion=f"the network takes at least {needed} cores, "
+                                    f"this population split into {parts} of them")  # fmt: skip
+
+
+def check(graph: NeuronGraph, core: np.ndarray, cores: int, capacity: Capacity) -> None:
+    """Raises `CapacityError` for the core that is fullest beyond a limit."""
+    used = usage(graph, core, cores)
+    worst = None
+    for name in (limit.name for limit in fields(Capacity) if limit.name != "cores"):
+        limit, held = getattr(capacity, name), getattr(used, name)
+        if limit is None or not len(held) or held.max() <= limit:
+            continue
+        if worst is None or held.max() * worst[2] > worst[1] * limit:
+            worst = name, float(held.max()), limit, int(np.argmax(held))
+    if worst is not None:
+        name, needed, limit, where = worst
+        population = int(np.bincount(graph.population[core == where]).argmax())
+        spread = len(np.unique(core[(graph.population == population) & (core >= 0)]))
+        parts = int(np.ceil(spread * needed / max(limit, 1)))
+        more = int(np.ceil(cores * needed / max(limit, 1)))
+        raise CapacityError(name, population, needed, limit, cores=more, parts=parts,
+                            suggestion=f"on core {where}; about {more} cores would do in place of {cores}, "
+                                       f"the population in {parts} parts in place of {spread}")  # fmt: skip
+
+
+def fitted(
+    graph: NeuronGraph,
+    group: np.ndarray,
+    capacity: Capacity,
+    cores: int | None,
+    solve: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """What `solve` makes of so many cores for each group [neurons]; without a number of cores, of the first that do."""
+    if cores is not None and not 0 <= cores <= capacity.cores:
+        raise ValueError(f"{cores} cores are asked of an array of {capacity.cores}")
+    least = fewest(graph, group, capacity)
+    available = capacity.cores if cores is None else cores
+    if least.sum() > available:
+        raise too_few(graph, capacity, least, available)
+    if not least.sum():
+        return np.full(graph.neurons, -1, np.int32)
+    count = available if cores is not None else min(int(np.ceil(ROOM * least.sum())), available)
+    while True:
+        core = solved(graph, group, least, count, solve)
+        try:
+            check(graph, core, count, capacity)
+            return core
+        except CapacityError:
+            if count >= available:
+                raise
+            count = min(int(np.ceil(ROOM * count)), available)
+
+
+def solved(
+    graph: NeuronGraph, group: np.ndarray, least: np.ndarray, count: int, solve: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """What `solve` makes of `count` cores, dealt out by work, and again by work with the packets that come of it."""
+    free = group >= 0
+    work = np.bincount(group[free], graph.work[free], len(least))
+    neurons = np.bincount(group[free], minlength=len(least))
+    share = shares(work, np.zeros(len(least)), least, neurons, count)
+    core = solve(share)
+    if len(least) > 1 and (graph.packet_in or graph.packet_out):
+        packets = usage(graph, core, count).packets
+        of = np.repeat(np.arange(len(least)), share)
+        mean = np.bincount(of, packets[: len(of)], len(least)) / share
+        again = shares(work, mean, least, neurons, count)
+        core = core if np.array_equal(again, share) else solve(again)
+    return core
+
+
+def shares(work: np.ndarray, apiece: np.ndarray, least: np.ndarray, most: np.ndarray, count: int) -> np.ndarray:
+    """How many of `count` cores each group gets: from the least on, one to the group whose cores work longest.
+
+    A core of group g works work[g] / cores + apiece[g]; a group takes `most` at most.
+    """
+    share = np.minimum(least, most).astype(np.int64)
+    waiting = [(-work[g] / share[g] - apiece[g], g) for g in range(len(share)) if share[g] < most[g]]
+    heapq.heapify(waiting)
+    for _ in range(count - int(share.sum())):
+        if not waiting:
+            break
+        _, group = heapq.heappop(waiting)
+        share[group] += 1
+        if share[group] < most[group]:
+            heapq.heappush(waiting, (-work[group] / share[group] - apiece[group], group))
+    return share
