@@ -247,7 +247,7 @@ class TileOp(IRDLOperation):
 
 @irdl_op_definition
 class EdgeOp(IRDLOperation):
-    """Spikes of a tile reach another `least` to `longest` steps later. `axons` are distinct (neuron, delay) pairs,
+    """Spikes of a tile reach another `least` to `longest` steps later. `axons` are distinct neurons,
     `traffic` packets a step, `slots` for how many steps at once the target keeps room."""
 
     name = "core.edge"

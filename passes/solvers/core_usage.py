@@ -52,7 +52,7 @@ def cut(graph: NeuronGraph, core: np.ndarray) -> Cut:
     """What goes between cores. Spikes from neurons on no core count too; they are on no edge."""
     cores = int(core.max(initial=-1)) + 1
     km1, multicast, edges = 0, 0.0, np.zeros((cores, cores), bool)
-    for source, _, to in reached(graph, core, cores, False):
+    for source, to in reached(graph, core, cores):
         away = core[source] != to
         km1 += int(away.sum())
         multicast += float(graph.rate[source[away]].sum())
@@ -82,29 +82,26 @@ def usage(graph: NeuronGraph, core: np.ndarray, cores: int) -> Usage:
     populations = np.zeros((cores, len(graph.shared)), bool)
     populations[core[on], graph.population[on]] = True
     axons_in, axons_out, packets = (np.zeros(cores) for _ in range(3))
-    for source, _, to in reached(graph, core, cores, True):
+    for source, to in reached(graph, core, cores):
         axons_in += np.bincount(to, minlength=cores)
         away = core[source] != to
-        rate = graph.rate[source[away]]
-        packets += graph.packet_in * np.bincount(to[away], rate, cores)
-        placed = away & (core[source] >= 0)
-        packets += graph.packet_out * np.bincount(core[source[placed]], graph.rate[source[placed]], cores)
-    for source, _, to in reached(graph, core, cores, False):
-        leaving = (core[source] != to) & (core[source] >= 0)
-        axons_out += np.bincount(core[source[leaving]], minlength=cores)
+        packets += graph.packet_in * np.bincount(to[away], graph.rate[source[away]], cores)
+        leaving = source[away & (core[source] >= 0)]
+        packets += graph.packet_out * np.bincount(core[leaving], graph.rate[leaving], cores)
+        axons_out += np.bincount(core[leaving], minlength=cores)
     neurons = np.bincount(core[on], minlength=cores)
     return Usage(work + packets, neurons, memory + populations @ graph.shared, axons_in, axons_out, packets)
 
 
 def carried(graph: NeuronGraph, core: np.ndarray, cores: int) -> np.ndarray:
     """The packet time that leaves its core with each neuron: those it sends, and those that it alone there hears."""
-    own, longest = np.zeros(graph.neurons), int(np.max(graph.delay, initial=0)) + 1
+    own = np.zeros(graph.neurons)
     for first, last in chunks(graph):
         synapses = slice(graph.offsets[first], graph.offsets[last])
         source, target = graph.sources(first, last), graph.target[synapses]
         away = (core[target] != core[source]) & (core[target] >= 0)
-        source, target, delay = source[away], target[away], graph.delay[synapses][away]
-        key = ((source - first) * longest + delay) * max(cores, 1) + core[target]
+        source, target = source[away], target[away]
+        key = (source - first) * max(cores, 1) + core[target]
         _, at, counts = np.unique(key, return_index=True, return_counts=True)
         alone = at[counts == 1]
         own += np.bincount(target[alone], graph.packet_in * graph.rate[source[alone]], graph.neurons)
@@ -112,28 +109,21 @@ def carried(graph: NeuronGraph, core: np.ndarray, cores: int) -> np.ndarray:
     return np.where(core >= 0, own, 0.0)
 
 
-def reached(
-    graph: NeuronGraph, core: np.ndarray, cores: int, by_delay: bool
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The distinct (neuron, delay, core it reaches), a chunk at a time; every delay counts as 0 unless `by_delay`."""
-    longest = int(np.max(graph.delay, initial=0)) + 1 if by_delay else 1
+def reached(graph: NeuronGraph, core: np.ndarray, cores: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The distinct (neuron, core it reaches), a chunk at a time; cores keep delays with their synapses."""
     for first, last in chunks(graph):
         synapses = slice(graph.offsets[first], graph.offsets[last])
         to = core[graph.target[synapses]]
-        key = graph.sources(first, last) - first
-        if by_delay:
-            key = key * longest + graph.delay[synapses]
-        key = (key * cores + to)[to >= 0]
-        space = (last - first) * longest * cores
+        key = ((graph.sources(first, last) - first) * cores + to)[to >= 0]
+        space = (last - first) * cores
         if space <= SPARSE * len(key):
             flags = np.zeros(space, bool)
             flags[key] = True
             key = np.flatnonzero(flags)
         else:
             key = np.unique(key)
-        rest, to = np.divmod(key, max(cores, 1))
-        source, delay = np.divmod(rest, longest)
-        yield source + first, delay, to
+        source, to = np.divmod(key, max(cores, 1))
+        yield source + first, to
 
 
 def chunks(graph: NeuronGraph) -> Iterator[tuple[int, int]]:

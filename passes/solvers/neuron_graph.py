@@ -79,7 +79,7 @@ class NeuronGraph:
 class Capacity:
     """How many cores there are, and what each can hold. None: no such limit.
 
-    `axons_in` are distinct (presynaptic neuron, delay) pairs that reach a core, its own neurons' among them;
+    `axons_in` are distinct presynaptic neurons that reach a core, its own neurons' among them;
     `axons_out` distinct (neuron, other core) pairs that leave it.
     """
 

@@ -30,13 +30,13 @@ def test_usage_and_cut_are_what_counting_finds(monkeypatch: pytest.MonkeyPatch, 
 def counted(graph: NeuronGraph, core: np.ndarray, cores: int) -> None:
     """Compare what the library finds with sets."""
     every = synapses(graph)
-    arriving = {(u, d, core[v]) for u, v, d in every if core[v] >= 0}
+    arriving = {(u, core[v]) for u, v, _ in every if core[v] >= 0}
     reaching = {(u, core[v]) for u, v, _ in every if core[v] not in (-1, core[u])}
     used = usage(graph, core, cores)
-    assert used.axons_in.tolist() == [sum(c == core for _, _, c in arriving) for core in range(cores)]
+    assert used.axons_in.tolist() == [sum(c == core for _, c in arriving) for core in range(cores)]
     assert used.axons_out.tolist() == [sum(core[u] == c for u, _ in reaching) for c in range(cores)]
     packets = np.zeros(cores)
-    for u, _, c in arriving:
+    for u, c in arriving:
         if c != core[u]:
             packets[c] += graph.packet_in * graph.rate[u]
             if core[u] >= 0:
