@@ -49,7 +49,7 @@ def step_by_step(network: Network, given: Raster, steps: int) -> Raster:
     shaped = [x.reshape(steps, 1, *network.populations[i].shape) for i, x in zip(network.inputs, inputs, strict=True)]
     firing = [p for p in network.populations if p.step is not None and not p.silent]
     for population, spikes in zip(firing, run(network, shaped, [p.name for p in firing]), strict=True):
-        full[:, population.first : population.last] = spikes.reshape(steps, -1)
+        full[:, population.first : population.last] = spikes.reshape(steps, population.size)
     return Raster.of(full > 0)
 
 

@@ -61,6 +61,11 @@ def population(
     return f"snn.population @{name} <{shape}> : {element} {kind} {{{', '.join(texts)}}} {firing} {more}"
 
 
+def sizes(array: np.ndarray) -> str:
+    """`4x3x`"""
+    return "".join(f"{n}x" for n in array.shape)
+
+
 @dataclass
 class Example:
     """Lines of a network @n and its weights."""
@@ -71,7 +76,7 @@ class Example:
     @property
     def declarations(self) -> str:
         return "\n".join(
-            f'aten.weight constant @{name} : tensor<{"".join(f"{n}x" for n in w.shape)}{ELEMENTS[str(w.dtype)]}> digest "0"'
+            f'aten.weight constant @{name} : tensor<{sizes(w)}{ELEMENTS[str(w.dtype)]}> digest "0"'
             for name, w in self.weights.items()
         )
 
