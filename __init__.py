@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from .compiler import snn
     from .compiler.api import CompiledModel, compile, load
     from .compiler.frontends import adapters
+    from .compiler.networks import simulate
 
-__all__ = ["CompiledModel", "adapters", "compile", "load", "snn"]
+__all__ = ["CompiledModel", "adapters", "compile", "load", "simulate", "snn"]
 
 MODULES = {"adapters": ".compiler.frontends.adapters", "snn": ".compiler.snn"}
 
@@ -27,4 +28,5 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'gossamer' has no attribute '{name}'; known: {', '.join(__all__)}")
     if name in MODULES:
         return import_module(MODULES[name], __name__)
-    return getattr(import_module(".compiler.api", __name__), name)
+    place = ".compiler.networks" if name == "simulate" else ".compiler.api"
+    return getattr(import_module(place, __name__), name)

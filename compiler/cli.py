@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "compile": "import a model, run the passes, save what came of it",
     "run": "run a model, and time it or compare it with eager torch",
     "explain": "say where a model is sparse, what was done there and why",
+    "simulate": "run a spiking network on a core array: time, energy, bounds, what to change",
     "opt": "apply passes to a module's text, as mlir-opt does",
     "fuzz": "compile random models and compare them with eager torch",
     "list": "name the passes, dialects, stages, ops or targets",
@@ -35,6 +36,7 @@ EPILOG = """examples:
   gossamer compile model.py:build -o out --dump dumps
   gossamer run out --inputs inputs.npz
   gossamer explain model.py:build
+  gossamer simulate net.nir --machine loihi1 --steps 100
   gossamer opt dumps/01_simplify.mlir -p insert-gathers
 """
 INTERNAL_ERROR, INTERRUPTED, BROKEN_PIPE = 70, 130, 141

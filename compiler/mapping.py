@@ -1,0 +1,235 @@
+"""From a network, a machine and a profile to a program on the machine's cores.
+
+    snn.network  --partition-cores-->  tiles and edges  --place-cores-->  places  --assign-dependencies-->  slots, proof
+
+`map_network` runs these passes; `mapping_of` reads what came of them as arrays for the simulator.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, IntegerAttr, ModuleOp, StringAttr, f64, i64
+from xdsl.ir import Attribute
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from ..dialects.core import ArrayOp, Policy, ProgramOp
+from ..dialects.diagnostics import UserError, place_of
+from ..dialects.snn import NetworkOp
+from ..dialects.snn_maps import ConvOp
+from ..passes.assign_dependencies import AssignDependencies
+from ..passes.partition_cores import PartitionCores
+from ..passes.place_cores import PlaceCores
+from ..passes.solvers.neuron_graph import NeuronGraph
+from ..runtime.core_array.machine import Costs, Limits, Machine
+from ..runtime.core_array.mapping import Edges, Mapping
+from ..runtime.spiking.arrays import NO_CORE, Raster, Synapses
+from ..runtime.spiking.network import Network
+from .context import make_context, verify
+from .pipeline import Trace, run_pipeline
+
+BINS = 16
+"""Into how many stretches of time a profile is cut, to see which neurons are busy together."""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A program on an array, as IR and as arrays; `weights` hold the tiles of each population besides the network's."""
+
+    module: ModuleOp
+    weights: dict[str, np.ndarray]
+    mapping: Mapping
+    trace: Trace
+
+
+def attribute(value: object) -> Attribute:
+    """A constant of a machine as an attribute."""
+    match value:
+        case bool() | int():
+            return IntegerAttr(int(value), i64)
+        case float():
+            return FloatAttr(value, f64)
+        case str():
+            return StringAttr(value)
+        case dict():
+            return DictionaryAttr({name: attribute(each) for name, each in value.items() if each is not None})
+        case tuple() | list():
+            return ArrayAttr(map(attribute, value))
+        case _:
+            raise TypeError(f"no constant of a machine: {value!r}")
+
+
+def array_op(machine: Machine) -> ArrayOp:
+    """A machine as an op."""
+    known = asdict(machine)
+    constants = {name: attribute(dict(value) if name == "sources" else value) for name, value in known.items()
+                 if name not in ("name", "mesh", "cores_per_tile")}  # fmt: skip
+    return ArrayOp(machine.name, machine.mesh, machine.cores_per_tile, constants)
+
+
+def plain(value: Attribute) -> Any:
+    """An attribute as a constant of a machine."""
+    match value:
+        case IntegerAttr() | FloatAttr():
+            return value.value.data
+        case StringAttr():
+            return value.data
+        case DictionaryAttr():
+            return {name: plain(each) for name, each in value.data.items()}
+        case ArrayAttr():
+            return tuple(map(plain, value.data))
+        case _:
+            raise UserError(f"no constant of a machine: {value}")
+
+
+def machine_of(array: ArrayOp) -> Machine:
+    """The machine that an op holds. Raises UserError where a constant is missing or unknown."""
+    known = {name: plain(value) for name, value in array.constants.data.items()}
+    try:
+        parts = {"limits": Limits(**known.pop("limits", {})), "time": Costs(**known.pop("time", {})),
+                 "energy": Costs(**known.pop("energy", {}))}  # fmt: skip
+        width, height = array.mesh.data
+        return Machine(name=array.sym_name.data, mesh=(width, height), cores_per_tile=array.cores_per_tile.value.data,
+                       **parts, **known)  # fmt: skip
+    except TypeError as error:
+        names = ", ".join(field.name for field in fields(Machine))
+        raise UserError(f"@{array.sym_name.data} is no whole machine: {error}", place=place_of(array),
+                        hint=f"the constants are: {names}") from None  # fmt: skip
+
+
+def refuse_graded(op: NetworkOp, network: Network) -> None:
+    """Raise UserError where something else than spikes goes from neuron to neuron: packets carry none."""
+    places = {entry.sym_name.data: place_of(entry) for entry in op.populations()}
+    for projection in network.projections:
+        source = network.populations[projection.source]
+        if source.analog or (source.step is not None and source.step.firing is None):
+            raise UserError(
+                f"population @{source.name} gives real numbers to @{network.populations[projection.target].name}: "
+                "packets between cores are spikes",
+                place=places[source.name],
+                hint="encode inputs as spikes (rates, latencies), and let every population but the last one fire",
+            )
+
+
+def kernel_bytes(op: NetworkOp, network: Network, weights: dict[str, np.ndarray], bits: int) -> np.ndarray:
+    """Bytes of convolution kernels, by the population that they lead to; [populations]."""
+    shared = np.zeros(len(network.populations))
+    for entry in op.projections():
+        kernels = [each for each in entry.map_ops() if isinstance(each, ConvOp)]
+        elements = sum(np.asarray(weights[each.weight.root_reference.data]).size for each in kernels)
+        shared[network.find(entry.ends[1])] += elements * bits / 8
+    return shared
+
+
+def neuron_graph(
+    op: NetworkOp,
+    network: Network,
+    weights: dict[str, np.ndarray],
+    synapses: Synapses,
+    profile: Raster,
+    machine: Machine,
+) -> NeuronGraph:
+    """The neurons of a network with what each costs on a machine, by a profile of at least one step."""
+    sizes = [p.size for p in network.populations]
+    population = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    fixed = np.isin(population, network.inputs)
+    steps = max(profile.steps, 1)
+    fired = np.bincount(profile.neuron, minlength=network.neurons)
+    rate = fired / steps
+    cost = machine.time
+    updates = np.where(fixed, 0.0, cost.update)
+    work = updates + rate * (cost.spike + cost.update_active) + cost.synapse * heard(synapses, rate)
+    shared = kernel_bytes(op, network, weights, machine.limits.weight_bits)
+    own = shared[population] == 0
+    memory = np.bincount(synapses.target, minlength=network.neurons) * (machine.limits.weight_bits / 8) * own
+    return NeuronGraph(
+        offsets=synapses.offsets,
+        target=synapses.target,
+        delay=synapses.delay,
+        population=population,
+        level=np.repeat(np.asarray(network.levels, np.int32), sizes),
+        rate=rate,
+        work=work,
+        memory=memory,
+        shared=shared,
+        fixed=fixed,
+        activity=activity(synapses, profile, machine, updates),
+        packet_in=cost.packet_in,
+        packet_out=cost.packet_out,
+    )
+
+
+def heard(synapses: Synapses, rate: np.ndarray) -> np.ndarray:
+    """Synaptic events a step that reach each neuron."""
+    return np.bincount(synapses.target, np.repeat(rate, np.diff(synapses.offsets)), synapses.neurons)
+
+
+def activity(synapses: Synapses, profile: Raster, machine: Machine, updates: np.ndarray) -> np.ndarray:
+    """Work of each neuron by stretch of time, float32 [bins, neurons]."""
+    bounds = np.linspace(0, profile.steps, min(BINS, max(profile.steps, 1)) + 1).astype(int)
+    rows = []
+    for first, last in pairwise(bounds):
+        fired = profile.neuron[profile.offsets[first] : profile.offsets[last]]
+        rate = np.bincount(fired, minlength=synapses.neurons) / max(last - first, 1)
+        rows.append(updates + rate * machine.time.spike + machine.time.synapse * heard(synapses, rate))
+    return np.array(rows, np.float32)
+
+
+def map_network(
+    module: ModuleOp,
+    weights: dict[str, np.ndarray],
+    network: Network,
+    synapses: Synapses,
+    profile: Raster,
+    machine: Machine,
+    *,
+    cores: int | None = None,
+    method: str = "multilevel",
+    seed: int = 0,
+    policy: Policy = Policy.DEPENDENCY,
+    slack: int | None = None,
+) -> Mapped:
+    """Map the only network of `module`, of which a copy gets the program.
+
+    `profile` is a recording that shows which neurons are busy, and when; without `cores` as few are taken as hold the
+    network. Raises UserError where the network does not fit, or sends what is no spike.
+    """
+    module, weights, trace = module.clone(), dict(weights), Trace()
+    op = next(each for each in module.ops if isinstance(each, NetworkOp))
+    refuse_graded(op, network)
+    Rewriter.insert_op(array_op(machine), InsertPoint.after(op))
+    graph = neuron_graph(op, network, weights, synapses, profile, machine)
+    parting = PartitionCores.of(graph, weights, cores=cores, method=method, seed=seed)
+    run_pipeline(module, [parting, PlaceCores(), AssignDependencies(policy=policy, slack=slack)], trace=trace)
+    return Mapped(module, weights, mapping_of(program_of(module), network, weights), trace)
+
+
+def with_slack(mapped: Mapped, network: Network, policy: Policy, slack: int) -> Mapped:
+    """The same program with so many slots over the longest delay of each edge."""
+    *before, _ = mapped.trace.stages
+    module, trace = before[-1].module.clone(), Trace(stages=before)
+    step = AssignDependencies(policy=policy, slack=slack)
+    step.apply(make_context(), module)
+    verify(module)
+    trace.record(module, step)
+    return Mapped(module, mapped.weights, mapping_of(program_of(module), network, mapped.weights), trace)
+
+
+def program_of(module: ModuleOp) -> ProgramOp:
+    """The mapped program of a module."""
+    return next(each for each in module.ops if isinstance(each, ProgramOp))
+
+
+def mapping_of(program: ProgramOp, network: Network, weights: dict[str, np.ndarray]) -> Mapping:
+    """A mapped program as arrays."""
+    core = np.full(network.neurons, NO_CORE, np.int32)
+    for name, symbol in program.neurons.data.items():
+        population = network.populations[network.find(name)]
+        core[population.first : population.last] = weights[symbol.root_reference.data]  # pyright: ignore[reportAttributeAccessIssue]
+    place = np.array([tile.at.value.data for tile in program.tiles() if tile.at is not None], np.int32)
+    columns = ("source", "target", "least", "longest", "slots", "axons")
+    rows = [[getattr(edge, name).value.data for name in columns] for edge in program.edges()]
+    table = np.array(sorted(rows), np.int32).reshape(-1, len(columns))
+    edges = Edges(*table.T)
+    return Mapping(core, place, edges, np.full(len(edges), -1, np.int32), np.zeros(len(place), bool))

@@ -1,0 +1,200 @@
+"""A network on a core array: what it computes, how long it takes, what it costs, and why.
+
+    net, spikes  --run-->  raster  --map-->  program  --time-->  Simulation
+
+What fires does not depend on the machine: one raster serves every mapping, machine and policy.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from xdsl.dialects.builtin import ModuleOp
+
+from ..dialects.core import Policy
+from ..dialects.diagnostics import UserError
+from ..dialects.snn import NetworkOp
+from ..runtime.core_array.machine import Machine
+from ..runtime.core_array.machine_files import load_machine
+from ..runtime.core_array.mapping import Mapping as CoreMapping
+from ..runtime.core_array.simulator import Timing, trace_of
+from ..runtime.core_array.simulator import simulate as time_run
+from ..runtime.core_array.trace import write_trace
+from ..runtime.spiking.arrays import Raster, Synapses
+from ..runtime.spiking.engine import Engine
+from ..runtime.spiking.events import simulate as run_events
+from ..runtime.spiking.network import Network, read_network
+from .mapping import Mapped, map_network, refuse_graded, with_slack
+from .mapping_choice import Tried, choose_cores, choose_slack
+from .pipeline import run_pipeline
+
+AUTO = "auto"
+LONG = 1_000_000_000
+"""Synapses times steps beyond which kernels are compiled for a run."""
+TRIED = 5_000_000
+"""Up to so many synapses, several numbers of cores are tried."""
+Show = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A run on a core array. `raster` is over all neurons of `network`; `timing` in nanoseconds and picojoules."""
+
+    network: Network
+    synapses: Synapses
+    raster: Raster
+    machine: Machine
+    mapped: Mapped
+    timing: Timing
+    policy: str
+
+    def __str__(self) -> str:
+        from .simulation_report import report
+
+        return report(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for programs."""
+        from .simulation_report import figures
+
+        return figures(self)
+
+    def write_trace(self, path: str | Path) -> None:
+        """Write what each core did when, for chrome://tracing and Perfetto."""
+        path, draft = Path(path), Path(path).with_name(f".{Path(path).name}.{os.getpid()}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with draft.open("w", encoding="utf-8") as out:
+                write_trace(out, trace_of(self.timing))
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def write_plots(self, folder: str | Path) -> list[Path]:
+        """Draw the mesh, the cores' steps over time, and the raster. Gives the files."""
+        from .simulation_plots import draw
+
+        return draw(self, Path(folder))
+
+
+def network_of(module: ModuleOp) -> NetworkOp:
+    """The network of a module. Raises UserError where it has none, or several."""
+    found = [op for op in module.ops if isinstance(op, NetworkOp)]
+    if len(found) != 1:
+        raise UserError(f"expected one snn.network, the module has {len(found)}",
+                        hint="import a .nir file, or a model of spiking neurons")  # fmt: skip
+    return found[0]
+
+
+def recorded(module: ModuleOp, network: Network, inputs: Sequence[np.ndarray], steps: int) -> Raster:
+    """Which neurons of a network fire when; `inputs` are [steps, *shape], 0 or 1, one for each input.
+
+    Long runs go by kernels, where the network can have them; others step by step.
+    """
+    given = np.zeros((steps, network.neurons), bool)
+    for i, spikes in zip(network.inputs, inputs, strict=True):
+        population = network.populations[i]
+        given[:, population.first : population.last] = np.asarray(spikes).reshape(steps, population.size) != 0
+    synapses = sum(p.product.nnz for p in network.projections if p.product is not None)
+    ready = engine_of(module, network) if synapses * steps > LONG else None
+    return run_events(ready or network, Raster.of(given), steps)
+
+
+def engine_of(module: ModuleOp, network: Network) -> Engine | None:
+    """The network with kernels; None where it has to be run step by step."""
+    lowered = module.clone()
+    run_pipeline(lowered, "lower-networks,lower-kernels")
+    return Engine.build(network_of(lowered), network)
+
+
+def checked_inputs(network: Network, spikes: Sequence[np.ndarray] | Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The spikes of each input as [steps, *shape]. Raises UserError where they do not fit, or are no spikes."""
+    names = [network.populations[i].name for i in network.inputs]
+    given = dict(spikes) if isinstance(spikes, Mapping) else dict(zip(names, spikes, strict=False))
+    if set(given) != set(names) or (not isinstance(spikes, Mapping) and len(spikes) != len(names)):
+        raise UserError(
+            f"the inputs are {', '.join(names) or 'none'}; spikes are given for {', '.join(given) or 'none'}"
+        )
+    checked = []
+    for i in network.inputs:
+        population = network.populations[i]
+        array = np.asarray(given[population.name])
+        batched = array.ndim == len(population.shape) + 2 and array.shape[1] == 1
+        array = array[:, 0] if batched else array
+        if array.shape[1:] != population.shape:
+            expected = ", ".join(map(str, population.shape))
+            raise UserError(f"input '{population.name}': expected [steps, {expected}], got {list(array.shape)}")
+        if not np.isin(array, (0, 1)).all():
+            odd = array[~np.isin(array, (0, 1))].flat[0]
+            raise UserError(f"input '{population.name}': spikes are 0 or 1, got {odd}",
+                            hint="a core array takes spikes: encode real numbers first")  # fmt: skip
+        checked.append(array)
+    if len({len(each) for each in checked}) > 1:
+        raise UserError(f"inputs have {', '.join(str(len(each)) for each in checked)} steps: expected the same number")
+    return checked
+
+
+def simulate(
+    module: ModuleOp,
+    weights: Mapping[str, np.ndarray],
+    spikes: Sequence[np.ndarray] | Mapping[str, np.ndarray],
+    *,
+    machine: str | Path | Machine = "loihi1",
+    steps: int = 0,
+    policy: str = AUTO,
+    cores: int | None = None,
+    method: str = "multilevel",
+    seed: int = 0,
+    slack: int | None = None,
+    packets: bool = False,
+    profile: Raster | None = None,
+    show: Show = lambda text: None,
+) -> Simulation:
+    """Run the network of `module` on `spikes`, map it onto `machine`, and time the run.
+
+    `spikes` are [steps, *shape], 0 or 1, for each input; `steps` counts where there is no input. `policy` is auto,
+    dependency, group or barrier; `packets` lets packets contend for links. `profile` is a recording of the network by
+    which it is mapped, this run's own by default. Without `cores` and `slack` those are taken that are fastest on the
+    profile. Raises UserError where spikes, machine or network do not fit.
+    """
+    machine = machine if isinstance(machine, Machine) else load_machine(machine)
+    op = network_of(module)
+    network = read_network(op, weights)
+    refuse_graded(op, network)
+    inputs = checked_inputs(network, spikes)
+    show("running the network")
+    raster = recorded(module, network, inputs, len(inputs[0]) if inputs else steps)
+    show("listing its synapses")
+    synapses = network.synapses()
+    fixed = np.zeros(network.neurons, bool)
+    for i in network.inputs:
+        fixed[network.populations[i].first : network.populations[i].last] = True
+    profile = raster if profile is None else profile
+
+    def timed(mapping: CoreMapping, recording: Raster, contended: bool = False) -> Timing:
+        return time_run(synapses, recording, mapping, machine, policy=policy, packets=contended, inputs=fixed)
+
+    wanted = Policy.DEPENDENCY if policy == AUTO else Policy(policy)
+
+    def attempt(count: int | None) -> Tried:
+        show(f"mapping {len(synapses):,} synapses onto {count or 'as few'} cores of {machine.title}")
+        mapped = map_network(
+            module, dict(weights), network, synapses, profile, machine,
+            cores=count, method=method, seed=seed, policy=wanted, slack=slack,
+        )  # fmt: skip
+        return Tried(mapped, timed(mapped.mapping, profile).makespan_ns)
+
+    chosen = attempt(cores) if cores or len(synapses) > TRIED else choose_cores(attempt, machine.cores)
+    mapped = chosen.mapped
+    if slack is None:
+        show("sizing slots")
+        longest = mapped.mapping.edges.dmax
+        more = choose_slack(
+            chosen.time, lambda each: timed(mapped.mapping.with_slots(longest + each), profile).makespan_ns
+        )
+        mapped = mapped if more is None else with_slack(mapped, network, wanted, more)
+    show("timing the run")
+    return Simulation(network, synapses, raster, machine, mapped, timed(mapped.mapping, raster, packets), policy)

@@ -1,0 +1,162 @@
+"""What a simulation tells people and programs."""
+
+from dataclasses import asdict
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .terminal import print_table
+
+if TYPE_CHECKING:
+    from .simulation import Simulation
+
+CAUSES = {
+    "spatial": ("spatial imbalance", "the busiest core does more than the others"),
+    "temporal": ("temporal imbalance", "cores are busy at different times, and wait"),
+    "network": ("network", "packets are on their way"),
+    "buffers": ("buffers", "producers wait for room"),
+    "synchronisation": ("synchronisation", "control messages, or barriers"),
+}
+NEGLIGIBLE = 0.02
+"""A loss under this share of the makespan asks for no change."""
+
+
+def quantity(value: float, units: tuple[str, ...]) -> str:
+    """`1234.5, (ns, us)` -> `1.23 us`"""
+    for unit in units[:-1]:
+        if abs(value) < 1000:
+            return f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.3g} {units[-1]}" if value < 100 else f"{value:.0f} {units[-1]}"
+
+
+def time(nanoseconds: float) -> str:
+    return quantity(nanoseconds, ("ns", "us", "ms", "s"))
+
+
+def energy(picojoules: float) -> str:
+    return quantity(picojoules, ("pJ", "nJ", "uJ", "mJ", "J"))
+
+
+def busiest(simulation: "Simulation") -> tuple[int, str]:
+    """The core with the most work, and what is on it."""
+    core = int(simulation.timing.work.sum(axis=0).argmax())
+    tile = [op for op in simulation.mapped.module.walk() if op.name == "core.tile"][core]
+    return core, ", ".join(tile.holds.data)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def advice(simulation: "Simulation") -> list[str]:
+    """What to change, for the losses that matter, the greatest first."""
+    timing = simulation.timing
+    losses = sorted(asdict(timing.losses).items(), key=lambda item: -item[1])
+    core, held = busiest(simulation)
+    spare = simulation.machine.cores - simulation.mapped.mapping.cores
+    change = {
+        "spatial": f"core {core} ({held}) is the busiest: profile a run that is more like this, or use other --cores"
+        + (f" ({spare} more are free)" if spare else ""),
+        "temporal": "neurons that fire together share cores: a longer profile spreads them better",
+        "network": "packets wait or travel far: fewer cores send fewer packets; --packets shows contention",
+        "buffers": "producers wait for room: --slack 4 gives every edge more slots",
+        "synchronisation": "control messages cost as much: try --policy group, or fewer --cores with fewer edges",
+    }
+    return [change[name] for name, loss in losses if loss > NEGLIGIBLE * timing.makespan_ns]
+
+
+def report(simulation: "Simulation") -> str:
+    """The run in words and tables."""
+    timing, machine = simulation.timing, simulation.machine
+    mapping, out = timing.mapping, StringIO()
+    network, steps = simulation.network, simulation.raster.steps
+    fired = len(simulation.raster.neuron)
+    rate = fired / max(1, steps * network.neurons)
+    out.write(f"{network.name} on {machine.title}: {network.neurons:,} neurons, {len(simulation.synapses):,} synapses, "
+              f"{steps} steps, {fired:,} spikes ({rate:.2%} of neurons a step)\n")  # fmt: skip
+    out.write(f"{mapping.cores} of {machine.cores} cores, {len(mapping.edges):,} edges, "
+              f"slots {span(mapping.edges.slots)}, no core waits for ever: certified\n\n")  # fmt: skip
+    print_table(
+        ("policy", ">time", ">energy", f">{simulation.policy} is faster", ">uses less energy"), rows(simulation), out
+    )
+    out.write("\n")
+    print_table(("bound", ">time", ">reached"), bounds(simulation), out)
+    out.write("\n")
+    print_table(("lost to", ">time", ">of the run", ""), lost(simulation), out)
+    out.write("\n")
+    print_table(("energy", ">", ">share"), shares(simulation), out)
+    out.write(
+        f"\n{timing.packets:,} packets between cores, {timing.control_per_packet:.2f} control messages for each\n"
+    )
+    for line in advice(simulation):
+        out.write(f"to change: {line}\n")
+    return out.getvalue()
+
+
+def span(values: np.ndarray) -> str:
+    """`3 to 7`"""
+    if not len(values):
+        return "none"
+    least, most = int(values.min()), int(values.max())
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def rows(simulation: "Simulation") -> list[tuple[str, ...]]:
+    """This run, and the three barriers."""
+    timing = simulation.timing
+    own = timing.energy_pj.total
+    table = [(simulation.policy, time(timing.makespan_ns), energy(own), "", "")]
+    for name, text in (("sequential", "barrier, layer after layer"), ("pipelined", "barrier, layers at once"),
+                       ("cheap", "the same, ideal barrier")):  # fmt: skip
+        other = timing.baseline_energies[name].total
+        table.append((text, time(timing.baselines[name]), energy(other), f"{timing.speedups[name]:.2f}x",
+                      f"{other / own if own else 1:.2f}x"))  # fmt: skip
+    return table
+
+
+def bounds(simulation: "Simulation") -> list[tuple[str, ...]]:
+    """What no schedule beats, and how near the run is."""
+    timing = simulation.timing
+    told = {"work": "all work shared evenly", "core": "work of the busiest core", "path": "longest chain of data"}
+    found = asdict(timing.bounds)
+    return [(text, time(found[name]), f"{found[name] / timing.makespan_ns:.1%}" if timing.makespan_ns else "")
+            for name, text in told.items()]  # fmt: skip
+
+
+def lost(simulation: "Simulation") -> list[tuple[str, ...]]:
+    """Each loss over the work bound."""
+    timing = simulation.timing
+    losses = asdict(timing.losses)
+    return [(title, time(losses[name]), f"{losses[name] / timing.makespan_ns if timing.makespan_ns else 0:.1%}", why)
+            for name, (title, why) in CAUSES.items()]  # fmt: skip
+
+
+def shares(simulation: "Simulation") -> list[tuple[str, ...]]:
+    """Energy by cause."""
+    found = simulation.timing.energy_pj
+    parts = [(name, value, value / found.total if found.total else 0.0) for name, value in asdict(found).items()]
+    return [(name, energy(value), f"{share:.1%}") for name, value, share in parts if value]
+
+
+def figures(simulation: "Simulation") -> dict[str, Any]:
+    """All figures; times in nanoseconds, energies in picojoules."""
+    timing, machine = simulation.timing, simulation.machine
+    return {
+        "network": simulation.network.name,
+        "neurons": simulation.network.neurons,
+        "synapses": len(simulation.synapses),
+        "steps": simulation.raster.steps,
+        "spikes": len(simulation.raster.neuron),
+        "machine": {"name": machine.name, "cores": machine.cores, "sources": dict(machine.sources)},
+        "policy": simulation.policy,
+        "cores": timing.mapping.cores,
+        "edges": len(timing.mapping.edges),
+        "makespan_ns": timing.makespan_ns,
+        "energy_pj": {**asdict(timing.energy_pj), "total": timing.energy_pj.total},
+        "bounds_ns": asdict(timing.bounds),
+        "losses_ns": asdict(timing.losses),
+        "barriers_ns": timing.baselines,
+        "barrier_energies_pj": {name: each.total for name, each in timing.baseline_energies.items()},
+        "speedups": timing.speedups,
+        "packets": timing.packets,
+        "control_messages": timing.messages,
+        "advice": advice(simulation),
+    }
