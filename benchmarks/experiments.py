@@ -21,6 +21,7 @@ from torch import Tensor
 from . import decode, feed_forward, kernel_sweep, peers
 from . import few_rows as batched
 from . import kernels as generated
+from .core_array import core_array
 from .decode import DECODERS, Decode
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
 from .sections import Section
@@ -259,4 +260,5 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     "kernel-sweep": kernels_by_density,
     "few-rows": few_rows,
     **{name: partial(decoder, name) for name in DECODERS},
+    "core-array": lambda settings, show: core_array(settings.quick, show),
 }
