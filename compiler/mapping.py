@@ -29,8 +29,8 @@ from ..runtime.spiking.network import Network
 from .context import make_context, verify
 from .pipeline import Trace, run_pipeline
 
-BINS = 16
-"""Into how many stretches of time a profile is cut, to see which neurons are busy together."""
+BINS, STRETCH = 64, 5
+"""Into how many stretches, of so many steps at least, a profile is cut to see which neurons are busy at once."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def heard(synapses: Synapses, rate: np.ndarray) -> np.ndarray:
 
 def activity(synapses: Synapses, profile: Raster, machine: Machine, updates: np.ndarray) -> np.ndarray:
     """Work of each neuron by stretch of time, float32 [bins, neurons]."""
-    bounds = np.linspace(0, profile.steps, min(BINS, max(profile.steps, 1)) + 1).astype(int)
+    bounds = np.linspace(0, profile.steps, min(BINS, max(profile.steps // STRETCH, 1)) + 1).astype(int)
     rows = []
     for first, last in pairwise(bounds):
         fired = profile.neuron[profile.offsets[first] : profile.offsets[last]]

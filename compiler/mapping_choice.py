@@ -1,14 +1,19 @@
-"""How many cores, and how many slots: the mapping that is fastest on the profile.
+"""By which method, on how many cores, with how many slots: the mapping that is fastest on the profile.
 
+Where neighbours talk, parts of the network that talk much are best kept together; where all hear all, neurons are best
+spread so that cores are equally busy at every time: both are tried.
 More cores share the work, but each costs its own step, more packets and more edges. Twice as many are tried as long as
 that helps; then slots, from as few as the mean work asks for to as many as still help. Near the best, fewer are taken.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..dialects.diagnostics import UserError
 from .mapping import Mapped
 
+METHODS = ("multilevel", "spread")
+"""The partitioners that are tried."""
 GAIN = 0.02
 """Twice the cores have to save this part of the time, more slots half of it."""
 SLACKS = (2, 3, 4, 6, 8)
@@ -21,6 +26,19 @@ class Tried:
 
     mapped: Mapped
     time: float
+
+
+def fastest(attempts: Sequence[Callable[[], Tried]]) -> Tried:
+    """The best of several; one that does not fit is no choice. Raises the UserError of the first where none fits."""
+    tried, errors = [], []
+    for attempt in attempts:
+        try:
+            tried.append(attempt())
+        except UserError as error:
+            errors.append(error)
+    if not tried:
+        raise errors[0]
+    return min(tried, key=lambda each: each.time)
 
 
 def choose_cores(attempt: Callable[[int | None], Tried], most: int) -> Tried:

@@ -8,6 +8,7 @@ What fires does not depend on the machine: one raster serves every mapping, mach
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from ..runtime.spiking.engine import Engine
 from ..runtime.spiking.events import simulate as run_events
 from ..runtime.spiking.network import Network, read_network
 from .mapping import Mapped, map_network, refuse_graded, with_slack
-from .mapping_choice import Tried, choose_cores, choose_slack
+from .mapping_choice import METHODS, Tried, choose_cores, choose_slack, fastest
 from .pipeline import run_pipeline
 
 AUTO = "auto"
@@ -146,7 +147,7 @@ def simulate(
     steps: int = 0,
     policy: str = AUTO,
     cores: int | None = None,
-    method: str = "multilevel",
+    method: str = AUTO,
     seed: int = 0,
     slack: int | None = None,
     packets: bool = False,
@@ -157,8 +158,9 @@ def simulate(
 
     `spikes` are [steps, *shape], 0 or 1, for each input; `steps` counts where there is no input. `policy` is auto,
     dependency, group or barrier; `packets` lets packets contend for links. `profile` is a recording of the network by
-    which it is mapped, this run's own by default. Without `cores` and `slack` those are taken that are fastest on the
-    profile. Raises UserError where spikes, machine or network do not fit.
+    which it is mapped, this run's own by default. `method` is auto, or one of the partitioner's. Without `cores` and
+    `slack` those are taken that are fastest on the profile. Raises UserError where spikes, machine or network do not
+    fit.
     """
     machine = machine if isinstance(machine, Machine) else load_machine(machine)
     op = network_of(module)
@@ -180,10 +182,13 @@ def simulate(
     wanted = Policy.DEPENDENCY if policy == AUTO else Policy(policy)
 
     def attempt(count: int | None) -> Tried:
-        show(f"mapping {len(synapses):,} synapses onto {count or 'as few'} cores of {machine.title}")
+        return fastest([partial(by_method, count, each) for each in (METHODS if method == AUTO else (method,))])
+
+    def by_method(count: int | None, name: str) -> Tried:
+        show(f"{name}: {len(synapses):,} synapses onto {count or 'few'} cores of {machine.title}")
         mapped = map_network(
             module, dict(weights), network, synapses, profile, machine,
-            cores=count, method=method, seed=seed, policy=wanted, slack=slack,
+            cores=count, method=name, seed=seed, policy=wanted, slack=slack,
         )  # fmt: skip
         return Tried(mapped, timed(mapped.mapping, profile).makespan_ns)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...runtime.spiking.network import Network
 
 STEPS = 100
-METHODS = ("multilevel", "pymetis")
+METHODS = ("auto", "multilevel", "spread", "pymetis")
 POLICIES = ("auto", "dependency", "group", "barrier")
 
 
@@ -40,9 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dt", type=float, metavar="S", help="seconds a step, for a .nir file that does not say")
     parser.add_argument("--policy", default="auto", choices=POLICIES, help="what cores wait for (auto)")
     parser.add_argument("--cores", type=int, metavar="N", help="how many cores to use (as many as pay)")
-    parser.add_argument(
-        "--method", default="multilevel", metavar="NAME", help="the partitioner: multilevel or pymetis (multilevel)"
-    )
+    parser.add_argument("--method", default="auto", choices=METHODS, help="the partitioner (auto: what is fastest)")
     parser.add_argument("--slack", type=int, metavar="N",
                         help="slots of each edge over its longest delay (as many as keep the pace)")  # fmt: skip
     parser.add_argument("--packets", action="store_true", help="let packets contend for the links of the mesh")

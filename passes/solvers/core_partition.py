@@ -18,6 +18,7 @@ from .core_capacity import fitted
 from .core_growth import bisected, packed
 from .core_polish import polished
 from .core_refine import WORK, Cores, gains, refine
+from .core_spread import spread
 from .core_usage import carried, usage
 from .neuron_graph import Capacity, NeuronGraph
 from .neuron_nets import Nets, coarsened, nets_of, ratings
@@ -44,21 +45,20 @@ SETTLE = 3
 def partition(
     graph: NeuronGraph, capacity: Capacity, cores: int | None = None, seed: int = 0, method: str = "multilevel"
 ) -> np.ndarray:
-    """The core of each neuron, int32 [neurons], -1 for those on none; `method` is multilevel or pymetis.
+    """The core of each neuron, int32 [neurons], -1 for those on none; `method` is one of `METHODS`.
 
     Without `cores`, about as few as hold the network. Raises `CapacityError` where it does not fit.
     """
-    methods = {"multilevel": multilevel, "pymetis": by_pymetis}
-    if method not in methods:
-        raise ValueError(f"unknown method {method!r}, known are {', '.join(methods)}")
-    return fitted(graph, graph.group, capacity, cores, lambda share: methods[method](graph, capacity, share, seed))
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}, known are {', '.join(METHODS)}")
+    return fitted(graph, graph.group, capacity, cores, lambda share: METHODS[method](graph, capacity, share, seed))
 
 
 def multilevel(graph: NeuronGraph, capacity: Capacity, share: np.ndarray, seed: int) -> np.ndarray:
     """The core of each neuron, where share[g] cores are for group g."""
     generator = np.random.default_rng(seed)
     free, count = np.flatnonzero(graph.group >= 0), int(share.sum())
-    nets = nets_of(graph, free, PINS, generator)
+    nets = nets_of(replace(graph, rate=expected(graph)), free, PINS, generator)
     cores = empty_cores(graph, capacity, share)
     kind = np.where(graph.shared[nets.population] > 0, nets.population + 1, 0)
     kind = np.unique(nets.group * (len(graph.shared) + 1) + kind, return_inverse=True)[1]
@@ -75,6 +75,16 @@ def multilevel(graph: NeuronGraph, capacity: Capacity, share: np.ndarray, seed: 
     core = np.full(graph.neurons, -1, np.int32)
     core[free] = settled(graph, nets, part, cores, share, generator)
     return core
+
+
+def expected(graph: NeuronGraph) -> np.ndarray:
+    """The rate that counts where neurons go: that of its population, since what one neuron fires in a profile says
+    little of another run; 0 for those on no core, whose packets come from outside wherever their targets are."""
+    free = graph.group >= 0
+    count = np.maximum(np.bincount(graph.population[free], minlength=len(graph.shared)), 1)
+    mean = np.bincount(graph.population[free], graph.rate[free], len(graph.shared)) / count
+    least = 1e-3 * float(graph.rate[free].max(initial=0.0)) or 1.0
+    return np.where(free, np.maximum(mean, least)[graph.population], 0.0)
 
 
 def empty_cores(graph: NeuronGraph, capacity: Capacity, share: np.ndarray) -> Cores:
@@ -193,3 +203,11 @@ def by_pymetis(graph: NeuronGraph, capacity: Capacity, share: np.ndarray, seed: 
         core[free[own]] = first + np.asarray(part)
         first += int(cores)
     return core
+
+
+METHODS = {
+    "multilevel": multilevel,
+    "spread": lambda graph, capacity, share, seed: spread(graph, capacity, share),
+    "pymetis": by_pymetis,
+}
+"""The partitioners by name, each (graph, capacity, share, seed) -> core of each neuron."""
