@@ -253,6 +253,8 @@ class PopulationOp(IRDLOperation):
         if (model, way) not in DYNAMICS:
             known = ", ".join(map(str, discretisations(model)))
             raise VerifyException(f"{model} has no equations for {way}; it has: {known}")
+        if self.when is not None and self.when.data is When.UNDELAYED and self.reset != ResetAttr(Reset.SUBTRACT):
+            raise VerifyException(f"undelayed is a way to subtract, the reset is {self.reset and self.reset.data}")
         dynamics = self.dynamics
         if dynamics.fires != (self.fires is not None):
             raise VerifyException(f"{model} {'fires' if dynamics.fires else 'never fires'}: it has {self.fires}")

@@ -24,19 +24,19 @@ from torch.utils import _pytree as pytree
 from ...dialects.diagnostics import UserError
 from .adapters import norse, snntorch, spikingjelly
 from .adapters.neurons import carried, over_steps
-from .adapters.registry import dotted, kin
+from .adapters.registry import dotted
 
 LIBRARIES = {
-    "snntorch._neurons.": snntorch,
+    "snntorch._neurons.neurons.SpikingNeuron": snntorch,
     "norse.torch.module.snn.SNN": norse,
     "spikingjelly.activation_based.neuron.": spikingjelly,
 }
-"""Whose neurons are known, by how the names of their classes begin."""
+"""Whose neurons are known, by how the name of a class of theirs begins."""
 
 
 def library_of(module: nn.Module) -> Any:
     """The adapter of a neuron; None of what is none."""
-    names = [dotted(cls) for cls in kin(module)]
+    names = [dotted(cls) for cls in type(module).__mro__]
     return next((lib for start, lib in LIBRARIES.items() if any(n.startswith(start) for n in names)), None)
 
 
@@ -61,6 +61,10 @@ class OverTime(nn.Module):
         super().__init__()
         self.model = model
         vars(self)["steps"] = neurons(model)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy has steps of its own neurons."""
+        return OverTime, (self.model,), {"training": self.training}
 
     def forward(self, x: Tensor) -> Any:
         with self.stepping():
@@ -100,6 +104,14 @@ class OverTime(nn.Module):
         if isinstance(y, tuple) and "state" in inspect.signature(type(self.model).forward).parameters:
             return y[0]
         return y
+
+    def order(self, x: Tensor) -> tuple[str, ...]:
+        """The names of the neurons, `layers_1` for `layers.1`, in the order in which a step calls them."""
+        names = {module: name.replace(".", "_") or "neurons" for name, module in self.model.named_modules()}
+        names = {module: f"layer_{name}" if name[:1].isdigit() else name for module, name in names.items()}
+        with torch.no_grad(), self.stepping(), carried({}) as first:
+            self.step(x[0])
+        return tuple(names[module] for module in first.starts)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters and buffers that the step reads: not the states that neurons hold."""

@@ -85,27 +85,31 @@ def start(p: Any) -> Tensor | float:
 
 
 def neuron(module: Any) -> Callable[..., Any] | None:
-    """A cell with its step as one op; a layer over time as one scan of it."""
+    """A cell with its step as one op; a layer over time as one scan of it. Numbers are read once, here."""
     if refusal(module):
         return None
+    form, first = FORMS[module.activation.__name__], start(module.p)
+    fixed = {name: value for name, f in formulas(module).items() if not isinstance(value := number(f()), Tensor)}
+    surrogate = surrogate_of(module)
+    leaks_first = is_box(module) and first != 0
     layer = type(module).forward.__qualname__.partition(".")[0] in ("SNN", "SNNRecurrent")
 
     def neuron_step(input_tensor: Tensor, state: Any = None) -> Any:
-        form = FORMS[module.activation.__name__]
-        equations = equations_of(module, form)
+        values = {name: fixed[name] if name in fixed else f() for name, f in formulas(module).items()}
+        equations = Neuron(form.text.format(RESETS[reset_of(module.p)]), values, surrogate, form.recurrent)
         weights = (module.input_weights, module.recurrent_weights) if form.recurrent else ()
         tensors = list(equations.tensors.values())
 
         def step(states: Sequence[Tensor], x: Tensor, more: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
             own = dict(zip(form.states, states, strict=True))
-            inputs = [plus_leak(module, x)]
+            inputs = [x + module.p.v_leak if leaks_first else x]
             if form.recurrent:
                 inputs = [functional.linear(x, more[0]), functional.linear(own["z"], more[1])]
             held = [own[name] for name in ("v", "i") if name in own]
             spikes, *after = equations(inputs, held, more[len(weights) :])
             return [spikes, *after] if form.recurrent else after, [spikes]
 
-        states = states_before(module, input_tensor[0] if layer else input_tensor, form, state)
+        states = states_before(module, input_tensor[0] if layer else input_tensor, form, state, first, layer)
         if layer:
             states, (spikes,) = over_steps(step, states, input_tensor, (*weights, *tensors))
         else:
@@ -122,44 +126,41 @@ def keep(module: Any, states: Sequence[Tensor]) -> None:
         STATES[-1].after[module] = states
 
 
-def states_before(module: Any, x: Tensor, form: Form, given: Any) -> Sequence[Tensor]:
+def states_before(module: Any, x: Tensor, form: Form, given: Any, first: Any, layer: bool) -> Sequence[Tensor]:
     """What was given, or is carried over time, or the states before the first step, of full shape."""
     if given is not None:
         return [getattr(given, name) for name in form.states]
-    size = int(module.hidden_size) if form.recurrent else x.shape[-1]
-    like = x if not form.recurrent else x.new_empty((*x.shape[:-1], size))
-    values = [start(module.p) if name == "v" else 0.0 for name in form.states]
-    if STATES and type(module).forward.__qualname__.partition(".")[0] in ("SNNCell", "SNNRecurrentCell"):
-        return STATES[-1].take(module, [like] * len(values), [float(value) for value in values])
-    return [torch.full_like(like, float(value)) for value in values]
+    like = x.new_empty((*x.shape[:-1], int(module.hidden_size))) if form.recurrent else x
+    values = [float(first) if name == "v" else 0.0 for name in form.states]
+    if STATES and not layer:
+        return STATES[-1].take(module, [like] * len(values), values)
+    return [torch.full_like(like, value) for value in values]
 
 
-def plus_leak(module: Any, x: Tensor) -> Tensor:
-    """The input of a box: Norse adds the leak to it first."""
-    if module.activation.__name__ != "lif_box_feed_forward_step":
-        return x
-    leak = number(module.p.v_leak)
-    return x if not isinstance(leak, Tensor) and leak == 0 else x + module.p.v_leak
+def is_box(module: Any) -> bool:
+    """Does a cell add its leak to the input first?"""
+    return module.activation.__name__ == "lif_box_feed_forward_step"
 
 
-def equations_of(module: Any, form: Form) -> Neuron:
-    """The equations of a module."""
-    p = module.p
-    parameters: dict[str, Any] = {"r": 1.0}
+def formulas(module: Any) -> dict[str, Callable[[], Any]]:
+    """How each parameter of the equations comes about."""
+    p, form = module.p, FORMS[module.activation.__name__]
+    found: dict[str, Callable[[], Any]] = {"r": lambda: 1.0}
     if hasattr(p, "tau_mem_inv"):
-        box = "box_feed" in module.activation.__name__ and "gt" in form.text
-        parameters |= {"rate": number(module.dt * p.tau_mem_inv), "leak": 0.0 if box else number(p.v_leak)}
+        found |= {"rate": lambda: module.dt * p.tau_mem_inv, "leak": lambda: 0.0 if is_box(module) else p.v_leak}
     if hasattr(p, "tau_syn_inv"):
-        parameters |= {"rate_syn": number(module.dt * p.tau_syn_inv), "w_in": 1.0}
-    if "gt" not in form.text:
-        return Neuron(form.text, parameters)
-    reset = RESETS[reset_of(p)]
-    parameters["threshold"] = number(p.v_th)
-    if reset == "value":
-        parameters["reset"] = number(p.v_reset)
-    name = SURROGATES[p.method]
-    surrogate = name if " " in name or name == "none" else f"{name} {float(p.alpha)}"
-    return Neuron(form.text.format(reset), parameters, surrogate, detached=form.recurrent)
+        found |= {"rate_syn": lambda: module.dt * p.tau_syn_inv, "w_in": lambda: 1.0}
+    if "gt" in form.text:
+        found["threshold"] = lambda: p.v_th
+        if reset_of(p) == "reset_value":
+            found["reset"] = lambda: p.v_reset
+    return found
+
+
+def surrogate_of(module: Any) -> str:
+    """The op's text of a module's surrogate."""
+    name = SURROGATES[getattr(module.p, "method", "heaviside")]
+    return name if " " in name or name == "none" else f"{name} {float(module.p.alpha)}"
 
 
 def state_type(module: Any) -> Callable[..., Any]:
