@@ -2,10 +2,14 @@
 
 A step of a population, x being what its projections bring (their sum, in the order of the text):
 
+    v, .. = reset where it fired in the last step    where reset is `before` (snnTorch's Leaky, reset to zero)
     charge                                           the equations of the model
     v, .. = reset where it fired in the last step    where reset is `next` (snnTorch)
     z = v > level    or    v >= level                fires
     v, .. = reset where z                            where reset is `now` (Norse, SpikingJelly)
+
+`undelayed` is snnTorch's subtraction with reset_delay=False: where v was above its level at the start of a step, it is
+reset before it fires, and where it then does not fire, the level is given back.
 
 The order of arithmetic is part of the equations: floating point makes others of another order. A front end chooses the
 discretisation whose order is its source's. Within the refractory steps after a spike, v stays as it was reset and the
@@ -55,8 +59,12 @@ class Discretisation(StrEnum):
     """v + dt dv/dt: rate = dt / tau"""
     EXPONENTIAL = auto()
     """exact for an input that is constant in a step: decay = exp(-dt / tau), gain = (1 - decay) r; snnTorch's beta"""
+    EULER_LEAK = auto()
+    """Euler of the leak alone, the input is added whole (SpikingJelly's ParametricLIF without decay_input)"""
     QUOTIENT = auto()
     """Euler with the step divided by tau at the end, as SpikingJelly does: tau in steps"""
+    QUOTIENT_LEAK = auto()
+    """the same of the leak alone, the input is added whole (SpikingJelly without decay_input)"""
     SHIFT = auto()
     """integers: decay = 1 - 2^-shift, rounded down; v stays above `floor`"""
 
@@ -82,6 +90,8 @@ class When(StrEnum):
 
     NOW = auto()
     NEXT = auto()
+    BEFORE = auto()
+    UNDELAYED = auto()
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,9 @@ class Dynamics:
 LEAKY = {
     Discretisation.EULER: (("rate", "leak", "r"), "v = v + rate * ((leak - v) + r * x)"),
     Discretisation.EXPONENTIAL: (("decay", "leak", "gain"), "v = leak + decay * (v - leak) + gain * x"),
+    Discretisation.EULER_LEAK: (("rate", "leak"), "v = (v + rate * (leak - v)) + x"),
     Discretisation.QUOTIENT: (("tau", "leak"), "v = v + (x - (v - leak)) / tau"),
+    Discretisation.QUOTIENT_LEAK: (("tau", "leak"), "v = (v - (v - leak) / tau) + x"),
     Discretisation.SHIFT: (("shift", "floor"), "v = max((v - (v >> shift)) + x, floor)"),
 }
 """LI and LIF."""

@@ -264,6 +264,8 @@ class PopulationOp(IRDLOperation):
             )
         if self.refractory is not None and self.refractory.value.data < 0:
             raise VerifyException(f"refractory is a number of steps, got {self.refractory.value.data}")
+        if self.when is not None and self.when.data is When.UNDELAYED and self.reset != ResetAttr(Reset.SUBTRACT):
+            raise VerifyException(f"undelayed is a way to subtract, the reset is {self.reset and self.reset.data}")
         dynamics = self.dynamics
         if dynamics.fires != (self.fires is not None):
             raise VerifyException(f"{model} {'fires' if dynamics.fires else 'never fires'}: it has {self.fires}")

@@ -9,6 +9,7 @@ from xdsl.passes import ModulePass
 
 PASSES: dict[str, str] = {
     "simplify": "gossamer.passes.simplify:Simplify",
+    "raise-snn": "gossamer.passes.raise_snn:RaiseSnn",
     "detect-sparsity": "gossamer.passes.detect_sparsity:DetectSparsity",
     "insert-gathers": "gossamer.passes.insert_gathers:InsertGathers",
     "sink-scatters": "gossamer.passes.sink_scatters:SinkScatters",

@@ -4,5 +4,6 @@ They need torch alone, so that a saved program runs without the library that its
 """
 
 from .experts import moe_experts
+from .neurons import neuron_step
 
-__all__ = ["moe_experts"]
+__all__ = ["moe_experts", "neuron_step"]

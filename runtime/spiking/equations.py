@@ -16,6 +16,8 @@ from ...dialects.neurons import Compare, Dynamics, Reset, When, assignments
 
 Array = Any
 """A numpy array or a torch tensor."""
+LATE = (When.NEXT, When.BEFORE)
+"""When a spike of the last step is what resets."""
 FIRED, REST = "fired", "rest"
 """States beside those of the equations: did it fire in the last step, and for how many steps is it refractory?"""
 
@@ -41,25 +43,36 @@ class Step:
     def states(self) -> tuple[str, ...]:
         """The names of all states, in order; `fired` and `rest` only where they are needed."""
         firing = self.firing
-        late = (FIRED,) if firing and firing.when is When.NEXT and firing.reset is not Reset.NONE else ()
+        late = (FIRED,) if firing and firing.when in LATE and firing.reset is not Reset.NONE else ()
         return (*self.dynamics.states, *late, *((REST,) if firing and firing.refractory else ()))
 
-    def __call__(self, state: dict[str, Array], parameters: Mapping[str, Array], x: Array, where: Callable) -> Array:
+    def __call__(
+        self,
+        state: dict[str, Array],
+        parameters: Mapping[str, Array],
+        x: Array,
+        where: Callable,
+        fires: Callable[[Array, Array], Array] | None = None,
+    ) -> Array:
         """Go on by a step: `state` holds the new arrays afterwards. Gives the bool array of what fired, or None.
 
-        `where` is numpy's or torch's.
+        `where` is numpy's or torch's. `fires(v, level)` stands for the comparison, where it has a gradient.
         """
         names: dict[str, Array] = {**parameters, **state, "x": x}
+        firing = self.firing
+        if firing and firing.when is When.BEFORE and FIRED in self.states:
+            names["v"] = where(state[FIRED], self.reset_value(names), names["v"])
         before = names.get("v")
         evaluate(self.dynamics.charge, names)
-        firing = self.firing
         if firing is None:
             state.update({name: names[name] for name in self.dynamics.states})
             return None
-        if FIRED in self.states:
+        above = self.above(before, self.level(names)) if firing.when is When.UNDELAYED else None
+        if firing.when is When.NEXT and FIRED in self.states:
             names["v"] = where(state[FIRED], self.reset_value(names), names["v"])
-        level = compiled(self.dynamics.level)(names)
-        fired = names["v"] > level if firing.compare is Compare.GT else names["v"] >= level
+        elif above is not None:
+            names["v"] = where(above, self.reset_value(names), names["v"])
+        fired = (fires or self.above)(names["v"], self.level(names))
         if firing.refractory:
             resting = state[REST] > 0
             names["v"] = where(resting, before, names["v"])
@@ -67,6 +80,9 @@ class Step:
             state[REST] = where(fired, firing.refractory, where(resting, state[REST] - 1, state[REST]))
         if firing.reset is not Reset.NONE and firing.when is When.NOW:
             names["v"] = where(fired, self.reset_value(names), names["v"])
+        elif above is not None:
+            v, given_back = names["v"], names["v"] + self.level(names)
+            names["v"] = where(fired, where(above, v, self.reset_value(names)), where(above, given_back, v))
         for name, value in assignments(self.dynamics.jump):
             names[name] = where(fired, compiled(value)(names), names[name])
         state.update({name: names[name] for name in self.dynamics.states})
@@ -74,12 +90,21 @@ class Step:
             state[FIRED] = fired
         return fired
 
+    def level(self, names: Mapping[str, Array]) -> Array:
+        """What v is compared with."""
+        return compiled(self.dynamics.level)(names)
+
+    def above(self, v: Array, level: Array) -> Array:
+        """Where v is at its level."""
+        assert self.firing is not None
+        return v > level if self.firing.compare is Compare.GT else v >= level
+
     def reset_value(self, names: Mapping[str, Array]) -> Array:
         """What v becomes where a neuron fired."""
         assert self.firing is not None
         match self.firing.reset:
             case Reset.SUBTRACT:
-                return names["v"] - compiled(self.dynamics.level)(names)
+                return names["v"] - self.level(names)
             case Reset.VALUE:
                 return names["reset"]
             case _:
@@ -96,7 +121,7 @@ def evaluate(equations: str, names: dict[str, Array]) -> None:
 def compiled(expression: str) -> Callable[[Mapping[str, Array]], Array]:
     """An expression of the table as a function of its names."""
     code = compile(ast.parse(expression, mode="eval"), f"<{expression}>", "eval")
-    return lambda names: eval(code, {"__builtins__": {}, "max": greater}, dict(names))
+    return lambda names: eval(code, {"max": greater}, dict(names))
 
 
 def greater(a: Array, b: Array) -> Array:

@@ -34,6 +34,9 @@ ADAPTERS: dict[type | str, Adapter | str] = {
     "transformers.models.*.NllbMoeTop2Router": "routed:cast_apart",
     "transformers.models.*.NllbMoeExperts": "capacity:nllb",
     "transformers.models.*.LongformerSelfAttention": "longformer:attention",
+    "snntorch._neurons.*": "snntorch:neuron",
+    "norse.torch.module.snn.SNN*": "norse:neuron",
+    "spikingjelly.activation_based.neuron.*": "spikingjelly:neuron",
 }
 """By class, or by pattern of its dotted name: an adapter, or where in this package it is. The latest is asked first."""
 

@@ -183,3 +183,10 @@ func.func @forward(%x: tensor<?x1x4xf32>) {
   %z = snn.run @n(%x) records ["a.u"] : (tensor<?x1x4xf32>) -> tensor<?x1x4xf32>
   func.return
 }
+
+// -----
+
+snn.network @n dt 1.0 {
+  // expected-error @below {{undelayed is a way to subtract, the reset is zero}}
+  snn.population @a <4> : f32 if euler {r = 1.0 : f32, threshold = 1.0 : f32} fires gt reset zero undelayed
+}

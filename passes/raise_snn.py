@@ -1,0 +1,232 @@
+"""Recognise a spiking network in a scan of neuron steps.
+
+    %full = aten.call "aten.full.default"([%b, 10], 0.0)          snn.network @network dt 1.0 {
+    %v, %z = aten.call "scan"(region<0>, [%full], [%x], [%w]) {     snn.input @input <784>
+    ^bb0(%v, %x, %w):                                               snn.population @neurons_0 <10> : f32 lif ..
+      %i = aten.call "aten.linear.default"(%x, %w)          ->      snn.projection @input to @neurons_0 { snn.dense @w }
+      %z, %n = aten.call "gossamer.neuron_step.default"           }
+                        ([%i], [%v], ..)                          %z = snn.run @network(%x) records ["neurons_0"]
+      aten.yield(%n, %z)
+    }
+
+Spikes of the same step come without delay, spikes that the scan carries come a step later. What is recorded is what the
+scan gives: spikes, or states of neurons. Where a neuron adds several inputs one after another, their sum is made first:
+equal but for the rounding of that sum; such populations carry `snn.reordered`. A scan without neurons stays as it is;
+one that has any and is no network is an error at the call that is at fault. Linear in the number of ops.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, ModuleOp, SymbolRefAttr, UnitAttr
+from xdsl.ir import Attribute, Block, OpResult, Region, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import Rewriter
+from xdsl.transforms.dead_code_elimination import region_dce
+
+from ..dialects.aten import CallOp, ParameterOp, WeightOp, YieldOp, tensor_of
+from ..dialects.diagnostics import UserError, place_of
+from ..dialects.neurons import DYNAMICS, Compare, Discretisation, Model, Reset, When
+from ..dialects.snn import InputOp, NetworkOp, PopulationOp, ProjectionOp, RunOp
+from .analysis.calls import argument, shape, target
+from .analysis.linear_maps import paths, sizes
+
+STEP = "gossamer.neuron_step.default"
+REORDERED = "snn.reordered"
+"""On a population whose several inputs the source adds one after another."""
+FULL = ("aten.full.default", "aten.zeros.default")
+COPIES = ("aten.clone.default", "aten.alias.default", "aten._to_copy.default", "aten.detach.default")
+
+
+def copied(value: SSAValue) -> SSAValue:
+    """What a value is a copy of."""
+    while isinstance(value, OpResult) and target(value.op) in COPIES:
+        value = value.op.operands[0]
+    return value
+
+
+def float_type(value: SSAValue) -> AnyFloat:
+    """The type of the numbers of a tensor."""
+    return cast(AnyFloat, tensor_of(value).element_type)
+
+
+@dataclass
+class Scan:
+    """A scan of neuron steps: its parts by role."""
+
+    op: CallOp
+    analog: bool
+    names: Sequence[str]
+    neurons: list[CallOp] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.block: Block = self.op.regions[0].block
+        self.starts, self.inputs, self.more = (
+            cast("tuple[SSAValue, ...]", argument(self.op, position, "") or ()) for position in (1, 2, 3)
+        )
+        self.neurons = [op for op in self.block.ops if isinstance(op, CallOp) and target(op) == STEP]
+        last = self.block.last_op
+        assert isinstance(last, YieldOp)
+        given = [last.operands[leaf.index] if hasattr(leaf, "index") else None for leaf in last.template.data.args]  # pyright: ignore
+        self.kept, self.given = given[: len(self.starts)], given[len(self.starts) :]
+
+    def network(self) -> tuple[NetworkOp, RunOp]:
+        """The network and its run. Raises UserError where it is none."""
+        if len(self.inputs) != 1:
+            raise self.refuse(f"a network is run on one sequence, here are {len(self.inputs)}")
+        if any(result.uses for result in self.op.results[: len(self.starts)]):
+            raise self.refuse("the states after the last step are read")
+        self.verify_states()
+        x = self.block.args[len(self.starts)]
+        body = Block([InputOp("input", sizes(x), analog=self.analog), *map(self.population, self.neurons)])
+        for neuron in self.neurons:
+            body.add_ops(self.projections(neuron))
+        network = NetworkOp("network", 1.0, Region(body))
+        types = [result.type for result in self.op.results[len(self.starts) :]]
+        run = RunOp("network", self.inputs, list(map(self.record, self.given)), types)
+        run.location = network.location = self.op.location
+        return network, run
+
+    def refuse(self, why: str, op: CallOp | None = None) -> UserError:
+        return UserError(f"this is no spiking network: {why}", place=place_of(op or self.op))
+
+    def name(self, neuron: CallOp) -> str:
+        index = self.neurons.index(neuron)
+        return self.names[index] if index < len(self.names) else f"neurons_{index}"
+
+    def weight_of(self, value: SSAValue) -> str | None:
+        """The weight that a value of the body is."""
+        if value in self.block.args:
+            index = self.block.args.index(value) - len(self.starts) - len(self.inputs)
+            value = self.more[index] if index >= 0 else value
+        return value.owner.weight.root_reference.data if isinstance(value.owner, ParameterOp) else None
+
+    def spikes_of(self, value: SSAValue) -> tuple[CallOp, int] | None:
+        """The neurons whose spikes a value is, and how many steps ago they fired."""
+        value = copied(value)
+        if isinstance(value.owner, CallOp) and value.owner in self.neurons and value is value.owner.results[0]:
+            return value.owner, 0
+        if value in self.block.args[: len(self.starts)]:
+            kept = self.kept[self.block.args.index(value)]
+            found = self.spikes_of(kept) if kept is not None and copied(kept) not in self.block.args else None
+            return (found[0], found[1] + 1) if found else None
+        return None
+
+    def start_of(self, value: SSAValue) -> float | None:
+        """The number that every element of a carried value has before the first step; None where that is computed."""
+        start = self.starts[self.block.args.index(value)]
+        if target(start.owner) not in FULL:  # pyright: ignore[reportArgumentType]
+            return None
+        number = argument(cast(CallOp, start.owner), 1, "fill_value", 0.0) if target(start.owner) == FULL[0] else 0.0  # pyright: ignore
+        return float(number) if isinstance(number, int | float) else None
+
+    def states(self, neuron: CallOp) -> list[SSAValue]:
+        """The states that a neuron step is given."""
+        return list(cast("tuple[SSAValue, ...]", argument(neuron, 1, "states")))
+
+    def verify_states(self) -> None:
+        """Every neuron has its own states of the last step, and they start from a number."""
+        for neuron in self.neurons:
+            for index, state in enumerate(self.states(neuron)):
+                number = self.block.args.index(state) if state in self.block.args else len(self.starts)
+                kept = self.kept[number] if number < len(self.starts) else None
+                if kept is None or copied(kept) is not neuron.results[1 + index]:
+                    raise self.refuse("a state of these neurons is not what they left in the last step", neuron)
+                if self.start_of(state) is None:
+                    raise self.refuse("a state of these neurons does not start from a number", neuron)
+
+    def population(self, neuron: CallOp) -> PopulationOp:
+        """The population of a neuron step."""
+        text, names = str(argument(neuron, 4, "neuron")).split(), str(argument(neuron, 5, "names")).split()
+        tensors = cast("tuple[SSAValue, ...]", argument(neuron, 2, "parameters"))
+        numbers = cast("tuple[float, ...]", argument(neuron, 3, "constants"))
+        type, size = float_type(neuron.results[1]), sizes(neuron.results[1])
+        values: list[Attribute] = [self.parameter(neuron, tensor, size) for tensor in tensors]
+        values += [FloatAttr(number, type) for number in numbers]
+        dynamics = DYNAMICS[Model(text[0]), Discretisation(text[1])]
+        starts = dict(zip(dynamics.states, map(self.start_of, self.states(neuron)), strict=True))
+        fires, reset, when = text[2:] or (None, Reset.NONE, When.NOW)
+        found = PopulationOp(
+            self.name(neuron),
+            size,
+            type,
+            Model(text[0]),
+            Discretisation(text[1]),
+            dict(zip(names, values, strict=True)),
+            initial={name: FloatAttr(value, type) for name, value in starts.items() if value},
+            fires=Compare(fires) if fires else None,
+            reset=Reset(reset),
+            when=When(when),
+        )
+        found.location = neuron.location
+        if len(cast(tuple, argument(neuron, 0, "inputs"))) > 1:
+            found.attributes[REORDERED] = UnitAttr()
+        return found
+
+    def parameter(self, neuron: CallOp, value: SSAValue, size: tuple[int, ...]) -> SymbolRefAttr:
+        """A parameter that is a weight: one number, or one for each neuron."""
+        name, given = self.weight_of(value), shape(value)
+        if name is None:
+            raise self.refuse("a parameter of these neurons is computed while it runs", neuron)
+        if any(axis != 1 for axis in given) and given[-len(size) :] != size:
+            raise self.refuse(
+                f"a parameter is {list(given)}, the neurons are {list(size)}: expected one for each", neuron
+            )
+        return SymbolRefAttr(name)
+
+    def projections(self, neuron: CallOp) -> list[ProjectionOp]:
+        """What is added up to the inputs of a neuron step, in order."""
+        x = self.block.args[len(self.starts)]
+        found = []
+        for value in cast("tuple[SSAValue, ...]", argument(neuron, 0, "inputs")):
+            for path in paths(value, self.weight_of, lambda v: v is x or self.spikes_of(v) is not None):
+                spikes = self.spikes_of(path.source)
+                source, delay = (self.name(spikes[0]), spikes[1]) if spikes else ("input", 0)
+                if delay and self.start_of(copied(path.source)) != 0:
+                    raise self.refuse("spikes before the first step are not 0", neuron)
+                found.append(ProjectionOp(source, self.name(neuron), Region(Block(path.maps)), delay=delay))
+                found[-1].location = neuron.location
+        return found
+
+    def record(self, value: SSAValue | None) -> str:
+        """What is recorded for a result of the scan."""
+        value = copied(value) if value is not None else None
+        neuron = value.owner if value is not None else None
+        if value is None or not isinstance(neuron, CallOp) or neuron not in self.neurons:
+            place = neuron if isinstance(neuron, CallOp) else None
+            raise self.refuse(
+                "a result is neither spikes nor a state of neurons: a map after the last is not run", place
+            )
+        index = neuron.results.index(value)  # pyright: ignore[reportArgumentType]
+        text = str(argument(neuron, 4, "neuron")).split()
+        states = DYNAMICS[Model(text[0]), Discretisation(text[1])].states
+        return self.name(neuron) if index == 0 else f"{self.name(neuron)}.{states[index - 1]}"
+
+
+@dataclass(frozen=True)
+class RaiseSnn(ModulePass):
+    """`analog`: inputs are currents, real numbers. `names` of the populations, in the order of their steps."""
+
+    name = "raise-snn"
+
+    analog: bool = True
+    names: tuple[str, ...] = ()
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for scan in [o for o in op.walk() if isinstance(o, CallOp) and target(o) == "scan"]:
+            found = Scan(scan, self.analog, self.names)
+            if not found.neurons:
+                continue
+            network, run = found.network()
+            declared = [entry for entry in op.ops if isinstance(entry, WeightOp)]
+            op.body.block.insert_op_after(network, declared[-1]) if declared else op.body.block.insert_op_before(
+                network,
+                op.body.block.first_op,  # pyright: ignore[reportArgumentType]
+            )
+            unread = len(scan.results) - len(run.results)
+            Rewriter.replace_op(scan, run, [None] * unread + list(run.results))
+        for entry in op.ops:
+            for region in entry.regions if not isinstance(entry, NetworkOp) else ():
+                region_dce(region)

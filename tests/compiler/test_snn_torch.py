@@ -1,0 +1,307 @@
+"""Networks read from models of torch: what the models fire, step by step, to the bit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gossamer.compiler.snn_torch import TorchNetwork, from_torch, over_time
+from gossamer.dialects.diagnostics import UserError
+from gossamer.dialects.snn import NetworkOp, RunOp
+from gossamer.runtime.spiking.network import read_network
+from gossamer.runtime.spiking.reference import run
+from gossamer.tests.spiking import dyadic
+from torch import Tensor, nn
+
+snn = pytest.importorskip("snntorch")
+norse = pytest.importorskip("norse.torch")
+neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+layer = pytest.importorskip("spikingjelly.activation_based.layer")
+
+
+def execute(net: TorchNetwork, x: Tensor) -> list[np.ndarray]:
+    """What the network records, by the reference."""
+    network = next(op for op in net.module.ops if isinstance(op, NetworkOp))
+    records = next(op for op in net.module.walk() if isinstance(op, RunOp)).records
+    arrays = {name: tensor.detach().numpy() for name, tensor in net.weights.items()}
+    return run(read_network(network, arrays), [x.numpy()], [record.data for record in records])
+
+
+def network_of(net: TorchNetwork) -> str:
+    return str(next(op for op in net.module.ops if isinstance(op, NetworkOp)))
+
+
+def loop(model: nn.Module, x: Tensor) -> Tensor:
+    """A model with hidden states, called step by step."""
+    for module in model.modules():
+        for name in ("reset_mem", "reset"):
+            if hasattr(module, name):
+                getattr(module, name)()
+    return torch.stack([model(item) for item in x])
+
+
+def sequence(model: nn.Module, x: Tensor) -> Tensor:
+    y = model(x)
+    return y[0] if isinstance(y, tuple) else y
+
+
+def with_states(model: nn.Module, x: Tensor) -> Tensor:
+    state, outputs = None, []
+    for item in x:
+        y, state = model(item, state)
+        outputs.append(y)
+    return torch.stack(outputs)
+
+
+def leaky(beta: float | Tensor = 0.9, **how: Any) -> nn.Module:
+    return snn.Leaky(beta, init_hidden=True, threshold=0.5, **how)
+
+
+def lif(**how: Any) -> Any:
+    return norse.LIFParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.3), **how)
+
+
+Case = tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor], Tensor], tuple[int, ...]]
+MODELS: dict[str, Case] = {
+    "snnTorch, subtract": (
+        lambda: nn.Sequential(nn.Linear(8, 16), leaky(), nn.Linear(16, 4), leaky(0.8)),
+        loop,
+        (8,),
+    ),
+    "snnTorch, subtract at once": (
+        lambda: nn.Sequential(nn.Linear(8, 16), leaky(reset_delay=False), nn.Linear(16, 4), leaky(reset_delay=False)),
+        loop,
+        (8,),
+    ),
+    "snnTorch, zero": (
+        lambda: nn.Sequential(nn.Linear(8, 16), leaky(reset_mechanism="zero"), nn.Linear(16, 4), leaky(0.7)),
+        loop,
+        (8,),
+    ),
+    "snnTorch, no reset, a beta for each": (
+        lambda: nn.Sequential(nn.Linear(8, 4), leaky(torch.linspace(0, 1, 4), reset_mechanism="none")),
+        loop,
+        (8,),
+    ),
+    "snnTorch, Synaptic": (
+        lambda: nn.Sequential(nn.Linear(8, 6), snn.Synaptic(0.8, 0.9, init_hidden=True)),
+        loop,
+        (8,),
+    ),
+    "snnTorch, Lapicque": (
+        lambda: nn.Sequential(nn.Linear(8, 6), snn.Lapicque(R=5.0, C=0.5, threshold=0.25, init_hidden=True)),
+        loop,
+        (8,),
+    ),
+    "snnTorch, convolutions": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3, padding=1), leaky(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 5), leaky()
+        ),
+        loop,
+        (2, 6, 6),
+    ),
+    "Norse, cells": (
+        lambda: norse.SequentialState(
+            nn.Linear(8, 16), norse.LIFCell(lif(v_leak=torch.tensor(0.1))), nn.Linear(16, 4), norse.LICell()
+        ),
+        with_states,
+        (8,),
+    ),
+    "Norse, boxes": (
+        lambda: norse.SequentialState(
+            nn.Linear(8, 16),
+            norse.LIFBoxCell(norse.LIFBoxParameters(v_leak=torch.tensor(0.2), v_th=torch.tensor(0.25))),
+            nn.Linear(16, 4),
+            norse.IAFCell(),
+        ),
+        with_states,
+        (8,),
+    ),
+    "Norse, layers over time": (
+        lambda: norse.SequentialState(
+            norse.Lift(nn.Conv2d(2, 3, 3)), norse.LIF(lif()), nn.Flatten(2), nn.Linear(48, 4), norse.LI()
+        ),
+        sequence,
+        (2, 6, 6),
+    ),
+    "SpikingJelly, one step": (
+        lambda: nn.Sequential(nn.Linear(8, 16), neuron.LIFNode(v_threshold=0.3), nn.Linear(16, 4), neuron.IFNode()),
+        loop,
+        (8,),
+    ),
+    "SpikingJelly, learned tau, values": (
+        lambda: nn.Sequential(
+            nn.Linear(8, 16),
+            neuron.ParametricLIFNode(init_tau=3.0, v_threshold=0.3, v_reset=-0.25),
+            nn.Linear(16, 4),
+            neuron.LIFNode(tau=3.0, decay_input=False, v_threshold=0.25, v_reset=None),
+        ),
+        loop,
+        (8,),
+    ),
+    "SpikingJelly, all steps": (
+        lambda: nn.Sequential(
+            layer.Conv2d(2, 4, 3, padding=1, step_mode="m"),
+            neuron.LIFNode(v_threshold=0.3, step_mode="m"),
+            layer.SeqToANNContainer(nn.AvgPool2d(2), nn.Flatten()),
+            layer.Linear(36, 5, step_mode="m"),
+            neuron.ParametricLIFNode(decay_input=False, v_threshold=0.25, v_reset=None, step_mode="m"),
+        ),
+        sequence,
+        (2, 6, 6),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_fires_as_the_model_does(name):
+    torch.manual_seed(0)
+    build, feed, shape = MODELS[name]
+    model = dyadic(build())
+    net = from_torch(model, (torch.rand(4, 2, *shape) < 0.5).float())
+    assert net.notes == ()
+    x = (torch.rand(17, 3, *shape) < 0.5).float()
+    expected = feed(model, x).detach()
+    assert expected.any()
+    assert np.array_equal(execute(net, x)[0], expected)
+
+
+HIDDEN: dict[str, Any] = {"init_hidden": True}
+RECURRENT: dict[str, Case] = {
+    "RLeaky": (
+        lambda: nn.Sequential(nn.Linear(8, 6), snn.RLeaky(0.5, linear_features=6, threshold=0.5, init_hidden=True)),
+        loop,
+        (8,),
+    ),
+    "RLeaky, one to one": (
+        lambda: nn.Sequential(nn.Linear(8, 6), snn.RLeaky(0.5, all_to_all=False, V=-0.5, threshold=0.25, **HIDDEN)),
+        loop,
+        (8,),
+    ),
+    "RSynaptic, a V for each": (
+        lambda: nn.Sequential(
+            nn.Linear(8, 6), snn.RSynaptic(0.5, 0.5, all_to_all=False, V=torch.arange(6) / 4 - 0.75, init_hidden=True)
+        ),
+        loop,
+        (8,),
+    ),
+    "RLeaky, a convolution": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 3), snn.RLeaky(0.5, conv2d_channels=3, kernel_size=3, threshold=0.5, init_hidden=True)
+        ),
+        loop,
+        (2, 6, 6),
+    ),
+    "LIFRecurrent": (
+        lambda: norse.SequentialState(nn.Linear(8, 6), norse.LIFRecurrent(6, 6, lif(tau_syn_inv=torch.tensor(500.0)))),
+        sequence,
+        (8,),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrence_comes_a_step_later(name):
+    torch.manual_seed(1)
+    build, feed, shape = RECURRENT[name]
+    model = dyadic(build())
+    net = from_torch(model, (torch.rand(4, 2, *shape) < 0.5).float())
+    assert "one after another" in net.notes[0]
+    assert "delay 1" in network_of(net)
+    x = (torch.rand(9, 3, *shape) < 0.5).float()
+    expected = feed(model, x).detach()
+    assert expected.any()
+    assert np.array_equal(execute(net, x)[0], expected)
+
+
+def test_inputs_are_spikes_or_currents_as_the_example_is():
+    model = nn.Sequential(nn.Linear(3, 2), leaky())
+    assert "analog" not in network_of(from_torch(model, torch.ones(3, 2, 3)))
+    assert "analog" in network_of(from_torch(model, torch.rand(3, 2, 3)))
+
+
+def test_batch_first():
+    model, x = dyadic(nn.Sequential(nn.Linear(3, 4), leaky())), torch.rand(5, 7, 3).round()
+    net = from_torch(model, x, steps_first=False)
+    assert np.array_equal(execute(net, x.transpose(0, 1))[0], loop(model, x.transpose(0, 1)).detach())
+
+
+def test_the_model_and_its_states_stay_as_they_were():
+    model, x = nn.Sequential(nn.Linear(3, 4), leaky()).train(), torch.rand(5, 2, 3)
+    loop(model, x)
+    before = {name: tensor.clone() for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+    from_torch(model, x)
+    after = dict([*model.named_parameters(), *model.named_buffers()])
+    assert model.training
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert all("forward" not in vars(module) for module in model.modules())
+
+
+class OwnLoop(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif = nn.Linear(3, 4), snn.Leaky(0.9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem, out = torch.zeros(x.shape[1], 4), []
+        for item in x:
+            spk, mem = self.lif(self.fc(item), mem)
+            out.append(spk)
+        return torch.stack(out)
+
+
+class OwnHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(layer.Linear(3, 4, step_mode="m"), neuron.IFNode(step_mode="m"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).mean(0)
+
+
+class HiddenLoop(OwnLoop):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.lif(self.fc(item[None]))[0] for item in x])
+
+
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "a neuron without equations": (lambda: nn.Sequential(nn.Linear(3, 4), snn.Alpha(0.9, 0.8)), "`1` .Alpha."),
+    "a readout after the last": (lambda: nn.Sequential(nn.Linear(3, 4), leaky(), nn.Linear(4, 2)), "after|follows"),
+    "a map that is not linear": (lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), leaky()), "relu.*no linear map"),
+    "no neurons": (lambda: nn.Linear(3, 4), "no neurons"),
+    "code around layers over time": (OwnHead, "code of its own"),
+    "a loop over time": (HiddenLoop, "over_time"),
+    "a loop over given states": (OwnLoop, "state"),
+    "a negative threshold": (lambda: nn.Sequential(nn.Linear(3, 4), snn.Leaky(0.9, threshold=-1.0, init_hidden=True)),
+                             "@layer_1 starts above"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_exact_form_is_refused(name):
+    build, message = REFUSED[name]
+    with pytest.raises(UserError, match=message):
+        from_torch(build(), torch.rand(3, 2, 3))
+
+
+def test_a_refusal_names_the_line_of_the_model():
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(3, 4), leaky()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lif(torch.tanh(self.fc(x)))
+
+    with pytest.raises(UserError) as caught:
+        from_torch(Model(), torch.rand(3, 2, 3))
+    assert caught.value.place is not None
+    assert caught.value.place.file == __file__
+    assert "torch.tanh(self.fc(x))" in caught.value.place.excerpt()
+
+
+@pytest.mark.parametrize("x", [torch.rand(3, 4), torch.rand(1, 2, 3), torch.rand(2, 1, 3)], ids=lambda x: str(x.shape))
+def test_an_example_has_two_steps_and_two_in_a_batch(x):
+    with pytest.raises(UserError, match="the example"):
+        from_torch(over_time(nn.Sequential(nn.Linear(3, 4), leaky())), x)
