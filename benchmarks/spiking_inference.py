@@ -6,8 +6,8 @@
 | recurrent | 700 - 256, each with all of them a step later - 20   |
 | conv      | 2x32x32 - 8 channels, 3x3, stride 2 - 16 - 11        |
 
-The part of inputs that spike is the activity asked for. Weights are normal, of mean 0.2 and deviation 1 over the root of
-the fan in; each threshold is then searched so that the layer's neurons fire as often as the inputs do.
+The part of inputs that spike is the activity asked for. Weights are normal, of mean 0.2 and deviation 1 over the root
+of the fan in; each threshold is then searched so that the layer's neurons fire as often as the inputs do.
 """
 
 import math
@@ -76,8 +76,11 @@ class Net:
                 lines.append(f"snn.projection @l{place} to @l{place} delay 1 {{ snn.dense @r{place} }}")
             before = f"l{place}"
         kinds = [f"tensor<?x?x{''.join(f'{n}x' for n in shape)}f32>" for shape in (self.shape, self.layers[-1][0])]
-        lines.append(f'}} func.func @forward(%x: {kinds[0]}) -> {kinds[1]} {{ %z = snn.run @net(%x) records ["{before}"] '
-                     f": ({kinds[0]}) -> {kinds[1]} func.return %z : {kinds[1]} }}")  # fmt: skip
+        taken, made = kinds
+        lines += [
+            f"}} func.func @forward(%x: {taken}) -> {made} {{",
+            f'%z = snn.run @net(%x) records ["{before}"] : ({taken}) -> {made} func.return %z : {made} }}',
+        ]
         return "\n".join(lines)
 
     def peer_layers(self, weights: Mapping[str, Tensor]) -> list[Layer]:
@@ -92,11 +95,10 @@ class Net:
 
     def events(self, fired: list[float]) -> float:
         """Weights that spikes bring in a step, from the part of each layer that fires, the input's first."""
-        total, shape = 0.0, self.shape
+        total = 0.0
         for place, (made, weight, loop) in enumerate(self.layers):
             each = math.prod(made) * math.prod(weight[1:]) if len(weight) == 4 else math.prod(weight)
             total += fired[place] * each + (fired[place + 1] * made[0] ** 2 if loop else 0)
-            shape = made
         return total
 
 
@@ -129,9 +131,8 @@ def lowered(text: str) -> ModuleOp:
 def settle_thresholds(net: Net, weights: Mapping[str, Tensor], x: Tensor, activity: float) -> list[float]:
     """Search each threshold, layer by layer; gives the part of each layer that fires, the input's first."""
     fired = [x.mean().item()]
-    for place, (shape, *_) in enumerate(net.layers):
-        low, high = 0.0, 50.0
-        layer = net.peer_layers(weights)[place]
+    for place, layer in enumerate(net.peer_layers(weights)):
+        low, high, level = 0.0, 50.0, 0.0
         arrived = layer.map(x.flatten(0, 1)).unflatten(0, x.shape[:2])
         spikes = arrived
         for _ in range(18):

@@ -1,5 +1,5 @@
-"""Spiking networks through their libraries, each by its best practice for inference: no gradients, products of all steps
-at once where a layer has no loop, neurons over all steps in one call where the library has that.
+"""Spiking networks through their libraries, each by its best practice for inference: no gradients, the product of an
+input of all steps at once, neurons over all steps in one call where the library has that.
 
 | peer         | a step of a neuron                                                             |
 |--------------|--------------------------------------------------------------------------------|

@@ -46,7 +46,6 @@ from xdsl.utils.str_enum import StrEnum
 from .sparse import DomainType
 from .tiles import TilesType
 
-
 ARGUMENTS = "kernel.arguments"
 """An attribute of kernels that name their own arguments: one name for each, in order, but for part and parts."""
 

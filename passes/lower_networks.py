@@ -20,7 +20,17 @@ from dataclasses import dataclass
 from math import prod
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp, StringAttr, SymbolRefAttr, f32, i32
+from xdsl.dialects.builtin import (
+    Float32Type,
+    FloatAttr,
+    IntegerAttr,
+    IntegerType,
+    ModuleOp,
+    StringAttr,
+    SymbolRefAttr,
+    f32,
+    i32,
+)
 from xdsl.passes import ModulePass
 
 from ..dialects.neurons import Reset, When
@@ -78,14 +88,15 @@ def recorded(module: ModuleOp, network: NetworkOp) -> set[str]:
 
 def layout_of(network: NetworkOp, op: PopulationOp, records: set[str]) -> Layout:
     """A population as its kernel sees it."""
+    assert isinstance(op.type, Float32Type | IntegerType)
     name, numbers = op.sym_name.data, Numbers(op.type)
     values = {
         key: value.value.data for key, value in op.parameters.data.items() if isinstance(value, FloatAttr | IntegerAttr)
     }
     feeds = tuple(feeds_of(network, name))
     reset = op.reset.data if op.reset else Reset.NONE
-    rest = op.refractory.value.data if op.refractory else 0
-    firing = (op.fires.data, reset, op.when.data if op.when else When.NOW, rest) if op.fires else ()
+    rest = op.refractory.value.data if op.refractory and op.fires else 0
+    fires, when = op.fires and op.fires.data, op.when.data if op.when else When.NOW
     silent = op.fires is None
     is_source = any(p.ends[0] == name for p in network.projections())
     kept = [state for state in op.dynamics.states if f"{name}.{state}" in records]
@@ -96,7 +107,7 @@ def layout_of(network: NetworkOp, op: PopulationOp, records: set[str]) -> Layout
     return Layout(
         name,
         prod(op.sizes),
-        Neuron(op.dynamics, numbers, *firing),
+        Neuron(op.dynamics, numbers, fires, reset, when, rest),
         values,
         tuple(key for key in op.parameters.data if key not in values),
         feeds,
@@ -118,14 +129,21 @@ def feeds_of(network: NetworkOp, target: str) -> Iterator[Feed]:
     for projection in network.projections():
         source, end = projection.ends
         if end == target:
-            op = populations[source]
-            graded = op.analog is not None if isinstance(op, InputOp) else op.fires is None
-            form, after = form_of(projection, graded)
-            if graded and getattr(op, "type", f32) != populations[target].type and isinstance(op, PopulationOp):
-                form = "given"
-            after = after if form != "given" else ()
+            form, after = form_of(projection, graded := is_graded(populations[source]))
+            if graded and not alike(populations[source], populations[target]):
+                form, after = "given", ()
             yield Feed(number, source, form, graded and form != "given", after, source == target)
             number += 1
+
+
+def is_graded(op: InputOp | PopulationOp) -> bool:
+    """Does a population send numbers, not spikes?"""
+    return op.analog is not None if isinstance(op, InputOp) else op.fires is None
+
+
+def alike(source: InputOp | PopulationOp, target: InputOp | PopulationOp) -> bool:
+    """Are numbers that are sent of the target's type? Those of inputs are brought to it beforehand."""
+    return isinstance(source, InputOp) or isinstance(target, InputOp) or source.type == target.type
 
 
 def form_of(projection: ProjectionOp, graded: bool) -> tuple[str, tuple[str, ...]]:

@@ -9,12 +9,12 @@ but one, as it is numpy's.
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, i1, i32
-from xdsl.ir import Attribute, SSAValue
+from xdsl.dialects.builtin import Float32Type, FloatAttr, IntegerAttr, IntegerType, i1, i32
+from xdsl.ir import SSAValue
 
 from ...dialects.neurons import Compare, Dynamics, Reset, When, assignments
 
@@ -27,7 +27,7 @@ INTEGERS = {ast.Add: arith.AddiOp, ast.Sub: arith.SubiOp, ast.Mult: arith.MuliOp
 class Numbers:
     """Arithmetic on numbers of one type."""
 
-    element: Attribute
+    element: Float32Type | IntegerType
 
     @property
     def whole(self) -> bool:
@@ -35,9 +35,9 @@ class Numbers:
 
     def constant(self, value: float) -> SSAValue:
         """The same number everywhere."""
-        if self.whole:
-            return arith.ConstantOp(IntegerAttr(int(value), self.element)).result  # pyright: ignore[reportArgumentType]
-        return arith.ConstantOp(FloatAttr(value, self.element)).result  # pyright: ignore[reportArgumentType]
+        if isinstance(self.element, IntegerType):
+            return arith.ConstantOp(IntegerAttr(int(value), self.element)).result
+        return arith.ConstantOp(FloatAttr(value, self.element)).result
 
     def evaluate(self, text: str, names: Mapping[str, SSAValue]) -> SSAValue:
         """An expression of `names`."""

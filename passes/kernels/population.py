@@ -163,8 +163,8 @@ class Writer:
                 starts = of[f"{self.layout.name}.starts"]
                 body(Place(sample, s, index(starts, s), index(starts, add(s, one)), x, y))
 
-            bounds = [share(of["splits"], at, of["groups"]) for at in (group, add(group, one))]
-            each(*bounds, one, split)
+            first, end = (share(of["splits"], at, of["groups"]) for at in (group, add(group, one)))
+            each(first, end, one, split)
 
         def sample(b: SSAValue) -> None:
             early, late = schedule(self.layout.feeds)
@@ -182,8 +182,8 @@ class Writer:
 
             each(of["begin"], of["end"], one, step)
 
-        samples = [share(of["batch"], at, team) for at in (member, add(member, one))]
-        each(*samples, one, sample)
+        first, end = (share(of["batch"], at, team) for at in (member, add(member, one)))
+        each(first, end, one, sample)
 
     def arrive(self, feeds: Sequence[Feed], place: Place, begin: SSAValue, end: SSAValue, *, fresh: bool) -> None:
         """x of some steps."""

@@ -18,8 +18,8 @@ from ...dialects.aten import dims, tensor_of
 from ...dialects.kernel import Form, LaunchOp
 from ...dialects.tiles import HEIGHTS, SAMPLES, TileOp
 from ..dtypes import DTYPES
-from ..tiles import Tiles
 from ..kernel_code import code_of, launch_function
+from ..tiles import Tiles
 from .launch import CALL, FORMS, Entry, Meaning, is_traced, ready, start, threads_for
 from .layouts import k_major
 from .tiles import giving_up

@@ -44,9 +44,10 @@ def weights(projection: Projection, target: Target) -> Csr:
     dtype, size = target.population.dtype, target.population.size
     if product is None:
         return sparse.csr_array((np.ones(size, dtype), np.arange(size), np.arange(size + 1)), shape=(size, size))
-    matrix = product.product
-    factor = None
+    matrix: Csr = product.product
+    factor: np.ndarray | None = None
     for stage in before:
+        assert stage.scale is not None
         factor = stage.scale if factor is None else stage.scale * factor
     if factor is None:
         return matrix

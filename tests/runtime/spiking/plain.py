@@ -1,4 +1,4 @@
-"""What spiking networks mean, said once more in plain torch: by textbook, neuron after neuron kind, in eager float64."""
+"""What spiking networks mean, said once more in plain torch: by textbook, in eager float64."""
 
 from collections.abc import Callable
 
