@@ -9,6 +9,7 @@
 | kernel-sweep                     | every generated product, density 1 % .. 100 %, against torch     |
 | few-rows                         | linear(relu(x)) of 2 to 128 rows by how their zeros agree        |
 | opt-decode, llama-decode         | one token through a model whose activations are mostly zero      |
+| spiking-mlp, -recurrent, -conv   | a hundred steps of a spiking network, against its libraries      |
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from . import decode, feed_forward, kernel_sweep, peers
+from . import decode, feed_forward, kernel_sweep, peers, spiking_inference
 from . import few_rows as batched
 from . import kernels as generated
 from .core_array import core_array
@@ -252,6 +253,27 @@ def decoder(name: str, settings: Settings, show: Show) -> Section:
 
 GATHERED = "gather + mm by hand"
 
+
+def spiking(name: str, settings: Settings, show: Show) -> Section:
+    """A spiking network, by activity and batch."""
+    net, found, notes = spiking_inference.NETS[name], [], []
+    show("compiling with gossamer")
+    program = spiking_inference.lowered(net.text(net.weights()))
+    cases = [(a, b) for b in spiking_inference.BATCHES for a in spiking_inference.ACTIVITIES]
+    for number, (activity, batch) in enumerate(cases[:1] if settings.quick else cases):
+        show(f"batch {batch}, {activity:.0%} fire ({number + 1} of {len(cases)})")
+        steps, budget = (5 if settings.quick else spiking_inference.STEPS), settings.budget / 10
+        given = (net, activity, batch, 3 * settings.rounds, budget, settings.inductor, program, steps)
+        ratio, row = spiking_inference.measure(*given)
+        found.append(row)
+        if not settings.quick and ratio < spiking_inference.GOALS[batch]:
+            goal = spiking_inference.GOALS[batch]
+            notes.append(f"batch {batch}, {activity:.0%}: goal {goal:g} x the best peer MISSED ({ratio:.1f})")
+    notes.append("fires: the part of inputs, then of each layer; differs: output spikes that a peer, which sums in "
+                 "another order, has otherwise; the limit is of weights from second-level cache")  # fmt: skip
+    return Section(f"spiking-{name}", "Spiking inference, ms for all steps", spiking_inference.COLUMNS, found, notes)
+
+
 EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     **{name: partial(encoder, name) for name in ENCODERS},
     "dense": dense,
@@ -261,4 +283,5 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     "few-rows": few_rows,
     **{name: partial(decoder, name) for name in DECODERS},
     "core-array": lambda settings, show: core_array(settings.quick, show),
+    **{f"spiking-{name}": partial(spiking, name) for name in spiking_inference.NETS},
 }

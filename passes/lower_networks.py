@@ -11,8 +11,9 @@
 | one sparse, conv or pool map, or none; or with delays   | synapse by synapse                                     |
 | several maps, a bias before a map                       | beforehand, outside of the kernel                      |
 
-For populations of f32 and i32. Always pays: a step of a layer costs what its spikes bring, not a dozen calls. Results
-are those of the step-by-step run, bit by bit. Linear in the number of populations, about 0.1 s each.
+For populations of f32 and i32 whose reset is not `undelayed`. Always pays: a step of a layer costs what its spikes
+bring, not a dozen calls. Results are those of the step-by-step run, bit by bit. Linear in the number of populations,
+about 0.1 s each.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,17 @@ from dataclasses import dataclass
 from math import prod
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp, StringAttr, SymbolRefAttr, f32, i32
+from xdsl.dialects.builtin import (
+    Float32Type,
+    FloatAttr,
+    IntegerAttr,
+    IntegerType,
+    ModuleOp,
+    StringAttr,
+    SymbolRefAttr,
+    f32,
+    i32,
+)
 from xdsl.passes import ModulePass
 
 from ..dialects.neurons import Reset, When
@@ -57,6 +68,8 @@ def kernel_of(network: NetworkOp, op: InputOp | PopulationOp, records: set[str])
     """The kernel of one population, without a name; None where there is none for it."""
     if isinstance(op, InputOp):
         return spike_list(prod(op.sizes))
+    if op.when is not None and op.when.data is When.UNDELAYED:
+        return None
     return population_kernel(layout_of(network, op, records)) if op.type in (f32, i32) else None
 
 
@@ -78,14 +91,15 @@ def recorded(module: ModuleOp, network: NetworkOp) -> set[str]:
 
 def layout_of(network: NetworkOp, op: PopulationOp, records: set[str]) -> Layout:
     """A population as its kernel sees it."""
+    assert isinstance(op.type, Float32Type | IntegerType)
     name, numbers = op.sym_name.data, Numbers(op.type)
     values = {
         key: value.value.data for key, value in op.parameters.data.items() if isinstance(value, FloatAttr | IntegerAttr)
     }
     feeds = tuple(feeds_of(network, name))
     reset = op.reset.data if op.reset else Reset.NONE
-    rest = op.refractory.value.data if op.refractory else 0
-    firing = (op.fires.data, reset, op.when.data if op.when else When.NOW, rest) if op.fires else ()
+    rest = op.refractory.value.data if op.refractory and op.fires else 0
+    fires, when = op.fires and op.fires.data, op.when.data if op.when else When.NOW
     silent = op.fires is None
     is_source = any(p.ends[0] == name for p in network.projections())
     kept = [state for state in op.dynamics.states if f"{name}.{state}" in records]
@@ -96,7 +110,7 @@ def layout_of(network: NetworkOp, op: PopulationOp, records: set[str]) -> Layout
     return Layout(
         name,
         prod(op.sizes),
-        Neuron(op.dynamics, numbers, *firing),
+        Neuron(op.dynamics, numbers, fires, reset, when, rest),
         values,
         tuple(key for key in op.parameters.data if key not in values),
         feeds,
@@ -118,14 +132,21 @@ def feeds_of(network: NetworkOp, target: str) -> Iterator[Feed]:
     for projection in network.projections():
         source, end = projection.ends
         if end == target:
-            op = populations[source]
-            graded = op.analog is not None if isinstance(op, InputOp) else op.fires is None
-            form, after = form_of(projection, graded)
-            if graded and getattr(op, "type", f32) != populations[target].type and isinstance(op, PopulationOp):
-                form = "given"
-            after = after if form != "given" else ()
+            form, after = form_of(projection, graded := is_graded(populations[source]))
+            if graded and not alike(populations[source], populations[target]):
+                form, after = "given", ()
             yield Feed(number, source, form, graded and form != "given", after, source == target)
             number += 1
+
+
+def is_graded(op: InputOp | PopulationOp) -> bool:
+    """Does a population send numbers, not spikes?"""
+    return op.analog is not None if isinstance(op, InputOp) else op.fires is None
+
+
+def alike(source: InputOp | PopulationOp, target: InputOp | PopulationOp) -> bool:
+    """Are numbers that are sent of the target's type? Those of inputs are brought to it beforehand."""
+    return isinstance(source, InputOp) or isinstance(target, InputOp) or source.type == target.type
 
 
 def form_of(projection: ProjectionOp, graded: bool) -> tuple[str, tuple[str, ...]]:

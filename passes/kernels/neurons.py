@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, i1, i32
-from xdsl.ir import Attribute, SSAValue
+from xdsl.dialects.builtin import Float32Type, FloatAttr, IntegerAttr, IntegerType, i1, i32
+from xdsl.ir import SSAValue
 
 from ...dialects.neurons import Compare, Dynamics, Reset, When, assignments
 
@@ -27,7 +27,7 @@ INTEGERS = {ast.Add: arith.AddiOp, ast.Sub: arith.SubiOp, ast.Mult: arith.MuliOp
 class Numbers:
     """Arithmetic on numbers of one type."""
 
-    element: Attribute
+    element: Float32Type | IntegerType
 
     @property
     def whole(self) -> bool:
@@ -35,9 +35,9 @@ class Numbers:
 
     def constant(self, value: float) -> SSAValue:
         """The same number everywhere."""
-        if self.whole:
-            return arith.ConstantOp(IntegerAttr(int(value), self.element)).result  # pyright: ignore[reportArgumentType]
-        return arith.ConstantOp(FloatAttr(value, self.element)).result  # pyright: ignore[reportArgumentType]
+        if isinstance(self.element, IntegerType):
+            return arith.ConstantOp(IntegerAttr(int(value), self.element)).result
+        return arith.ConstantOp(FloatAttr(value, self.element)).result
 
     def evaluate(self, text: str, names: Mapping[str, SSAValue]) -> SSAValue:
         """An expression of `names`."""
@@ -97,18 +97,21 @@ class Neuron:
     @property
     def late(self) -> bool:
         """Does it need to know whether it fired in the last step?"""
-        return self.compare is not None and self.when is When.NEXT and self.reset is not Reset.NONE
+        return self.compare is not None and self.when in (When.NEXT, When.BEFORE) and self.reset is not Reset.NONE
 
     def step(
         self, names: dict[str, SSAValue], fired: SSAValue | None, rest: SSAValue | None
     ) -> tuple[SSAValue | None, SSAValue | None]:
         """Write a step: `names` (states, parameters and x) hold what comes of it. Gives what fired, and the rest."""
-        before, numbers = names["v"], self.numbers
+        numbers = self.numbers
+        if fired is not None and self.when is When.BEFORE:
+            names["v"] = arith.SelectOp(fired, self.reset_value(names), names["v"]).result
+        before = names["v"]
         for name, value in assignments(self.dynamics.charge):
             names[name] = numbers.evaluate(value, names)
         if self.compare is None:
             return None, None
-        if fired is not None:
+        if fired is not None and self.when is When.NEXT:
             names["v"] = arith.SelectOp(fired, self.reset_value(names), names["v"]).result
         spike = numbers.above(names["v"], numbers.evaluate(self.dynamics.level, names), self.compare)
         if rest is not None:

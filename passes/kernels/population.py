@@ -13,7 +13,7 @@ three projections or more, one of them its own, sums go on in the order of the t
 | argument                     | is                                                                          |
 |------------------------------|-----------------------------------------------------------------------------|
 | begin, end, batch            | steps to run, and samples; a row is a step and a sample: step * batch + sample |
-| splits, groups               | parts that columns are cut into, and how many threads share a sample        |
+| splits, together             | parts that columns are cut into; 1 if all threads share each sample         |
 | P.ids, P.counts, P.starts    | active neurons of a population: of row r, segment s, `counts[r, s]` from    |
 | P.splits, P.stride           | `ids[r * stride + starts[s]]`                                               |
 | P.values, P.size             | what they send where that is no spike: [row, size]                          |
@@ -90,7 +90,7 @@ class Layout:
         def buffers(kind: Attribute, *names: str) -> dict[str, Attribute]:
             return {name: MemRefType(kind, (DYNAMIC_INDEX,)) for name in names}
 
-        found: dict[str, Attribute] = dict.fromkeys(("begin", "end", "batch", "splits", "groups"), INDEX)
+        found: dict[str, Attribute] = dict.fromkeys(("begin", "end", "batch", "splits", "together"), INDEX)
         for name in dict.fromkeys((*(feed.source for feed in self.feeds if feed.form != "given"), self.name)):
             found |= buffers(i32, f"{name}.ids") | buffers(i64, f"{name}.counts", f"{name}.starts")
             found |= dict.fromkeys((f"{name}.splits", f"{name}.stride"), INDEX)
@@ -152,9 +152,10 @@ class Writer:
 
     def write(self) -> None:
         of, one, width = self.of, number(1), number(self.layout.width)
-        team = arith.DivUIOp(of["parts"], of["groups"]).result
-        group = arith.RemUIOp(of["part"], of["groups"]).result
-        member = arith.DivUIOp(of["part"], of["groups"]).result
+        apart = arith.CmpiOp(of["together"], one, "ne").result
+        groups = arith.SelectOp(apart, one, of["parts"]).result
+        team, member = (arith.DivUIOp(of[name], groups).result for name in ("parts", "part"))
+        group = arith.RemUIOp(of["part"], groups).result
         x = times(times(of["part"], arith.SubiOp(of["end"], of["begin"]).result), width)
         y = times(of["part"], width)
 
@@ -163,8 +164,8 @@ class Writer:
                 starts = of[f"{self.layout.name}.starts"]
                 body(Place(sample, s, index(starts, s), index(starts, add(s, one)), x, y))
 
-            bounds = [share(of["splits"], at, of["groups"]) for at in (group, add(group, one))]
-            each(*bounds, one, split)
+            first, end = (share(of["splits"], at, groups) for at in (group, add(group, one)))
+            each(first, end, one, split)
 
         def sample(b: SSAValue) -> None:
             early, late = schedule(self.layout.feeds)
@@ -182,8 +183,8 @@ class Writer:
 
             each(of["begin"], of["end"], one, step)
 
-        samples = [share(of["batch"], at, team) for at in (member, add(member, one))]
-        each(*samples, one, sample)
+        first, end = (share(of["batch"], at, team) for at in (member, add(member, one)))
+        each(first, end, one, sample)
 
     def arrive(self, feeds: Sequence[Feed], place: Place, begin: SSAValue, end: SSAValue, *, fresh: bool) -> None:
         """x of some steps."""

@@ -84,4 +84,5 @@ def write(
         memref.StoreOp.get(arith.IndexCastOp(count, i64).result, counts, [r])
         memref.StoreOp.get(arith.IndexCastOp(strange, i64).result, odd, [part])
 
-    each(*(share(rows, at, parts) for at in (part, add(part, one))), one, row)
+    first, end = (share(rows, at, parts) for at in (part, add(part, one)))
+    each(first, end, one, row)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from xdsl.dialects import arith, memref, vector
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, VectorType
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerType, VectorType, f32
 from xdsl.ir import SSAValue
 
 from .neurons import Numbers
@@ -31,7 +31,7 @@ Buffers = dict[str, SSAValue]
 
 @dataclass(frozen=True)
 class Feed:
-    """One projection: `form` is rows, sparse or given; `graded` sources have values; `after`: "scale" or "bias"."""
+    """One projection. `form` is rows, sparse or given; `graded` sources have values; `after` are "scale" or "bias"."""
 
     number: int
     source: str
@@ -79,8 +79,9 @@ def product(numbers: Numbers, a: SSAValue, b: SSAValue) -> SSAValue:
 
 def zeros(numbers: Numbers, lanes: int) -> SSAValue:
     """A vector of zeros."""
-    kind = VectorType(numbers.element, [lanes])  # pyright: ignore[reportArgumentType]
-    return arith.ConstantOp(DenseIntOrFPElementsAttr.from_list(kind, [0 if numbers.whole else 0.0])).result
+    if isinstance(element := numbers.element, IntegerType):
+        return arith.ConstantOp(DenseIntOrFPElementsAttr.from_list(VectorType(element, [lanes]), [0])).result
+    return arith.ConstantOp(DenseIntOrFPElementsAttr.from_list(VectorType(f32, [lanes]), [0.0])).result
 
 
 def line(numbers: Numbers, buffer: SSAValue, at: SSAValue) -> SSAValue:

@@ -13,9 +13,9 @@ Arguments = dict[str, Any]
 def arguments(passage: "Passage", i: int, span: int) -> Arguments:
     """The arguments that run population `i` up to `span` steps at a time, its states at the beginning."""
     engine, population = passage.engine, passage.engine.network.populations[i]
-    kernel, dtype, threads = engine.kernels[population.name], population.dtype, passage.team(i, span)
+    kernel, dtype, threads = engine.kernels[population.name], population.dtype, passage.threads
     given: Arguments = {"begin": 0, "end": span, "batch": passage.batch, "splits": passage.splits}
-    given["groups"] = threads if passage.splits > 1 else 1
+    given["together"] = int(passage.splits > 1)
     given |= passage.lists[i].arguments(population.name)
     given |= {"x": np.empty(threads * span * kernel.width, dtype), "y": np.empty(threads * kernel.width, dtype)}
     given["flags"] = np.zeros(threads * kernel.width, np.int8)

@@ -67,8 +67,7 @@ class Engine:
     def build(cls, op: NetworkOp, network: Network) -> "Engine | None":
         """The engine of a network; None where it has to be run step by step."""
         kernels = kernels_of(op)
-        engine = cls(network, kernels)
-        return engine if kernels and finite(engine.table(1)) else None
+        return cls(network, kernels) if kernels and finite(network) else None
 
     def run(self, inputs: Sequence[np.ndarray], records: Sequence[str]) -> list[np.ndarray]:
         """What is recorded over the steps of `inputs`, as `reference.run` has it."""

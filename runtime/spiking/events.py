@@ -28,6 +28,8 @@ def simulate(network: Engine | Network, given: Raster, steps: int) -> Raster:
     inputs = [nets.populations[i] for i in nets.inputs]
     if odd := [p.name for p in inputs if p.analog]:
         raise ValueError(f"@{odd[0]} takes currents: a raster holds spikes")
+    if len(given.neuron) and not 0 <= given.neuron.min() <= given.neuron.max() < nets.neurons:
+        raise ValueError(f"@{nets.name} has {nets.neurons} neurons, spikes are given of others")
     known = np.zeros(nets.neurons, bool)
     for population in inputs:
         known[population.first : population.last] = True

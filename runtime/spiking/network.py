@@ -104,6 +104,7 @@ class Projection:
     @cached_property
     def delayed_product(self) -> Csr:
         """The only product with its columns once for each of `delays`: [out, delays * in]."""
+        assert not isinstance(self.delay, int)
         product = next(stage.product for stage in self.stages if stage.product is not None)
         rows = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
         longest_first = np.searchsorted(-np.asarray(self.delays), -self.delay.astype(np.int64))
@@ -182,9 +183,9 @@ class Network:
 
     def synapses(self) -> Synapses:
         """Every synapse by its presynaptic neuron, over all projections; what the core array holds."""
-        parts = list(self.synapse_parts())
-        source, target, weight, delay = (np.concatenate(part) for part in zip(*parts, strict=True)) if parts else (
-            np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.uint16))  # fmt: skip
+        nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.uint16))
+        parts = list(self.synapse_parts()) or [nothing]
+        source, target, weight, delay = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Synapses.of(self.neurons, source, target, weight, delay)
 
     def synapse_parts(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:

@@ -8,14 +8,13 @@
 A scale that comes before the product is part of the weights: of a spike, 1, it makes the same numbers.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from .matrices import Csr
-from .network import Population, Projection, Stage
+from .network import Network, Population, Projection, Stage
 
 Buffers = dict[str, np.ndarray]
 
@@ -45,9 +44,10 @@ def weights(projection: Projection, target: Target) -> Csr:
     dtype, size = target.population.dtype, target.population.size
     if product is None:
         return sparse.csr_array((np.ones(size, dtype), np.arange(size), np.arange(size + 1)), shape=(size, size))
-    matrix = product.product
-    factor = None
+    matrix: Csr = product.product
+    factor: np.ndarray | None = None
     for stage in before:
+        assert stage.scale is not None
         factor = stage.scale if factor is None else stage.scale * factor
     if factor is None:
         return matrix
@@ -101,7 +101,8 @@ def by_source(projection: Projection, target: Target) -> Buffers:
     }
 
 
-def finite(buffers: Sequence[Buffers]) -> bool:
+def finite(network: Network) -> bool:
     """Are all weights numbers? Else a silent source would count: 0 times infinity is none."""
-    checked = (b[name] for b in buffers for name in ("rows", "weights") if name in b)
-    return all(np.isfinite(weight).all() for weight in checked)
+    stages = [stage for projection in network.projections for stage in projection.stages]
+    products = [stage.product.data for stage in stages if stage.product is not None]
+    return all(np.isfinite(weight).all() for weight in (*products, *(s.scale for s in stages if s.scale is not None)))

@@ -48,7 +48,7 @@ def population(
     **parameters: object,
 ) -> str:
     """One line of a network; `parameters` stand for those of the table."""
-    values = dict(part.split(" = ") for part in PARAMETERS[kind].split(", ") if part)
+    values: dict[str, object] = {**dict(part.split(" = ") for part in PARAMETERS[kind].split(", ") if part)}
     if kind not in SILENT:
         values["threshold"] = threshold
     values |= parameters
@@ -61,11 +61,6 @@ def population(
     return f"snn.population @{name} <{shape}> : {element} {kind} {{{', '.join(texts)}}} {firing} {more}"
 
 
-def sizes(array: np.ndarray) -> str:
-    """`4x3x`"""
-    return "".join(f"{n}x" for n in array.shape)
-
-
 @dataclass
 class Example:
     """Lines of a network @n and its weights."""
@@ -75,10 +70,9 @@ class Example:
 
     @property
     def declarations(self) -> str:
-        return "\n".join(
-            f'aten.weight constant @{name} : tensor<{sizes(w)}{ELEMENTS[str(w.dtype)]}> digest "0"'
-            for name, w in self.weights.items()
-        )
+        shapes = {name: "".join(f"{size}x" for size in weight.shape) for name, weight in self.weights.items()}
+        types = {name: shapes[name] + ELEMENTS[str(weight.dtype)] for name, weight in self.weights.items()}
+        return "\n".join(f'aten.weight constant @{name} : tensor<{kind}> digest "0"' for name, kind in types.items())
 
     def module(self, records: Sequence[str] = ()) -> ModuleOp:
         """The module; with a function @forward that records these, if there are any."""

@@ -1,4 +1,4 @@
-"""What spiking networks mean, said once more in plain torch: by textbook, one kind of neuron at a time, in float64."""
+"""What spiking networks mean, said once more in plain torch: by textbook, in eager float64."""
 
 from collections.abc import Callable
 
@@ -69,6 +69,10 @@ def neurons(kind: str, xs: Tensor, p: dict, fires: str = "", refractory: int = 0
     fired, rest, vs, zs = torch.zeros_like(xs[0], dtype=torch.bool), torch.zeros_like(xs[0]), [], []
     compare, _, reset, when = fires.split() if fires else ("", "", "none", "")
     for x in xs:
+        if when == "before":
+            level = p["threshold"] + (p["beta"] * state["a"] if model == "alif" else 0)
+            old = {"none": state["v"], "zero": 0, "subtract": state["v"] - level, "value": p.get("reset", 0)}
+            state["v"] = torch.where(fired, old[reset], state["v"])
         before = state["v"]
         CHARGE[model](x, state, p, way)
         if not fires:

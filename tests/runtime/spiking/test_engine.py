@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from gossamer.compiler.context import make_context
+from gossamer.dialects.neurons import DYNAMICS, Discretisation, Model
 from gossamer.dialects.snn import NetworkOp
 from gossamer.passes.lower_kernels import LowerKernels
 from gossamer.passes.lower_networks import LowerNetworks
@@ -54,16 +55,18 @@ def threads(request, monkeypatch):
 
 def states(kind: str) -> list[str]:
     """All states of a model."""
-    from gossamer.dialects.neurons import DYNAMICS, Discretisation, Model
-
     model, way = kind.split()
     return list(DYNAMICS[Model(model), Discretisation(way)].states)
 
 
-@pytest.mark.parametrize(
-    "fires", ["gt reset subtract next", "ge reset zero now", "gt reset value next", "ge reset none now"]
-)
-@pytest.mark.parametrize("kind", PARAMETERS)
+EVERY = [(kind, fires) for kind in PARAMETERS for fires in ("gt reset subtract next", "ge reset value now")]
+OTHERS = [
+    ("lif exponential", fires)
+    for fires in ("gt reset zero now", "ge reset zero next", "gt reset none now", "gt reset zero before")
+]
+
+
+@pytest.mark.parametrize(("kind", "fires"), EVERY + OTHERS)
 def test_every_model_is_the_reference(kind, fires):
     element = "i32" if kind.endswith("shift") else "f32"
     threshold, scale = (3, 1) if element == "i32" else (30.0, 40.0) if "izh" in kind else (0.5, 1.0)

@@ -68,10 +68,29 @@ def test_steps_beyond_what_is_given_go_on():
     assert simulate(engine, given(engine, 30), 0).steps == 0
 
 
+@needs_llvm
+@pytest.mark.parametrize("steps", [6, 7, 8])
+def test_a_last_window_may_be_short(steps, monkeypatch):
+    monkeypatch.setattr(events, "WINDOW", 1)
+    monkeypatch.setattr(passage, "APART", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    lines = f"""
+    snn.input @x <30>
+    {population("a", "300", "lif exponential", threshold=1)}
+    snn.projection @x to @a {{ snn.dense @w }}
+    snn.projection @a to @a delay 3 {{ snn.dense @r }}"""
+    weights = {"w": uniform(300, 30), "r": uniform(300, 300, low=-0.2, high=0.2, seed=2)}
+    engine = engine_of(Example(lines, weights), ["a"])
+    raster = Raster.of(spikes(steps, 30) > 0)
+    assert simulate(engine, raster, steps) == simulate(engine.network, raster, steps)
+
+
 def test_only_inputs_are_given_spikes():
     network = example("f32").network()
     with pytest.raises(ValueError, match="neuron 30 is no input of @n"):
         simulate(network, Raster.stacked([np.asarray([3, 30])]), 1)
+    with pytest.raises(ValueError, match="@n has 120 neurons"):
+        simulate(network, Raster.stacked([np.asarray([120])]), 1)
     analog = Example(f"snn.input @x <2> analog\n{population('a', '2', 'lif euler')}\nsnn.projection @x to @a {{}}")
     with pytest.raises(ValueError, match="@x takes currents"):
         simulate(analog.network(), Raster.stacked([np.asarray([0])]), 1)

@@ -9,7 +9,10 @@ from gossamer.tests.runtime.spiking.plain import delayed, neurons
 from torch.nn.functional import avg_pool2d, conv1d, conv2d, linear
 
 FIRES = [
-    f"{c} reset {r} {w}" for c in ("gt", "ge") for r in ("none", "zero", "subtract", "value") for w in ("now", "next")
+    f"{c} reset {r} {w}"
+    for c in ("gt", "ge")
+    for r in ("none", "zero", "subtract", "value")
+    for w in ("now", "next", "before")
 ]
 
 
@@ -33,7 +36,8 @@ def test_every_model_fires_and_resets_as_plain_torch_does(kind, fires, refractor
                       **({"reset": reset} if "value" in fires and not silent else {}),
                       more=f"refractory {refractory}" if refractory and not silent else "")  # fmt: skip
     network = Example(f"snn.input @x <5> analog\n{line}\nsnn.projection @x to @a {{}}").network()
-    z, v = run(network, [x], ["a", "a.v"])
+    with np.errstate(over="ignore", invalid="ignore"):
+        z, v = run(network, [x], ["a", "a.v"])
     own = numbers(kind, element, threshold=threshold, reset=reset)
     vs, zs = neurons(kind, torch.from_numpy(x).to(torch.int64 if whole else torch.float64), own,
                      "" if silent else fires, refractory)  # fmt: skip
