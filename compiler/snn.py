@@ -1,6 +1,7 @@
 """Spiking networks in Python: read, run, written.
 
 net = gossamer.snn.load("net.nir", dt=1e-3)
+net = gossamer.snn.from_torch(model, spikes)   # of snnTorch, Norse or SpikingJelly
 spikes = net(inputs)                     # [steps, batch, *shape], torch or numpy; the same comes back
 print(net.summary())                     # populations, projections, and what was assumed
 gossamer.snn.save(net, "copy.nir")
@@ -19,13 +20,15 @@ from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.snn import NetworkOp, PopulationOp, RunOp
 from ..runtime.spiking.network import Network, read_network
-from ..runtime.spiking.reference import run
+from ..runtime.spiking.runner import Runner
 from .context import print_module
 from .entry import Entry, entry_function, read_entry
 from .frontends.nir import import_nir
 from .frontends.nir_export import export_nir, network_of
+from .frontends.over_time import over_time
+from .pipeline import run_pipeline
 
-__all__ = ["SpikingNetwork", "load", "save"]
+__all__ = ["SpikingNetwork", "from_torch", "load", "over_time", "save"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,13 @@ class SpikingNetwork:
         return read_network(self.parts[1], arrays)
 
     @cached_property
+    def runner(self) -> Runner:
+        """What runs it: by kernels where the network has them."""
+        lowered = self.module.clone()
+        run_pipeline(lowered, "lower-networks,lower-kernels")
+        return Runner(network_of(lowered)[0])
+
+    @cached_property
     def entry(self) -> Entry:
         return read_entry(entry_function(self.module))
 
@@ -56,10 +66,10 @@ class SpikingNetwork:
         Raises UserError where an input is missing or of another shape.
         """
         tensors = pytree.tree_map(as_tensor, (inputs, named))
-        arrays = [np.asarray(leaf) for leaf in self.entry.bind(*tensors)]
-        results = run(self.network, arrays, [name.data for name in self.parts[0].records])
+        results = self.runner(self.weights, *self.entry.bind(*tensors))
+        found = list(results) if isinstance(results, tuple) else [results]
         is_torch = any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves((inputs, named)))
-        return self.entry.assemble([torch.from_numpy(value) if is_torch else value for value in results])
+        return self.entry.assemble(found if is_torch else [value.numpy() for value in found])
 
     def ir(self) -> str:
         """The text of the module."""
@@ -91,6 +101,18 @@ def load(source: Any, *, dt: float | None = None, **choices: Any) -> SpikingNetw
     Raises UserError, naming file and node, where the file is at fault or a choice is missing.
     """
     found = import_nir(source, dt=dt, **choices)
+    return SpikingNetwork(found.module, found.weights, found.notes)
+
+
+def from_torch(model: torch.nn.Module, example_input: torch.Tensor, *, steps_first: bool = True) -> SpikingNetwork:
+    """The network of a model of snnTorch, Norse or SpikingJelly; see `compiler/snn_torch.py`.
+
+    `example_input` is [steps, batch, ..], or [batch, steps, ..] unless `steps_first`. The network takes any number of
+    steps and any batch, steps first. Raises UserError where the model has no exact form.
+    """
+    from .snn_torch import from_torch as network_of_model
+
+    found = network_of_model(model, example_input, steps_first=steps_first)
     return SpikingNetwork(found.module, found.weights, found.notes)
 
 
