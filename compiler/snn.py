@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils import _pytree as pytree
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, UnitAttr
 
-from ..dialects.snn import NetworkOp, PopulationOp, RunOp
+from ..dialects.snn import InputOp, NetworkOp, PopulationOp, RunOp
 from ..runtime.spiking.network import Network, read_network
 from ..runtime.spiking.runner import Runner
 from .context import print_module
@@ -50,11 +50,20 @@ class SpikingNetwork:
         return read_network(self.parts[1], arrays)
 
     @cached_property
-    def runner(self) -> Runner:
-        """What runs it: by kernels where the network has them."""
-        lowered = self.module.clone()
-        run_pipeline(lowered, "lower-networks,lower-kernels")
-        return Runner(network_of(lowered)[0])
+    def runners(self) -> dict[bool, Runner]:
+        """What runs it, by whether its inputs are currents."""
+        return {}
+
+    def runner(self, analog: bool) -> Runner:
+        """What runs it: by kernels where the network has them. `analog` takes every input for one of currents."""
+        if analog not in self.runners:
+            lowered = self.module.clone()
+            for op in network_of(lowered)[1].populations() if analog else ():
+                if isinstance(op, InputOp):
+                    op.properties["analog"] = UnitAttr()
+            run_pipeline(lowered, "lower-networks,lower-kernels")
+            self.runners[analog] = Runner(network_of(lowered)[0])
+        return self.runners[analog]
 
     @cached_property
     def entry(self) -> Entry:
@@ -63,10 +72,14 @@ class SpikingNetwork:
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """What the outputs give for inputs [steps, batch, *shape]: one alone, several by name; torch for torch.
 
+        Inputs are spikes where all of them are 0 or 1, else currents.
+
         Raises UserError where an input is missing or of another shape.
         """
         tensors = pytree.tree_map(as_tensor, (inputs, named))
-        results = self.runner(self.weights, *self.entry.bind(*tensors))
+        bound = self.entry.bind(*tensors)
+        analog = not all(bool(((x == 0) | (x == 1)).all()) for x in bound)
+        results = self.runner(analog)(self.weights, *bound)
         found = list(results) if isinstance(results, tuple) else [results]
         is_torch = any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves((inputs, named)))
         return self.entry.assemble(found if is_torch else [value.numpy() for value in found])

@@ -127,7 +127,7 @@ def population_kernel(layout: Layout) -> ModuleOp:
     arguments = layout.arguments()
     block = Block(arg_types=[*arguments.values(), INDEX, INDEX])
     for value, hint in zip(block.args, [*arguments, "part", "parts"], strict=True):
-        value.name_hint = hint.replace(".", "_")
+        value.name_hint = "of_" + hint.replace(".", "_")
     with ImplicitBuilder(block):
         Writer(layout, dict(zip([*arguments, "part", "parts"], block.args, strict=True))).write()
         func.ReturnOp()

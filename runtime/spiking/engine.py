@@ -86,12 +86,20 @@ class Engine:
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Groups of the network; a large population with synapses to itself goes step by step, by all threads."""
+        """Groups of the network.
 
-        def large(i: int) -> bool:
-            return sum(self.synapses[j] for _, j, p in self.feeds(i) if p.source == i) > STEPWISE
+        A population goes step by step where what it brings to itself is not computed by its kernel, and, by all
+        threads, where it has many synapses to itself.
+        """
 
-        return [Group(g.populations, g.stepwise or large(g.populations[0])) for g in groups(self.network)]
+        def stepwise(i: int) -> bool:
+            own = [(number, j) for number, j, p in self.feeds(i) if p.source == i]
+            forms = self.kernels[self.network.populations[i].name]
+            return any(forms.form(number) == "given" for number, _ in own) or (
+                sum(self.synapses[j] for _, j in own) > STEPWISE
+            )
+
+        return [Group(g.populations, g.stepwise or stepwise(g.populations[0])) for g in groups(self.network)]
 
     @cached_property
     def synapses(self) -> tuple[int, ...]:
