@@ -83,7 +83,8 @@ def too_few(graph: NeuronGraph, capacity: Capacity, least: np.ndarray, cores: in
 
 def check(graph: NeuronGraph, core: np.ndarray, cores: int, capacity: Capacity) -> None:
     """Raises `CapacityError` for the core that is fullest beyond a limit."""
-    used = usage(graph, core, cores)
+    axons = capacity.axons_in is not None or capacity.axons_out is not None
+    used = usage(graph, core, cores, axons)
     worst = None
     for name in (limit.name for limit in fields(Capacity) if limit.name != "cores"):
         limit, held = getattr(capacity, name), getattr(used, name)

@@ -15,8 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from .core_capacity import fitted
+from .core_exchange import exchanged
 from .core_growth import bisected, packed
-from .core_polish import polished
+from .core_polish import dealt, polished
 from .core_refine import WORK, Cores, gains, refine
 from .core_spread import spread
 from .core_usage import carried, usage
@@ -72,6 +73,8 @@ def multilevel(graph: NeuronGraph, capacity: Capacity, share: np.ndarray, seed: 
         part = refined(steps[number], part, within(steps[number], cores, share, slack), ROUNDS, generator)
     if np.any(cores.loads(nets, part) > cores.limit):
         part = packed(nets, cores)
+    if not small(nets, cores):
+        part = exchanged(graph, nets, part, within(nets, cores, share, EVEN), generator)
     core = np.full(graph.neurons, -1, np.int32)
     core[free] = settled(graph, nets, part, cores, share, generator)
     return core
@@ -155,6 +158,8 @@ def evened(nets: Nets, part: np.ndarray, cores: Cores, share: np.ndarray, genera
     part = refined(nets, part, limited, ROUNDS // 2, generator)
     gain = gains(nets.sampled(PRODUCTS // len(cores), generator), part, limited)[0] if small(nets, cores) else None
     goal = limited.limit[:, WORK] * (1 + EVEN / 2) / (1 + EVEN)
+    if gain is None:
+        part = dealt(nets, part, limited, goal)
     return polished(nets, part, limited, goal, gain, POLISH * len(cores))
 
 

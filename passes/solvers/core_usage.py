@@ -75,14 +75,15 @@ def core_edges(graph: NeuronGraph, core: np.ndarray) -> CoreEdges:
     return CoreEdges(edge // max(cores, 1), edge % max(cores, 1), dmin, dmax)
 
 
-def usage(graph: NeuronGraph, core: np.ndarray, cores: int) -> Usage:
-    """What each core holds and does."""
+def usage(graph: NeuronGraph, core: np.ndarray, cores: int, axons: bool = True) -> Usage:
+    """What each core holds and does; without `axons` these may be 0, which takes no time where packets cost none."""
     on = core >= 0
     work, memory = (np.bincount(core[on], of[on], cores) for of in (graph.work, graph.memory))
     populations = np.zeros((cores, len(graph.shared)), bool)
     populations[core[on], graph.population[on]] = True
     axons_in, axons_out, packets = (np.zeros(cores) for _ in range(3))
-    for source, to in reached(graph, core, cores):
+    counted = axons or graph.packet_in > 0 or graph.packet_out > 0
+    for source, to in reached(graph, core, cores) if counted else ():
         axons_in += np.bincount(to, minlength=cores)
         away = core[source] != to
         packets += graph.packet_in * np.bincount(to[away], graph.rate[source[away]], cores)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gossamer.passes.solvers import core_partition
 from gossamer.passes.solvers.core_capacity import CapacityError, shares
 from gossamer.passes.solvers.core_partition import contiguous, partition
 from gossamer.passes.solvers.core_usage import cut, usage
@@ -69,6 +70,19 @@ def test_blocks_are_found():
     assert cut(shuffled, core).km1 <= 1.05 * best.km1
     assert usage(shuffled, core, 8).balance <= 1.03
     assert cut(shuffled, contiguous(shuffled, Capacity(8), 8)).km1 > 3 * best.km1
+
+
+def test_networks_too_large_for_all_gains_are_split_well_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(core_partition, "CELLS", 1)
+    order = np.random.default_rng(1).permutation(1024)
+    graph = blocks()
+    shuffled = graph_of(1024, order[graph.sources(0, 1024)], order[graph.target], graph.delay,
+                        work=np.random.default_rng(2).gamma(4.0, 10.0, 1024))  # fmt: skip
+    capacity = Capacity(8, neurons=150)
+    core = partition(shuffled, capacity, 8)
+    holds(shuffled, core, capacity)
+    assert usage(shuffled, core, 8).balance <= 1.02
+    assert cut(shuffled, core).km1 < 0.5 * cut(shuffled, contiguous(shuffled, capacity, 8)).km1
 
 
 def test_work_is_even_where_rates_are_not():
