@@ -128,11 +128,11 @@ def test_populations_on_a_cycle_take_turns(threads):
 def test_several_maps_from_a_population_to_itself_wait_for_each_step(threads, kind):
     weights = {"w": uniform(4, 3), "q": uniform(6, 4, seed=2), "r": uniform(4, 6, seed=3)}
     lines = f"""
-    snn.input @1 <3>
-    {population("2", "4", kind)}
-    snn.projection @1 to @2 {{ snn.dense @w }}
-    snn.projection @2 to @2 delay 2 {{ snn.dense @q snn.dense @r }}"""
-    check(Example(lines, weights), [spikes(20, 2, 3)], ["2", "2.v"])
+    snn.input @x <3>
+    {population("h", "4", kind)}
+    snn.projection @x to @h {{ snn.dense @w }}
+    snn.projection @h to @h delay 2 {{ snn.dense @q snn.dense @r }}"""
+    check(Example(lines, weights), [spikes(20, 2, 3)], ["h", "h.v"])
 
 
 @pytest.mark.parametrize("element", ["f32", "i32"])
