@@ -126,6 +126,16 @@ class NetworkOp(IRDLOperation):
         """Projections, in order."""
         return (op for op in self.body.block.ops if isinstance(op, ProjectionOp))
 
+    def weights(self) -> list[str]:
+        """The names of the weights that it reads, each once, in order."""
+        found: dict[str, None] = {}
+        for op in self.walk():
+            for name, value in op.properties.items():
+                values = value.data.values() if isinstance(value, DictionaryAttr) else (value,)
+                if name not in ("source", "target", "kernel"):
+                    found |= {v.root_reference.data: None for v in values if isinstance(v, SymbolRefAttr)}
+        return list(found)
+
 
 def zero_delay_cycle(edges: Sequence[tuple[tuple[str, str], int]]) -> list[str]:
     """A cycle of edges of delay 0, as the names on it with the first again at the end; empty if there is none."""

@@ -36,7 +36,6 @@ from .calls import constant, number, resolve
 from .expressions import COMPARISONS, EXPRESSIONS, LOGIC
 from .kernels import bind
 from .source import Source
-from .spiking.runner import weight_names
 from .state import snapshot, store
 
 
@@ -256,7 +255,7 @@ def write_run(writer: Writer, op: RunOp) -> str:
     """The weights of the network come first, by name."""
     run = writer.bind(op, op.name, bind(op, writer.kernels))
     network = op.find()
-    names = weight_names(network) if network else ()
+    names = network.weights() if network else ()
     weights = ", ".join(f"{name!r}: {writer.weight(op, name)}" for name in names)
     return assign(writer, op, f"{run}({', '.join([f'{{{weights}}}', *operands(writer, op)])})")
 

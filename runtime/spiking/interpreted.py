@@ -7,8 +7,6 @@ import torch
 from xdsl.interpreter import Interpreter, InterpreterFunctions, PythonValues, impl, register_impls
 
 from ...dialects.snn import RunOp
-from .network import read_network
-from .runner import quiet, weight_names
 
 
 @register_impls
@@ -20,9 +18,12 @@ class SpikingFunctions(InterpreterFunctions):
 
     @impl(RunOp)
     def run(self, _: Interpreter, op: RunOp, args: PythonValues) -> PythonValues:
+        from .network import read_network
+        from .runner import quiet
+
         network = op.find()
         assert network is not None
-        arrays = {name: self.weights[name].detach().cpu().numpy() for name in weight_names(network)}
+        arrays = {name: self.weights[name].detach().cpu().numpy() for name in network.weights()}
         inputs = [x.detach().cpu().numpy() for x in args]
         found = quiet(read_network(network, arrays), inputs, [record.data for record in op.records])
         return tuple(map(torch.from_numpy, found))

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from xdsl.dialects.builtin import DictionaryAttr, SymbolRefAttr
 
 from ...dialects.diagnostics import UserError, place_of
-from ...dialects.snn import NetworkOp, RunOp
+from ...dialects.snn import RunOp
 from ..versions import Version
 from .engine import Engine
 from .network import Network, read_network
@@ -79,14 +78,3 @@ class Detached(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         raise UserError("snn.run has no gradient: train the model that it was made of")
-
-
-def weight_names(network: NetworkOp) -> list[str]:
-    """The weights that a network reads, each once, in order."""
-    found: dict[str, None] = {}
-    for op in network.walk():
-        for name, value in op.properties.items():
-            values = value.data.values() if isinstance(value, DictionaryAttr) else (value,)
-            if name not in ("source", "target", "kernel"):
-                found |= {v.root_reference.data: None for v in values if isinstance(v, SymbolRefAttr)}
-    return list(found)
