@@ -11,6 +11,7 @@ TORCH := torch==2.13.0
 demo: .venv/ready
 	$(BIN)/python samples/bert_padding.py
 	$(BIN)/python samples/decode.py
+	$(BIN)/python samples/spiking.py
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q

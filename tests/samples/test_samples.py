@@ -66,6 +66,13 @@ def test_the_small_sample_packs_both_linears_and_ends_equal(run):
     assert text.rstrip().endswith("and equal again")
 
 
+def test_a_spiking_network_fires_as_its_equations_say_and_is_mapped(run):
+    pytest.importorskip("nir")
+    text = run("spiking.py", "--quick", "--steps", "20", "--cores", "6")
+    assert "equal to the equations in float64" in text
+    assert "no core waits for ever: certified" in text
+
+
 @pytest.mark.parametrize("name", ["bert", "tagger", "reglu"])
 def test_the_models_for_the_command_line_equal_eager(name, capsys):
     assert main(["run", f"{SAMPLES / 'model.py'}:{name}", "--compare"]) == 0
