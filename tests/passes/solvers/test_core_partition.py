@@ -195,7 +195,7 @@ def test_more_cores_than_the_array_has_are_refused():
 
 
 def test_an_unknown_method_is_told():
-    with pytest.raises(ValueError, match="unknown method 'metis', known are multilevel, pymetis"):
+    with pytest.raises(ValueError, match="unknown method 'metis', known are multilevel, spread, pymetis"):
         partition(blocks(), Capacity(8), 8, method="metis")
 
 
