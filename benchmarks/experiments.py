@@ -26,6 +26,7 @@ from .core_array import core_array
 from .decode import DECODERS, Decode
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
 from .sections import Section
+from .spiking_events import spiking_events
 from .timing import Rounds, interleaved
 from .workloads import BASE, CONTROLS, ENCODERS, TINY, Workload, bert
 
@@ -283,5 +284,6 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     "few-rows": few_rows,
     **{name: partial(decoder, name) for name in DECODERS},
     "core-array": lambda settings, show: core_array(settings.quick, show),
+    "spiking-events": lambda settings, show: spiking_events(settings.quick, show),
     **{f"spiking-{name}": partial(spiking, name) for name in spiking_inference.NETS},
 }
