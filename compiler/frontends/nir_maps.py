@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from math import prod
 
 import numpy as np
+from xdsl.utils.exceptions import VerifyException
 
 from ...dialects.snn_maps import BiasOp, ConvOp, DenseOp, MapOp, Pooling, PoolOp, ReshapeOp, ScaleOp, windows
 from .nir_nodes import Node, Shape, shape_of
@@ -78,9 +79,11 @@ def pooled(node: Node, shape: Shape) -> Shape:
 def spaces(node, shape, kernel, stride, padding, dilation) -> Iterator[int]:
     """The sizes of the axes of space; raises UserError where no window fits."""
     for size, *step in zip(shape[1:], kernel, stride, padding, dilation, strict=True):
-        if (count := windows(size, *step)) < 1:
-            raise node.fault(f"no window fits: the input is {list(shape)}, the kernel {list(kernel)}")
-        yield count
+        try:
+            yield windows(size, *step)
+        except VerifyException:
+            fault = f"no window fits: the input is {list(shape)}, the kernel {list(kernel)}"
+            raise node.fault(fault) from None
 
 
 def window_steps(node: Node) -> tuple[Shape, Shape, Shape]:
