@@ -49,7 +49,7 @@ def simulated(name: str, cores: int, *, packets: bool = True, policy: str = "aut
     return found
 
 
-def core_array(quick: bool, show: Callable[[str], None]) -> Section:
+def core_array(quick: bool, show: Callable[[str], object]) -> Section:
     """The table."""
     rows, gains = [], []
     for name in WORKLOADS:

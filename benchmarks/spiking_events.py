@@ -37,7 +37,7 @@ def random_network(neurons: int, fan: int, steps: int, longest: int) -> Workload
     return Workload("random", synapses, tuple(wiring.populations), (), depth, fired, 48 * whole, 4 * whole)
 
 
-def spiking_events(quick: bool, show: Callable[[str], None]) -> Section:
+def spiking_events(quick: bool, show: Callable[[str], object]) -> Section:
     """The table."""
     rows = []
     for name, (neurons, fan, steps) in CASES.items():
@@ -58,7 +58,7 @@ def measured(name: str, load: Workload, longest: int) -> tuple[str, ...]:
     module, weights = module_of(load)
     network = read_network(network_of(module), weights)
     engine = engine_of(module, network) or network
-    seconds = []
+    raster, seconds = load.inputs, []
     for _ in range(2):
         start = time.perf_counter()
         raster = simulate(engine, load.inputs, load.steps)

@@ -77,7 +77,7 @@ class SpikingNetwork:
         Raises UserError where an input is missing or of another shape.
         """
         tensors = pytree.tree_map(as_tensor, (inputs, named))
-        bound = self.entry.bind(*tensors)
+        bound = [x for x in self.entry.bind(*tensors) if isinstance(x, torch.Tensor)]
         analog = not all(bool(((x == 0) | (x == 1)).all()) for x in bound)
         results = self.runner(analog)(self.weights, *bound)
         found = list(results) if isinstance(results, tuple) else [results]

@@ -31,7 +31,7 @@ def load_spikes(path: Path, network: Network, steps: int | None = None) -> dict[
         raise UserError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, EOFError, BadZipFile) as error:
         raise UserError(f"{path}: holds no arrays: {error}", hint="numpy.savez(FILE, name=array) writes one") from None
-    arrays = dict(content) if isinstance(content, np.lib.npyio.NpzFile) else dict.fromkeys(names[:1], content)
+    arrays = dict(content) if isinstance(content, np.lib.npyio.NpzFile) else {names[0]: content} if names else {}
     for name in arrays:
         if name not in names:
             raise UserError(f"{path}: no input '{name}'", hint=did_you_mean(name, names))

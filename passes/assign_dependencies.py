@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp, i64
+from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, IntegerAttr, ModuleOp, i64
 from xdsl.passes import ModulePass
 
 from ..dialects.core import ArrayOp, EdgeOp, Policy, PolicyAttr, ProgramOp, TileOp
@@ -36,7 +36,8 @@ def core_edges(edges: Sequence[EdgeOp]) -> CoreEdges:
 def latencies(array: ArrayOp, tiles: Sequence[TileOp], edges: CoreEdges) -> np.ndarray:
     """Nanoseconds of a packet on each edge, by XY routing without contention; 0 where tiles have no place."""
     times = array.constants.data.get("time")
-    cost = {name: value.value.data for name, value in times.data.items()} if isinstance(times, DictionaryAttr) else {}
+    table = times.data.items() if isinstance(times, DictionaryAttr) else ()
+    cost = {name: value.value.data for name, value in table if isinstance(value, FloatAttr)}
     places = [tile.at for tile in tiles]
     if None in places:
         return np.zeros(len(edges))

@@ -48,12 +48,12 @@ def graph(sizes: tuple[int, int, int], generator: np.random.Generator) -> nir.NI
     """Two layers of LIF neurons. Weights are multiples of 2^-6, so that every order of addition gives the same sum."""
     first, second = (np.round(generator.normal(0.3, 4.0, (o, i)) * 64 / i**0.5) / 64 for i, o in pairwise(sizes))
     nodes = {
-        "input": nir.Input(np.array([sizes[0]])),
+        "input": nir.Input({"input": np.array([sizes[0]])}),
         "fc1": nir.Linear(first.astype(np.float32)),
         "hidden": neurons(sizes[1]),
         "fc2": nir.Linear(second.astype(np.float32)),
         "out": neurons(sizes[2]),
-        "output": nir.Output(np.array([sizes[2]])),
+        "output": nir.Output({"output": np.array([sizes[2]])}),
     }
     return nir.NIRGraph(nodes, list(pairwise(nodes)))
 

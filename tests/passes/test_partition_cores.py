@@ -10,6 +10,7 @@ from gossamer.compiler.context import print_module
 from gossamer.compiler.mapping import array_op, map_network, neuron_graph, program_of
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.compiler.simulation import network_of
+from gossamer.dialects.core import numbers
 from gossamer.dialects.diagnostics import UserError
 from gossamer.passes.partition_cores import PartitionCores
 from gossamer.runtime.core_array.machine import Limits
@@ -46,8 +47,7 @@ def test_every_neuron_but_inputs_is_on_a_tile_and_tiles_tell_what_they_hold(name
     for number, tile in enumerate(tiles):
         for population in case.load.populations:
             own = mapped.mapping.core[population.lo : population.hi] == number
-            held = tile.holds.data.get(population.name)
-            assert int(own.sum()) == (held.value.data if held else 0)
+            assert int(own.sum()) == numbers(tile.holds).get(population.name, 0)
         assert len(set(case.load.levels[mapped.mapping.core == number])) == 1
 
 
