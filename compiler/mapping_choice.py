@@ -42,12 +42,18 @@ def fastest(attempts: Sequence[Callable[[], Tried]]) -> Tried:
 
 
 def choose_cores(attempt: Callable[[int | None], Tried], most: int) -> Tried:
-    """The mapping on the number of cores that is fastest; `attempt(None)` takes as few as hold the network."""
+    """The mapping on the number of cores that is fastest; `attempt(None)` takes as few as hold the network.
+
+    Raises UserError where none does.
+    """
     best = attempt(None)
     cores = best.mapped.mapping.cores
     while 0 < cores < most:
         cores = min(2 * cores, most)
-        other = attempt(cores)
+        try:
+            other = attempt(cores)
+        except UserError:
+            break
         if other.mapped.mapping.cores <= best.mapped.mapping.cores or other.time > (1 - GAIN) * best.time:
             break
         best = other

@@ -16,7 +16,7 @@ import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.core import Policy
-from ..dialects.diagnostics import UserError
+from ..dialects.diagnostics import UserError, did_you_mean
 from ..dialects.snn import NetworkOp
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.machine_files import load_machine
@@ -33,6 +33,7 @@ from .mapping_choice import METHODS, Tried, choose_cores, choose_slack, fastest
 from .pipeline import run_pipeline
 
 AUTO = "auto"
+POLICIES = (AUTO, *Policy)
 LONG = 1_000_000_000
 """Synapses times steps beyond which kernels are compiled for a run."""
 TRIED = 5_000_000
@@ -162,6 +163,8 @@ def simulate(
     `slack` those are taken that are fastest on the profile. Raises UserError where spikes, machine or network do not
     fit.
     """
+    if policy not in POLICIES:
+        raise UserError(f"there is no policy '{policy}'", hint=did_you_mean(policy, POLICIES))
     machine = machine if isinstance(machine, Machine) else load_machine(machine)
     op = network_of(module)
     network = read_network(op, weights)

@@ -27,10 +27,10 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from ..dialects.aten import WeightKind, WeightOp
 from ..dialects.core import ArrayOp, EdgeOp, ProgramOp, TileOp
-from ..dialects.diagnostics import UserError, place_of
+from ..dialects.diagnostics import UserError, did_you_mean, place_of
 from ..dialects.snn import NetworkOp, PopulationOp
 from .solvers.core_capacity import CapacityError
-from .solvers.core_partition import partition
+from .solvers.core_partition import METHODS, partition
 from .solvers.core_usage import core_edges, reached, usage
 from .solvers.neuron_graph import Capacity, NeuronGraph
 
@@ -131,10 +131,14 @@ class PartitionCores(ModulePass):
 
     def map(self, network: NetworkOp, array: ArrayOp, graph: NeuronGraph, weights: dict[str, np.ndarray]) -> None:
         """Write the program after its array."""
+        if self.method not in METHODS:
+            raise UserError(f"unknown method '{self.method}'", hint=did_you_mean(self.method, METHODS))
         try:
             core = partition(graph, capacity_of(array), self.cores, self.seed, self.method)
         except CapacityError as error:
             raise refused(error, network, array) from None
+        except ImportError as error:
+            raise UserError(str(error), place=place_of(network)) from None
         core[core >= 0] = np.unique(core[core >= 0], return_inverse=True)[1]
         tiles, first = {}, 0
         for entry in network.populations():

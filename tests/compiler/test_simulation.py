@@ -97,6 +97,10 @@ def test_wrong_spikes_are_refused():
         simulate(module, weights, {"other": given[name]})
     with pytest.raises(UserError, match="no machine is called 'loihi3'"):
         simulate(module, weights, given, machine="loihi3")
+    with pytest.raises(UserError, match="there is no policy 'dependancy'"):
+        simulate(module, weights, given, policy="dependancy")
+    with pytest.raises(UserError, match="unknown method 'metis'"):
+        simulate(module, weights, given, method="metis", cores=4)
 
 
 def test_real_numbers_between_populations_are_refused():
