@@ -195,41 +195,35 @@ class PoolOp(MapOp):
         return (shape[0], *(windows(n, *step) for n, step in zip(shape[1:], steps, strict=True)))
 
 
+class SpreadOp(MapOp, ABC):
+    """A map with a weight for each element, or one for each channel, or one."""
+
+    weight = prop_def(SymbolRefAttr)
+    assembly_format = "$weight attr-dict"
+
+    def __init__(self, weight: str):
+        super().__init__(properties={"weight": SymbolRefAttr(weight)})
+
+    def output_shape(self, shape: Shape) -> Shape:
+        given = self.weight_shape(self.weight)
+        if given in ((), (1,), shape[:1], shape) or prod(given) == prod(shape):
+            return shape
+        wanted = "expected one for each element or channel"
+        raise VerifyException(f"{self.name} has {list(given)} for {list(shape)}: {wanted}")
+
+
 @irdl_op_definition
-class ScaleOp(MapOp):
-    """y = s x, s of the shape of x, or one for each channel, or one."""
+class ScaleOp(SpreadOp):
+    """y = s x."""
 
     name = "snn.scale"
-    weight = prop_def(SymbolRefAttr)
-    assembly_format = "$weight attr-dict"
-
-    def __init__(self, weight: str):
-        super().__init__(properties={"weight": SymbolRefAttr(weight)})
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return spread(self, self.weight_shape(self.weight), shape)
 
 
 @irdl_op_definition
-class BiasOp(MapOp):
-    """y = x + b, b of the shape of x, or one for each channel, or one."""
+class BiasOp(SpreadOp):
+    """y = x + b."""
 
     name = "snn.bias"
-    weight = prop_def(SymbolRefAttr)
-    assembly_format = "$weight attr-dict"
-
-    def __init__(self, weight: str):
-        super().__init__(properties={"weight": SymbolRefAttr(weight)})
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return spread(self, self.weight_shape(self.weight), shape)
-
-
-def spread(op: MapOp, weight: Shape, shape: Shape) -> Shape:
-    """`shape`, over which a weight is spread. Raises VerifyException where it cannot be."""
-    if weight in ((), (1,), shape[:1], shape) or prod(weight) == prod(shape):
-        return shape
-    raise VerifyException(f"{op.name} has {list(weight)} for {list(shape)}: expected one for each element or channel")
 
 
 @irdl_op_definition
