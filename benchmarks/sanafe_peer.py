@@ -15,13 +15,14 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from gossamer.passes.solvers.neuron_graph import levels
 from gossamer.runtime.core_array.machine import Machine
 from gossamer.runtime.core_array.machine_files import load_machine
 from gossamer.runtime.core_array.simple_model import BarrierRun, barrier_simple, barrier_time
 from gossamer.runtime.spiking.arrays import Raster, Synapses
 
 from .spiking_networks import Population
-from .spiking_workloads import NO_LEAK, Workload, levels, run
+from .spiking_workloads import NO_LEAK, Workload, run
 from .timing import interleaved
 
 
@@ -38,7 +39,7 @@ def random_network(rng: np.random.Generator, inputs: int, neurons: int, fan: int
         synapses=synapses,
         populations=(Population("input", 0, inputs, "input"), Population("neurons", inputs, total, "lif")),
         kernels=(),
-        levels=levels(synapses),
+        levels=levels(synapses.offsets, synapses.target, synapses.delay),
         inputs=Raster.of(told),
         threshold=rng.integers(60, 200, total).astype(np.int32),
         leak=np.full(total, NO_LEAK, np.int32),

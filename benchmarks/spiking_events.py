@@ -12,7 +12,7 @@ from gossamer.runtime.spiking.network import read_network
 from .sections import Section
 from .spiking_modules import module_of
 from .spiking_networks import Wiring
-from .spiking_workloads import Workload, levels
+from .spiking_workloads import Workload
 
 CASES = {"4k": (4_096, 128, 400), "100k": (100_000, 100, 100), "1M": (1_000_000, 100, 20)}
 """Neurons, synapses of each, steps."""
@@ -33,8 +33,7 @@ def random_network(neurons: int, fan: int, steps: int, longest: int) -> Workload
     synapses = Synapses.of(neurons, source, target, weight, delay)
     fired = Raster.stacked([np.flatnonzero(rng.random(told) < RATE).astype(np.int32) for _ in range(steps)])
     whole = np.full(neurons, 1, np.int32)
-    depth = levels(synapses)
-    return Workload("random", synapses, tuple(wiring.populations), (), depth, fired, 48 * whole, 4 * whole)
+    return Workload("random", synapses, tuple(wiring.populations), (), 0 * whole, fired, 48 * whole, 4 * whole)
 
 
 def spiking_events(quick: bool, show: Callable[[str], object]) -> Section:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from gossamer.passes.solvers.neuron_graph import levels
 from gossamer.runtime.spiking.arrays import Raster, Synapses
 
 from .spiking_networks import (
@@ -101,25 +102,11 @@ def workload(name: str, seed: int = 0) -> Workload:
         synapses=synapses,
         populations=tuple(wiring.populations),
         kernels=tuple(wiring.kernels),
-        levels=levels(synapses),
+        levels=levels(synapses.offsets, synapses.target, synapses.delay),
         inputs=Raster.of(told),
         threshold=np.full(neurons, 256, np.int32),
         leak=np.full(neurons, 4, np.int32),
     )
-
-
-def levels(synapses: Synapses) -> np.ndarray:
-    """The longest path of zero-delay synapses to each neuron, int32 [neurons]; a cycle of them is an error."""
-    now = synapses.delay == 0
-    source, target = synapses.source[now], synapses.target[now]
-    level = np.zeros(synapses.neurons, np.int32)
-    for _ in range(synapses.neurons + 1):
-        raised = level.copy()
-        np.maximum.at(raised, target, level[source] + 1)
-        if np.array_equal(raised, level):
-            return level
-        level = raised
-    raise ValueError("synapses of no delay form a cycle")
 
 
 def run(load: Workload) -> Raster:

@@ -191,17 +191,26 @@ def read_text(path: str | Path) -> str:
         raise UserError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, with the folders it needs. Raises UserError when it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file beside `path`, in a folder made if need be, that takes its place at the end unless an error leaves the
+    block. Raises UserError when it cannot be written."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+        yield draft
+        draft.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, with the folders it needs. Raises UserError when it cannot be written."""
+    with whole_file(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def verify(module: ModuleOp, places: Mapping[Operation, Place] | None = None) -> None:

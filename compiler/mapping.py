@@ -5,9 +5,8 @@
 `map_network` runs these passes; `mapping_of` reads what came of them as arrays for the simulator.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, IntegerAttr, ModuleOp, StringAttr, f64, i64
@@ -22,7 +21,7 @@ from ..passes.assign_dependencies import AssignDependencies
 from ..passes.partition_cores import PartitionCores
 from ..passes.place_cores import PlaceCores
 from ..passes.solvers.neuron_graph import NeuronGraph
-from ..runtime.core_array.machine import Costs, Limits, Machine
+from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.mapping import Edges, Mapping
 from ..runtime.spiking.arrays import NO_CORE, Raster, Synapses
 from ..runtime.spiking.network import Network
@@ -66,36 +65,6 @@ def array_op(machine: Machine) -> ArrayOp:
     constants = {name: attribute(dict(value) if name == "sources" else value) for name, value in known.items()
                  if name not in ("name", "mesh", "cores_per_tile")}  # fmt: skip
     return ArrayOp(machine.name, machine.mesh, machine.cores_per_tile, constants)
-
-
-def plain(value: Attribute) -> Any:
-    """An attribute as a constant of a machine."""
-    match value:
-        case IntegerAttr() | FloatAttr():
-            return value.value.data
-        case StringAttr():
-            return value.data
-        case DictionaryAttr():
-            return {name: plain(each) for name, each in value.data.items()}
-        case ArrayAttr():
-            return tuple(map(plain, value.data))
-        case _:
-            raise UserError(f"no constant of a machine: {value}")
-
-
-def machine_of(array: ArrayOp) -> Machine:
-    """The machine that an op holds. Raises UserError where a constant is missing or unknown."""
-    known = {name: plain(value) for name, value in array.constants.data.items()}
-    try:
-        parts = {"limits": Limits(**known.pop("limits", {})), "time": Costs(**known.pop("time", {})),
-                 "energy": Costs(**known.pop("energy", {}))}  # fmt: skip
-        width, height = array.mesh.data
-        return Machine(name=array.sym_name.data, mesh=(width, height), cores_per_tile=array.cores_per_tile.value.data,
-                       **parts, **known)  # fmt: skip
-    except TypeError as error:
-        names = ", ".join(field.name for field in fields(Machine))
-        raise UserError(f"@{array.sym_name.data} is no whole machine: {error}", place=place_of(array),
-                        hint=f"the constants are: {names}") from None  # fmt: skip
 
 
 def refuse_graded(op: NetworkOp, network: Network) -> None:
@@ -180,8 +149,7 @@ def map_network(
     module: ModuleOp,
     weights: dict[str, np.ndarray],
     network: Network,
-    synapses: Synapses,
-    profile: Raster,
+    graph: NeuronGraph,
     machine: Machine,
     *,
     cores: int | None = None,
@@ -192,14 +160,11 @@ def map_network(
 ) -> Mapped:
     """Map the only network of `module`, of which a copy gets the program.
 
-    `profile` is a recording that shows which neurons are busy, and when; without `cores` as few are taken as hold the
-    network. Raises UserError where the network does not fit, or sends what is no spike.
+    Without `cores` as few are taken as hold the network. Raises UserError where the network does not fit.
     """
     module, weights, trace = module.clone(), dict(weights), Trace()
     op = next(each for each in module.ops if isinstance(each, NetworkOp))
-    refuse_graded(op, network)
     Rewriter.insert_op(array_op(machine), InsertPoint.after(op))
-    graph = neuron_graph(op, network, weights, synapses, profile, machine)
     parting = PartitionCores.of(graph, weights, cores=cores, method=method, seed=seed)
     run_pipeline(module, [parting, PlaceCores(), AssignDependencies(policy=policy, slack=slack)], trace=trace)
     return Mapped(module, weights, mapping_of(program_of(module), network, weights), trace)

@@ -5,7 +5,6 @@
 What fires does not depend on the machine: one raster serves every mapping, machine and policy.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,20 +19,20 @@ from ..dialects.diagnostics import UserError, did_you_mean
 from ..dialects.snn import NetworkOp
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.machine_files import load_machine
-from ..runtime.core_array.mapping import Mapping as CoreMapping
-from ..runtime.core_array.simulator import Timing, trace_of
-from ..runtime.core_array.simulator import simulate as time_run
+from ..runtime.core_array.policy import POLICIES
+from ..runtime.core_array.simulator import Timing, makespan, retime, trace_of
 from ..runtime.core_array.trace import write_trace
+from ..runtime.core_array.traffic import Recording
 from ..runtime.spiking.arrays import Raster, Synapses
 from ..runtime.spiking.engine import Engine
 from ..runtime.spiking.events import simulate as run_events
 from ..runtime.spiking.network import Network, read_network
-from .mapping import Mapped, map_network, refuse_graded, with_slack
+from .context import whole_file
+from .mapping import Mapped, map_network, neuron_graph, refuse_graded, with_slack
 from .mapping_choice import METHODS, Tried, choose_cores, choose_slack, fastest
 from .pipeline import run_pipeline
 
 AUTO = "auto"
-POLICIES = (AUTO, *Policy)
 LONG = 1_000_000_000
 """Synapses times steps beyond which kernels are compiled for a run."""
 TRIED = 5_000_000
@@ -66,14 +65,8 @@ class Simulation:
 
     def write_trace(self, path: str | Path) -> None:
         """Write what each core did when, for chrome://tracing and Perfetto."""
-        path, draft = Path(path), Path(path).with_name(f".{Path(path).name}.{os.getpid()}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("w", encoding="utf-8") as out:
-                write_trace(out, trace_of(self.timing))
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        with whole_file(Path(path)) as draft, draft.open("w", encoding="utf-8") as out:
+            write_trace(out, trace_of(self.timing))
 
     def write_plots(self, folder: str | Path) -> list[Path]:
         """Draw the mesh, the cores' steps over time, and the raster. Gives the files."""
@@ -177,11 +170,9 @@ def simulate(
     fixed = np.zeros(network.neurons, bool)
     for i in network.inputs:
         fixed[network.populations[i].first : network.populations[i].last] = True
-    profile = raster if profile is None else profile
-
-    def timed(mapping: CoreMapping, recording: Raster, contended: bool = False) -> Timing:
-        return time_run(synapses, recording, mapping, machine, policy=policy, packets=contended, inputs=fixed)
-
+    recording = Recording.of(synapses, raster, fixed)
+    profiled = recording if profile is None else Recording.of(synapses, profile, fixed)
+    graph = neuron_graph(op, network, dict(weights), synapses, profiled.raster, machine)
     wanted = Policy.DEPENDENCY if policy == AUTO else Policy(policy)
 
     def attempt(count: int | None) -> Tried:
@@ -190,19 +181,21 @@ def simulate(
     def by_method(count: int | None, name: str) -> Tried:
         show(f"{name}: {len(synapses):,} synapses onto {count or 'few'} cores of {machine.title}")
         mapped = map_network(
-            module, dict(weights), network, synapses, profile, machine,
+            module, dict(weights), network, graph, machine,
             cores=count, method=name, seed=seed, policy=wanted, slack=slack,
         )  # fmt: skip
-        return Tried(mapped, timed(mapped.mapping, profile).makespan_ns)
+        return Tried(mapped, makespan(profiled, mapped.mapping, machine, policy=policy))
+
+    def with_more(count: int) -> float:
+        edges = chosen.mapped.mapping.edges
+        return makespan(profiled, chosen.mapped.mapping.with_slots(edges.dmax + count), machine, policy=policy)
 
     chosen = attempt(cores) if cores or len(synapses) > TRIED else choose_cores(attempt, machine.cores)
     mapped = chosen.mapped
     if slack is None:
         show("sizing slots")
-        longest = mapped.mapping.edges.dmax
-        more = choose_slack(
-            chosen.time, lambda each: timed(mapped.mapping.with_slots(longest + each), profile).makespan_ns
-        )
+        more = choose_slack(chosen.time, with_more)
         mapped = mapped if more is None else with_slack(mapped, network, wanted, more)
     show("timing the run")
-    return Simulation(network, synapses, raster, machine, mapped, timed(mapped.mapping, raster, packets), policy)
+    timing = retime(recording, mapped.mapping, machine, policy=policy, packets=packets)
+    return Simulation(network, synapses, raster, machine, mapped, timing, policy)

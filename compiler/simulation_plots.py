@@ -14,6 +14,7 @@ import numpy as np
 
 from ..dialects.diagnostics import UserError
 from ..runtime.core_array.mapping import Mapping
+from .context import whole_file
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -37,15 +38,13 @@ def pyplot() -> Any:
 def draw(simulation: "Simulation", folder: Path) -> list[Path]:
     """Write all pictures into `folder`, each whole or not at all."""
     plt = pyplot()
-    folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, paint in (("mesh", mesh), ("skew", skew), ("raster", raster)):
         figure = paint(plt, simulation)
-        path, draft = folder / f"{name}.png", folder / f".{name}.png"
-        figure.savefig(draft, dpi=120, bbox_inches="tight", format="png")
+        files.append(folder / f"{name}.png")
+        with whole_file(files[-1]) as draft:
+            figure.savefig(draft, dpi=120, bbox_inches="tight", format="png")
         plt.close(figure)
-        draft.replace(path)
-        files.append(path)
     return files
 
 

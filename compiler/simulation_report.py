@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dialects.core import TileOp
+from ..passes.solvers.marked_graph import CoreEdges, check_certificate
+from ..runtime.core_array.paths import critical_path
+from .mapping import program_of
 from .terminal import print_table
 
 if TYPE_CHECKING:
@@ -42,8 +46,7 @@ def energy(picojoules: float) -> str:
 def busiest(simulation: "Simulation") -> tuple[int, str]:
     """The core with the most work, and what is on it."""
     core = int(simulation.timing.work.sum(axis=0).argmax())
-    tile = [op for op in simulation.mapped.module.walk() if op.name == "core.tile"][core]
-    return core, ", ".join(tile.holds.data)  # pyright: ignore[reportAttributeAccessIssue]
+    return core, ", ".join(tiles(simulation)[core].holds.data)
 
 
 def advice(simulation: "Simulation") -> list[str]:
@@ -63,6 +66,33 @@ def advice(simulation: "Simulation") -> list[str]:
     return [change[name] for name, loss in losses if loss > NEGLIGIBLE * timing.makespan_ns]
 
 
+def is_certified(simulation: "Simulation") -> bool:
+    """Do the potentials of the program prove that no core waits for ever? See `passes/solvers/marked_graph.py`."""
+    program, edges = program_of(simulation.mapped.module), simulation.mapped.mapping.edges
+    potentials = [tile.potential.value.data for tile in program.tiles() if tile.potential is not None]
+    joined = CoreEdges(edges.source, edges.target, edges.dmin, edges.dmax)
+    return check_certificate(len(list(program.tiles())), joined, edges.slots, np.array(potentials, np.int64))
+
+
+def hung_on(simulation: "Simulation") -> str:
+    """The core with most of the chain of steps that the end of the run hung on."""
+    run, mapping = simulation.timing.execution, simulation.timing.mapping
+    path = [node for node, _ in critical_path(run.progress.waits, run.finish) if node < mapping.cores]
+    if not path:
+        return ""
+    steps = np.bincount(path)
+    core = int(steps.argmax())
+    held = ", ".join(tiles(simulation)[core].holds.data)
+    return (
+        f"the run hung on {len(steps[steps > 0])} cores, most on core {core} ({held}): {steps[core] / len(path):.0%}\n"
+    )
+
+
+def tiles(simulation: "Simulation") -> list[TileOp]:
+    """What each core holds."""
+    return list(program_of(simulation.mapped.module).tiles())
+
+
 def report(simulation: "Simulation") -> str:
     """The run in words and tables."""
     timing, machine = simulation.timing, simulation.machine
@@ -72,8 +102,9 @@ def report(simulation: "Simulation") -> str:
     rate = fired / max(1, steps * network.neurons)
     out.write(f"{network.name} on {machine.title}: {network.neurons:,} neurons, {len(simulation.synapses):,} synapses, "
               f"{steps} steps, {fired:,} spikes ({rate:.2%} of neurons a step)\n")  # fmt: skip
+    promise = "no core waits for ever: certified" if is_certified(simulation) else "not certified"
     out.write(f"{mapping.cores} of {machine.cores} cores, {len(mapping.edges):,} edges, "
-              f"slots {span(mapping.edges.slots)}, no core waits for ever: certified\n\n")  # fmt: skip
+              f"slots {span(mapping.edges.slots)}, {promise}\n\n")  # fmt: skip
     print_table(
         ("policy", ">time", ">energy", f">{simulation.policy} is faster", ">uses less energy"), rows(simulation), out
     )
@@ -86,6 +117,7 @@ def report(simulation: "Simulation") -> str:
     out.write(
         f"\n{timing.packets:,} packets between cores, {timing.control_per_packet:.2f} control messages for each\n"
     )
+    out.write(hung_on(simulation))
     for line in advice(simulation):
         out.write(f"to change: {line}\n")
     return out.getvalue()
@@ -147,6 +179,7 @@ def figures(simulation: "Simulation") -> dict[str, Any]:
         "spikes": len(simulation.raster.neuron),
         "machine": {"name": machine.name, "cores": machine.cores, "sources": dict(machine.sources)},
         "policy": simulation.policy,
+        "certified": is_certified(simulation),
         "cores": timing.mapping.cores,
         "edges": len(timing.mapping.edges),
         "makespan_ns": timing.makespan_ns,

@@ -24,7 +24,7 @@ from ..runtime.spiking.runner import Runner
 from .context import print_module
 from .entry import Entry, entry_function, read_entry
 from .frontends.nir import import_nir
-from .frontends.nir_export import export_nir, network_of
+from .frontends.nir_export import export_nir, run_of
 from .frontends.over_time import over_time
 from .pipeline import run_pipeline
 
@@ -41,7 +41,7 @@ class SpikingNetwork:
 
     @cached_property
     def parts(self) -> tuple[RunOp, NetworkOp]:
-        return network_of(self.module)
+        return run_of(self.module)
 
     @cached_property
     def network(self) -> Network:
@@ -58,11 +58,11 @@ class SpikingNetwork:
         """What runs it: by kernels where the network has them. `analog` takes every input for one of currents."""
         if analog not in self.runners:
             lowered = self.module.clone()
-            for op in network_of(lowered)[1].populations() if analog else ():
+            for op in run_of(lowered)[1].populations() if analog else ():
                 if isinstance(op, InputOp):
                     op.properties["analog"] = UnitAttr()
             run_pipeline(lowered, "lower-networks,lower-kernels")
-            self.runners[analog] = Runner(network_of(lowered)[0])
+            self.runners[analog] = Runner(run_of(lowered)[0])
         return self.runners[analog]
 
     @cached_property
@@ -123,10 +123,9 @@ def from_torch(model: torch.nn.Module, example_input: torch.Tensor, *, steps_fir
     `example_input` is [steps, batch, ..], or [batch, steps, ..] unless `steps_first`. The network takes any number of
     steps and any batch, steps first. Raises UserError where the model has no exact form.
     """
-    from .snn_torch import from_torch as network_of_model
+    from .snn_torch import from_torch as read
 
-    found = network_of_model(model, example_input, steps_first=steps_first)
-    return SpikingNetwork(found.module, found.weights, found.notes)
+    return read(model, example_input, steps_first=steps_first)
 
 
 def save(network: SpikingNetwork, path: str | Path, *, lossy: bool = False) -> tuple[str, ...]:

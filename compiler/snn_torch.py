@@ -10,7 +10,6 @@ step. What has no exact form is refused by name and place; what is equal but for
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -28,20 +27,12 @@ from .frontends.folding import fold_weights
 from .frontends.over_time import OverTime, over_time
 from .frontends.stepwise import one_step
 from .frontends.torch_export import import_model
+from .snn import SpikingNetwork
 
-__all__ = ["TorchNetwork", "from_torch", "over_time"]
-
-
-@dataclass(frozen=True)
-class TorchNetwork:
-    """A module with one network and a function that runs it, its weights by name, and what is to be told of it."""
-
-    module: ModuleOp
-    weights: dict[str, Tensor]
-    notes: tuple[str, ...] = ()
+__all__ = ["from_torch", "over_time"]
 
 
-def from_torch(model: nn.Module, example_input: Tensor, *, steps_first: bool = True) -> TorchNetwork:
+def from_torch(model: nn.Module, example_input: Tensor, *, steps_first: bool = True) -> SpikingNetwork:
     """The network of a model. `example_input` is [steps, batch, ..]; [batch, steps, ..] unless `steps_first`.
 
     Where all of it is 0 or 1 the input is of spikes, else of currents. The network takes any number of steps and any
@@ -73,7 +64,7 @@ def from_torch(model: nn.Module, example_input: Tensor, *, steps_first: bool = T
     keep_used(imported.module, weights)
     imported.module.verify()
     check_starts(network, weights)
-    return TorchNetwork(imported.module, weights, tuple(notes_of(network)))
+    return SpikingNetwork(imported.module, weights, tuple(notes_of(network)))
 
 
 def keep_used(module: ModuleOp, weights: dict[str, Tensor]) -> None:

@@ -34,7 +34,7 @@ class Model(StrEnum):
 
     THRESHOLD = auto()
     """z = x > threshold"""
-    I = auto()  # noqa: E741
+    I = auto()  # noqa: E741 (NIR calls the model so)
     """integrator: dv/dt = r x"""
     IF = auto()
     """integrate and fire: dv/dt = r x"""

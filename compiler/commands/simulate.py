@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...dialects.core import Policy
 from ..terminal import progress
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 STEPS = 100
 METHODS = ("auto", "multilevel", "spread", "pymetis")
-POLICIES = ("auto", "dependency", "group", "barrier")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="without --spikes: with which probability each input fires in a step (0.05)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of random inputs and of the partition (0)")
     parser.add_argument("--dt", type=float, metavar="S", help="seconds a step, for a .nir file that does not say")
-    parser.add_argument("--policy", default="auto", choices=POLICIES, help="what cores wait for (auto)")
+    parser.add_argument("--policy", default="auto", choices=("auto", *Policy), help="what cores wait for (auto)")
     parser.add_argument("--cores", type=int, metavar="N", help="how many cores to use (as many as pay)")
     parser.add_argument("--method", default="auto", choices=METHODS, help="the partitioner (auto: what is fastest)")
     parser.add_argument("--slack", type=int, metavar="N",

@@ -55,7 +55,7 @@ def nir_graph(
         import nir
     except ModuleNotFoundError:
         raise UserError(MISSING, hint=INSTALL) from None
-    run, network = network_of(module)
+    run, network = run_of(module)
     records = [record.data for record in run.records]
     faults, notes = limits(network, records)
     if faults or (notes and not lossy):
@@ -87,7 +87,7 @@ def nir_graph(
     return nir.NIRGraph(chains.nodes, chains.edges, metadata, type_check=False), tuple(notes)
 
 
-def network_of(module: ModuleOp) -> tuple[RunOp, NetworkOp]:
+def run_of(module: ModuleOp) -> tuple[RunOp, NetworkOp]:
     """The only run of a module and its network. Raises UserError where the module computes anything else."""
     runs = [op for op in module.walk() if isinstance(op, RunOp)]
     others = [

@@ -1,6 +1,5 @@
 """NIR files: HDF5, a group for each node. Read to nested dictionaries, and written whole or not at all."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...dialects.diagnostics import UserError
+from ..context import whole_file
 
 MISSING = "NIR files need the package 'nir'"
 INSTALL = "pip install 'gossamer[nir]'"
@@ -66,12 +66,5 @@ def write_graph(graph: Any, path: Path) -> None:
     """Write an `nir.NIRGraph`. Raises UserError where the file cannot be written; then nothing changes."""
     import nir
 
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as draft:
         nir.write(draft, graph)
-        draft.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
-    finally:
-        draft.unlink(missing_ok=True)

@@ -66,12 +66,30 @@ def simulate(
     inputs: np.ndarray | None = None,
 ) -> Timing:
     """Time a recorded run. `packets`: let packets contend for links; `inputs` bool [neurons]: never updated."""
+    return retime(Recording.of(synapses, raster, inputs), mapping, machine, policy=policy, packets=packets)
+
+
+def makespan(recording: Recording, mapping: Mapping, machine: Machine, *, policy: str = "auto") -> float:
+    """The nanoseconds of a recording alone: what mappings are compared by."""
+    check(recording, mapping, machine, policy)
+    return execute(case_of(recording, mapping, machine), policy).makespan
+
+
+def check(recording: Recording, mapping: Mapping, machine: Machine, policy: str) -> None:
+    """Raise UserError where these do not fit together."""
     if policy not in POLICIES:
         raise UserError(f"there is no policy '{policy}'", hint=did_you_mean(policy, POLICIES))
     mapping.check(machine)
-    if not len(mapping.core) == synapses.neurons:
-        raise UserError(f"the mapping places {len(mapping.core)} neurons, the network has {synapses.neurons}")
-    recording = Recording.of(synapses, raster, inputs)
+    if len(mapping.core) != recording.synapses.neurons:
+        neurons = recording.synapses.neurons
+        raise UserError(f"the mapping places {len(mapping.core)} neurons, the network has {neurons}")
+
+
+def retime(
+    recording: Recording, mapping: Mapping, machine: Machine, *, policy: str = "auto", packets: bool = False
+) -> Timing:
+    """All that `simulate` tells, of a recording that serves many mappings."""
+    check(recording, mapping, machine, policy)
     case = case_of(recording, mapping, machine)
     run = execute(case, policy)
     if not packets:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from gossamer.benchmarks.spiking_networks import Population, Wiring
-from gossamer.benchmarks.spiking_workloads import FLOOR, NETWORKS, NO_LEAK, WORKLOADS, Workload, levels, run, workload
+from gossamer.benchmarks.spiking_workloads import FLOOR, NETWORKS, NO_LEAK, WORKLOADS, Workload, run, workload
+from gossamer.passes.solvers.neuron_graph import levels
 from gossamer.runtime.spiking.arrays import Raster, Synapses
 
 SMALL = [name for name in NETWORKS if name.endswith("small")]
@@ -46,7 +47,7 @@ def random_workload(seed: int) -> Workload:
         synapses=synapses,
         populations=(Population("input", 0, told, "input"), Population("rest", told, neurons, "lif")),
         kernels=(),
-        levels=levels(synapses),
+        levels=levels(synapses.offsets, synapses.target, synapses.delay),
         inputs=Raster.of(spikes),
         threshold=rng.integers(50, 300, neurons).astype(np.int32),
         leak=rng.choice([1, 4, NO_LEAK], neurons).astype(np.int32),
@@ -125,7 +126,7 @@ def test_the_potential_has_a_floor():
     synapses = Synapses.of(3, np.array([0, 1]), np.array([2, 2]), np.array([-(1 << 30), 1 << 21], np.int32), 1)
     told = Raster.of(np.array([[True, False, False], [False, True, False], [False, False, False]]))
     populations = (Population("input", 0, 2, "input"), Population("sunk", 2, 3, "lif"))
-    load = Workload("sunk", synapses, populations, (), levels(synapses), told,
+    load = Workload("sunk", synapses, populations, (), levels(synapses.offsets, synapses.target, synapses.delay), told,
                     np.full(3, 256, np.int32), np.full(3, 4, np.int32))  # fmt: skip
     assert run(load).at(2).tolist() == [2]
     assert run(load) == synapse_by_synapse(load)
@@ -133,5 +134,5 @@ def test_the_potential_has_a_floor():
 
 def test_a_cycle_of_no_delay_is_an_error():
     synapses = Synapses.of(2, np.array([0, 1]), np.array([1, 0]), np.array([1, 1], np.int32), 0)
-    with pytest.raises(ValueError, match="form a cycle"):
-        levels(synapses)
+    with pytest.raises(ValueError, match="close a cycle"):
+        levels(synapses.offsets, synapses.target, synapses.delay)

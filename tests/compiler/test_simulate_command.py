@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 from gossamer.compiler.cli import main
+from gossamer.compiler.commands import simulate
+from gossamer.passes.solvers.core_partition import METHODS
 
 nir = pytest.importorskip("nir")
 
@@ -46,6 +48,18 @@ def test_a_file_is_run_mapped_and_told_of_with_all_that_is_asked_for(run, net, t
     assert json.loads((tmp_path / "t.json").read_text())
     stages = sorted(path.name for path in (tmp_path / "dump").glob("*.mlir"))
     assert stages == ["00_import.mlir", "01_partition-cores.mlir", "02_place-cores.mlir", "03_assign-dependencies.mlir"]
+
+
+def test_what_cannot_be_written_is_told(run, net, tmp_path):
+    (tmp_path / "taken").write_text("")
+    for flag, path in (("--trace", "taken/t.json"), ("--plots", "taken/plots"), ("--json", "taken/o.json")):
+        code, _, err = run(net, "--dt", "1e-3", "--steps", 3, "--cores", 2, flag, tmp_path / path)
+        assert code == 1
+        assert "cannot be written" in err
+
+
+def test_the_partitioners_are_those_that_there_are():
+    assert set(simulate.METHODS) == {"auto", *METHODS}
 
 
 def test_spikes_come_from_a_file(run, net, tmp_path):

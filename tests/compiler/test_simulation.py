@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from gossamer.benchmarks.spiking_modules import inputs_of, module_of
 from gossamer.benchmarks.spiking_workloads import run, workload
-from gossamer.compiler.mapping import array_op, machine_of
+from gossamer.compiler.mapping import array_op, program_of
 from gossamer.compiler.simulation import Simulation, simulate
 from gossamer.dialects.diagnostics import UserError
 from gossamer.runtime.core_array.machine_files import known_machines, load_machine
+from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, IntegerAttr, StringAttr, i64
 
 SMALL = ("mlp-small", "srnn-small", "conv-small", "sheet-small", "pd-small")
 
@@ -77,11 +78,28 @@ def test_a_trace_is_json(tmp_path):
 
 
 @pytest.mark.parametrize("name", known_machines())
-def test_a_machine_becomes_an_op_and_back(name):
+def test_a_machine_becomes_an_op_with_all_its_constants(name):
     machine = load_machine(name)
     op = array_op(machine)
     op.verify()
-    assert machine_of(op) == machine
+    assert op.cores == machine.cores
+    assert op.limit("neurons") == machine.limits.neurons
+    for section, costs in (("time", machine.time), ("energy", machine.energy)):
+        told = op.constants.data[section]
+        assert isinstance(told, DictionaryAttr)
+        assert {n: v.value.data for n, v in told.data.items() if isinstance(v, FloatAttr)} == vars(costs)
+    sources = op.constants.data["sources"]
+    assert isinstance(sources, DictionaryAttr)
+    assert {n: v.data for n, v in sources.data.items() if isinstance(v, StringAttr)} == machine.sources
+
+
+def test_a_program_whose_proof_is_broken_is_not_called_certified():
+    found = simulated("srnn-small", cores=8)
+    assert found.as_dict()["certified"]
+    tile = next(program_of(found.mapped.module).tiles())
+    tile.properties["potential"] = IntegerAttr(10**6, i64)
+    assert not found.as_dict()["certified"]
+    assert "not certified" in str(found)
 
 
 def test_wrong_spikes_are_refused():

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gossamer.compiler.snn_torch import TorchNetwork, from_torch, over_time
+from gossamer.compiler.snn import SpikingNetwork
+from gossamer.compiler.snn_torch import from_torch, over_time
 from gossamer.dialects.diagnostics import UserError
 from gossamer.dialects.snn import NetworkOp, RunOp
 from gossamer.runtime.spiking.network import read_network
@@ -20,7 +21,7 @@ neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
 layer = pytest.importorskip("spikingjelly.activation_based.layer")
 
 
-def execute(net: TorchNetwork, x: Tensor) -> list[np.ndarray]:
+def execute(net: SpikingNetwork, x: Tensor) -> list[np.ndarray]:
     """What the network records, by the reference."""
     network = next(op for op in net.module.ops if isinstance(op, NetworkOp))
     records = next(op for op in net.module.walk() if isinstance(op, RunOp)).records
@@ -28,7 +29,7 @@ def execute(net: TorchNetwork, x: Tensor) -> list[np.ndarray]:
     return run(read_network(network, arrays), [x.numpy()], [record.data for record in records])
 
 
-def network_of(net: TorchNetwork) -> str:
+def network_of(net: SpikingNetwork) -> str:
     return str(next(op for op in net.module.ops if isinstance(op, NetworkOp)))
 
 

@@ -34,7 +34,9 @@ class Case:
         self.machine = replace(machine, limits=limits) if limits else machine
 
     def map(self, **options):
-        return map_network(self.module, self.weights, self.network, self.synapses, self.raster, self.machine, **options)
+        op = network_of(self.module)
+        graph = neuron_graph(op, self.network, self.weights, self.synapses, self.raster, self.machine)
+        return map_network(self.module, self.weights, self.network, graph, self.machine, **options)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from gossamer import snn
 from gossamer.compiler.context import parse_text, print_module
-from gossamer.compiler.frontends.nir_export import export_nir, network_of, nir_graph
+from gossamer.compiler.frontends.nir_export import export_nir, nir_graph, run_of
 from gossamer.dialects.diagnostics import UserError
 from gossamer.runtime.spiking.network import read_network
 from gossamer.runtime.spiking.reference import run
@@ -150,7 +150,7 @@ def test_a_lif_that_does_not_leak_is_an_integrator():
     x = (np.random.default_rng(1).random((50, 2, 4)) < 0.5).astype(np.float32)
     found = snn.load(graph)(x)
     assert 0 < found.mean() < 1
-    (expected,) = run(read_network(network_of(net)[1], {"w.weight": weights()["w.weight"].numpy()}), [x], ["lif"])
+    (expected,) = run(read_network(run_of(net)[1], {"w.weight": weights()["w.weight"].numpy()}), [x], ["lif"])
     np.testing.assert_array_equal(found, expected)
 
 
