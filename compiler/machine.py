@@ -33,7 +33,7 @@ from ..runtime.dtypes import ELEMENT_TYPES
 from ..runtime.probe import ProductShape, stable_multiple
 from .context import write_text
 
-FORMAT = 1
+FORMAT = 2
 
 
 def identity() -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 HEIGHTS = (1, 2, 4, 8, 16)
 MARGIN = 0.02
 """Tiles have to win by this much, as the promise is never to be slower."""
-WORTH = 0.2
+WORTH = 0.35
 """By how much tiles have to win over the dense product, to be taken at all: prices are rough."""
 BETTER = 0.1
 """By how much over the union of all rows."""
