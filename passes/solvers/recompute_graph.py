@@ -1,0 +1,122 @@
+"""A training step as a straight-line program with costs, and a schedule of it: what runs when, which copy is read.
+
+    graph       a = f(x)   b = g(a)   loss = h(b)   db = h'(b)   dx = g'(a, db)
+    schedule    a.0   b.0   loss.0   free a.0   db.0   free b.0   a.1 = f(x.0)   dx.0 = g'(a.1, db.0)   free a.1 ..
+
+Ops stand in an order in which they may run, the forward pass first. Every result of an op is a value; a view is a
+value of no bytes of its own, alive in the storage of what it is a view of. A *life* is one computation of an op: life
+0 is the op itself, others are recomputations. Communication is an op that starts and one that waits for it; what
+runs between them is hidden, as far as the window has room.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+INPUT = -1
+"""The producer of a value that is there before the step and after it: a parameter, a buffer, an input."""
+
+
+class Phase(StrEnum):
+    """Which pass an op belongs to."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A result of op `producer` (`INPUT`: of none), `size` bytes of new storage, or a view of the value `base`."""
+
+    producer: int
+    size: int = 0
+    base: int | None = None
+
+
+@dataclass(frozen=True)
+class Op:
+    """One op: `time` in seconds, `workspace` bytes that it needs only while it runs.
+
+    `fixed` tells why it must not run twice ("writes a buffer", "draws from the global random stream"), and is empty
+    where it may. `window` is the window that this op starts or waits for.
+    """
+
+    name: str
+    reads: tuple[int, ...]
+    results: tuple[int, ...]
+    phase: Phase
+    time: float = 0.0
+    layer: int | None = None
+    workspace: int = 0
+    fixed: str = ""
+    starts: int | None = None
+    waits: int | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """Time that a communication leaves free: `seconds` on the wire, of which the share `efficiency` can be used.
+
+    Collectives of one `group` run in one order on all of its ranks, and none runs in a window of its own group.
+    """
+
+    seconds: float
+    efficiency: float = 1.0
+    group: str = ""
+
+    @property
+    def room(self) -> float:
+        """Seconds of other work that it hides."""
+        return self.seconds * self.efficiency
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A step: `outputs` are the values that leave it, and live to its end. `static` bytes are always there.
+
+    `in_flight` micro-batches of the same graph have run their forward pass when its backward pass begins.
+    """
+
+    ops: tuple[Op, ...]
+    values: tuple[Value, ...]
+    outputs: tuple[int, ...] = ()
+    windows: tuple[Window, ...] = ()
+    static: int = 0
+    in_flight: int = 1
+
+    @cached_property
+    def storage(self) -> tuple[int, ...]:
+        """Of each value, the value that owns its storage."""
+        owner: list[int] = []
+        for index, value in enumerate(self.values):
+            owner.append(index if value.base is None else owner[value.base])
+        return tuple(owner)
+
+    @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """Of each value, the ops that read it, in order."""
+        found: list[list[int]] = [[] for _ in self.values]
+        for index, op in enumerate(self.ops):
+            for value in dict.fromkeys(op.reads):
+                found[value].append(index)
+        return tuple(map(tuple, found))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One computation of an op: which life it is, and which life of each value it reads (0 for inputs).
+
+    Afterwards the storages of `frees`, (value, life) each, are given back.
+    """
+
+    op: int
+    life: int = 0
+    reads: tuple[int, ...] = ()
+    frees: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps in order."""
+
+    steps: tuple[Step, ...]
