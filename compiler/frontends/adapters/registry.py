@@ -123,6 +123,24 @@ def reads(function: object) -> str:
     except (OSError, TypeError):
         return ""
     skipped = {token.COMMENT, token.NL, token.NEWLINE, token.INDENT, token.DEDENT, token.ENDMARKER}
-    tokens = [t.string for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type not in skipped]
+    tokens = [t.string for t in whole_strings(source) if t.type not in skipped]
     words = [word for word in tokens if word != "," and not word.startswith(('"""', 'r"""'))]
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
+
+
+def whole_strings(source: str) -> Iterator[tokenize.TokenInfo]:
+    """The tokens of a text, an f-string as one: from Python 3.12 on it is told in parts."""
+    lines, opened = source.splitlines(keepends=True), list[tokenize.TokenInfo]()
+    for part in tokenize.generate_tokens(io.StringIO(source).readline):
+        name = token.tok_name[part.type]
+        if name == "FSTRING_START":
+            opened.append(part)
+        elif name == "FSTRING_END":
+            start = opened.pop()
+            if not opened:
+                (top, left), (bottom, right) = start.start, part.end
+                text = "".join(lines[top - 1 : bottom])
+                text = text[left : len(text) - len(lines[bottom - 1]) + right]
+                yield part._replace(type=token.STRING, string=text, start=start.start)
+        elif not opened:
+            yield part

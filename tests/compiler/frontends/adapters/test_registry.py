@@ -127,6 +127,18 @@ def test_a_digest_is_of_what_a_function_does():
     assert reads(one) == reads(one)
 
 
+def test_a_digest_is_the_same_on_every_python():
+    def told(x, many):
+        if x:
+            raise ValueError(
+                f"{x!r:>{8}} of {{{many:,}}}"
+                + f"""of
+            {many + 1} lines"""
+            )
+
+    assert reads(told) == "dae5292ab55b"
+
+
 def test_public_names():
     assert gossamer.adapters.register is register
     assert gossamer.adapters.adapted is adapted
