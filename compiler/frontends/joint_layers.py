@@ -19,7 +19,8 @@ def layers(model: nn.Module) -> dict[str, int]:
     def visit(module: nn.Module, path: str) -> None:
         children = [(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
         if isinstance(module, nn.ModuleList | nn.Sequential) and repeated([child for _, child in children]):
-            found.update((name, len(found) + index) for index, (name, _) in enumerate(children))
+            for name, _ in children:
+                found[name] = len(found)
             return
         for name, child in children:
             visit(child, name)
