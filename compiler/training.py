@@ -18,6 +18,7 @@ from torch import nn
 from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, StringAttr, TensorType
 from xdsl.ir import Attribute
 
+from ..dialects.aten import AssignOp
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..runtime.dtypes import DTYPES, describe
 from ..runtime.executor import Program
@@ -72,7 +73,7 @@ def compile_training(
         raise UserError(f"no randomness '{randomness}'", hint=did_you_mean(randomness, RANDOMNESS))
     if seed is not None and randomness != "keyed":
         raise UserError("a seed is for keyed randomness", hint='randomness="keyed"; else torch.manual_seed(..) counts')
-    compiled = Compiled.of(model)
+    compiled = Compiled.of(model, *([loss_fn] if isinstance(loss_fn, nn.Module) else []))
     imported = import_step(model, loss_fn, tuple(example))
     if randomness == "keyed":
         run_pipeline(imported.module, "key-random-ops")
@@ -94,15 +95,19 @@ class TrainingStep:
         function = imported.function
         self.bind = read_binder(function, None)
         self.program = Program.build(self.module, self.weights, "step")
-        self.strides = [strides_of(attributes.data) for attributes in (function.arg_attrs or ())]
-        self.inputs = [text(attributes.data, "aten.name") for attributes in (function.arg_attrs or ())]
-        self.keyed = any("train.key" in attributes.data for attributes in (function.arg_attrs or ()))
-        results = list(function.res_attrs or ())[1:]
+        arguments = [attributes.data for attributes in (function.arg_attrs or ())]
+        self.inputs = [text(attributes, "aten.name") for attributes in arguments]
+        self.strides = [strides_of(attributes) for attributes in arguments]
+        self.keyed = any("train.key" in attributes for attributes in arguments)
+        self.written = {a.index for a in function.args for use in a.uses if isinstance(use.operation, AssignOp)}
+        _, *results = [attributes.data for attributes in (function.res_attrs or ())]
+        self.parameters = [text(attributes, "train.gradient_of") for attributes in results]
+        self.gradient_inputs = [text(attributes, "train.gradient_of_input") for attributes in results]
         loss = function.function_type.outputs.data[0]
         assert isinstance(loss, TensorType)
-        self.loss = loss
-        self.parameters = [text(attributes.data, "train.gradient_of") for attributes in results]
-        self.gradient_inputs = [text(attributes.data, "train.gradient_of_input") for attributes in results]
+        self.one = torch.ones(
+            loss.get_shape(), dtype=DTYPES[loss.element_type], device=text(function.attributes, "train.device") or None
+        )
 
     def __call__(self, *batch: Any, scale: Scale = None) -> torch.Tensor:
         """The loss of a batch; its gradients, times `scale`, are added to those that the parameters have.
@@ -111,38 +116,76 @@ class TrainingStep:
         become of the model, is not what the step was compiled for.
         """
         self.compiled.check()
-        inputs = self.arguments(batch)
+        given = self.arguments(batch)
+        inputs = [self.laid_out(index, value) for index, value in enumerate(given)]
         with torch.no_grad(), self.compiled.without_autocast():
             loss, *gradients = self.program([*inputs, self.tangent(scale), *self.key()])
-            given = dict(zip(self.inputs, inputs, strict=False))
             taken = {storage(t) for t in (*inputs, *self.weights.values()) if isinstance(t, torch.Tensor)}
             loss = loss.clone() if storage(loss) in taken else loss
-            taken.add(storage(loss))
-            for name, argument, gradient in zip(self.parameters, self.gradient_inputs, gradients, strict=True):
-                accumulate(self.weights[name] if name else given[argument], gradient, taken)
-                taken.add(storage(gradient))
+            self.leave(gradients, given, taken | {storage(loss)})
         return loss
 
+    def leave(self, gradients: Sequence[torch.Tensor], given: Sequence[Any], taken: set[int]) -> None:
+        """Leave gradients in the parameters and arguments that they are of; memory in `taken` belongs to others."""
+        arguments = dict(zip(self.inputs, given, strict=False))
+        for name, argument, gradient in zip(self.parameters, self.gradient_inputs, gradients, strict=True):
+            target = self.weights[name] if name else arguments[argument]
+            if target.requires_grad:
+                accumulate(target, gradient, taken)
+            taken.add(storage(gradient))
+
     def arguments(self, batch: tuple[Any, ...]) -> list[Any]:
-        """The batch as the program's inputs, each laid out in memory as in the example."""
+        """The tensors of a batch. Raises UserError where they are not what the step is for."""
         try:
-            inputs = self.bind(batch, {})
+            given = self.bind(batch, {})
         except UserError as error:
             if "dynamic_shapes" not in error.hint:
                 raise
             raise UserError(error.message, details=error.details, hint=OTHER_SHAPE) from None
-        return [laid_out(value, strides) for value, strides in zip(inputs, self.strides, strict=False)]
+        for name, value in zip(self.inputs, given, strict=False):
+            if isinstance(value, torch.Tensor) and value.requires_grad:
+                self.refuse_gradient(name, value)
+        return given
+
+    def laid_out(self, index: int, value: Any) -> Any:
+        """An argument with the strides that it had in the example: itself, or a copy."""
+        strides = self.strides[index]
+        if strides is None or not isinstance(value, torch.Tensor) or value.stride() == strides:
+            return value
+        axes = zip(value.shape, value.stride(), strides, strict=True)
+        if all(size < 2 or own == other for size, own, other in axes):
+            return value
+        if index in self.written:
+            raise UserError(
+                f"argument '{self.inputs[index]}' is written in place, and lies otherwise in memory than the example",
+                details=[f"its strides are {list(value.stride())}, expected {list(strides)}"],
+            )
+        return torch.empty_strided(value.shape, strides, dtype=value.dtype, device=value.device).copy_(value)
+
+    def refuse_gradient(self, name: str, value: torch.Tensor) -> None:
+        """Raise UserError where the gradient that an argument requires would not reach it."""
+        if not value.is_leaf:
+            raise UserError(
+                f"argument '{name}' is computed from what requires a gradient, which a step does not reach",
+                hint=f"compute it inside loss_fn, or pass {name}.detach()",
+            )
+        if name not in self.gradient_inputs:
+            raise UserError(
+                f"argument '{name}' requires a gradient, and the step was compiled without",
+                hint=f"pass {name}.detach(), or compile with an example that requires one",
+            )
 
     def tangent(self, scale: Scale) -> torch.Tensor:
         """The gradient of the loss. Raises UserError for a scale that is no number."""
-        one = torch.ones(self.loss.get_shape(), dtype=DTYPES[self.loss.element_type])
         if scale is None:
-            return one
+            return self.one
         if isinstance(scale, torch.amp.GradScaler):
-            return scale.scale(one).to(one.dtype)  # pyright: ignore
+            scaled = scale.scale(self.one)
+            assert isinstance(scaled, torch.Tensor)
+            return scaled.to(self.one.dtype)
         if not isinstance(scale, int | float) and not (isinstance(scale, torch.Tensor) and scale.numel() == 1):
             raise UserError(f"scale is {describe(scale)}, expected a number", hint="scale=scaler, or 1 / micro_batches")
-        return one.mul_(scale)
+        return self.one * scale
 
     def key(self) -> list[int]:
         """What keyed random ops share, where there are any; counts the calls."""
@@ -165,13 +208,3 @@ def strides_of(attributes: Mapping[str, Attribute]) -> tuple[int, ...] | None:
     """The strides that an argument had in the example."""
     found = attributes.get("aten.strides")
     return tuple(map(int, found.get_values())) if isinstance(found, DenseArrayBase) else None
-
-
-def laid_out(value: Any, strides: Sequence[int] | None) -> Any:
-    """A tensor with those strides: itself, or a copy."""
-    if strides is None or not isinstance(value, torch.Tensor) or value.stride() == strides:
-        return value
-    axes = zip(value.shape, value.stride(), strides, strict=True)
-    if all(size < 2 or own == other for size, own, other in axes):
-        return value
-    return torch.empty_strided(value.shape, strides, dtype=value.dtype, device=value.device).copy_(value)

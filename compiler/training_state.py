@@ -39,12 +39,13 @@ class Compiled:
     autocast: tuple[tuple[str, torch.dtype], ...]
 
     @classmethod
-    def of(cls, model: nn.Module) -> "Compiled":
+    def of(cls, *models: nn.Module) -> "Compiled":
         """As it is now. Raises UserError for hooks of the backward pass, which a step does not run."""
-        for name, module in model.named_modules():
+        modules = [item for model in models for item in model.named_modules()]
+        for name, module in modules:
             refuse_hooks(name or type(module).__name__, module)
-        modes = tuple((name, module, module.training) for name, module in model.named_modules())
-        return cls(modes, tuple(places(model)), autocast_now())
+        modes = tuple((name, module, module.training) for name, module in modules)
+        return cls(modes, tuple(place for model in models for place in places(model)), autocast_now())
 
     def check(self) -> None:
         """Raise UserError where something is otherwise now."""

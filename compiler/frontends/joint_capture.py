@@ -20,6 +20,7 @@ from torch._functorch.aot_autograd import aot_export_joint_with_descriptors
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.fx import GraphModule
+from torch.fx.graph import CodeGen
 from torch.fx.traceback import annotate, preserve_node_meta
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
@@ -69,7 +70,7 @@ class Objective(nn.Module):
 
     def __init__(self, call: Call):
         super().__init__()
-        self.__dict__["call"] = call
+        self.__dict__["call"] = call  # past torch, which would make its parameters this module's, too
         self.names = [[name for name, _ in found] for found in (call.named_parameters(), call.named_buffers())]
         for index, (_, parameter) in enumerate(call.named_parameters()):
             self.register_parameter(f"p{index}", parameter)
@@ -78,10 +79,10 @@ class Objective(nn.Module):
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
         parameters, buffers = self.names
-        own = dict(zip(parameters, self._parameters.values(), strict=True))
-        own |= zip(buffers, self._buffers.values(), strict=True)
-        after: dict[str, Any] = dict(own)
-        loss = functional_call(self.call, after, tensors)
+        weights = (*self._parameters.values(), *self._buffers.values())
+        own: dict[str, Any] = dict(zip((*parameters, *buffers), weights, strict=True))
+        after = dict(own)
+        loss = functional_call(self.__dict__["call"], after, tensors)
         if loss._is_view() or any(loss is tensor for tensor in own.values()):
             loss = loss.clone()  # a result that is an input would have no gradient
         for name in buffers:
@@ -162,8 +163,7 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
 
     Neither the model nor the batch changes. Raises what torch raises where it cannot be traced.
     """
-    call = Call(model, loss_fn, spec, leaves)
-    objective = Objective(call)
+    objective = Objective(Call(model, loss_fn, spec, leaves))
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with ExitStack() as stack:
         for context in (quiet(), untouched(model), annotated(model), eager_ops()):
@@ -171,12 +171,14 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
         tensors = tuple(mode.from_tensor(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
         graph = aot_export_joint_with_descriptors(stack, objective, tensors).graph_module
     values_of_copies(graph.graph)
-    graph.graph.set_codegen(torch.fx.graph.CodeGen())
+    graph.graph.set_codegen(CodeGen())
     graph.graph.eliminate_dead_code()
-    parameters = dict(zip(objective.names[0], objective._parameters.values(), strict=True))
-    buffers = dict(zip(objective.names[1], objective._buffers.values(), strict=True))
-    return Capture(graph, {plain(n): p for n, p in parameters.items() if p is not None},
-                   {plain(n): b for n, b in buffers.items() if b is not None})  # fmt: skip
+    parameters, buffers = objective.names
+    return Capture(
+        graph,
+        dict(zip(map(plain, parameters), objective.parameters(), strict=True)),
+        dict(zip(map(plain, buffers), objective.buffers(), strict=True)),
+    )
 
 
 def plain(name: str) -> str:

@@ -76,7 +76,8 @@ def test_evaluation_mode_is_kept():
 
 def test_channels_last_is_kept():
     batches = [(x.to(memory_format=torch.channels_last), y) for x, y in images()]
-    check_training(Convolutions().to(memory_format=torch.channels_last), classes, batches)
+    model: Any = Convolutions()
+    check_training(model.to(memory_format=torch.channels_last), classes, batches)
 
 
 def test_tied_weights_have_one_gradient():
@@ -240,7 +241,7 @@ def test_autocast_around_the_call():
 
 
 def test_hooks_of_parameters_are_called():
-    def run(model: nn.Module, train: Any) -> list[torch.Tensor]:
+    def run(model: Perceptron, train: Any) -> list[torch.Tensor]:
         seen: list[torch.Tensor] = []
         model.up.weight.register_hook(lambda gradient: gradient.clamp(-1e-3, 1e-3))
         model.up.weight.register_hook(lambda gradient: seen.append(gradient.clone()))
@@ -267,6 +268,34 @@ def test_inputs_that_require_gradients_have_them():
         squared(eager, theirs, y).backward()
     assert same(ours.grad, theirs.grad)
     assert not differences(model, eager)
+
+
+def test_a_gradient_that_would_be_lost_is_refused():
+    model, (x, y) = Perceptron(), pairs(1)[0]
+    step = gossamer.compile_training(model, squared, (x, y))
+    with pytest.raises(UserError, match="argument 'x' requires a gradient, and the step was compiled without"):
+        step(x.clone().requires_grad_(), y)
+    with pytest.raises(UserError, match="argument 'x' is computed from what requires a gradient"):
+        step(x.clone().requires_grad_() * 2, y)
+    wants = gossamer.compile_training(model, squared, (x.clone().requires_grad_(), y))
+    assert torch.equal(wants(x, y), step(x, y))
+    assert x.grad is None
+
+
+def test_a_batch_that_is_written_in_place():
+    def loss(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return squared(model, x.mul_(2), y)
+
+    model, (x, y) = Perceptron(), pairs(1)[0]
+    eager, step, own = copy.deepcopy(model), gossamer.compile_training(model, loss, (x, y)), x.clone()
+    value = step(x, y)
+    expected = loss(eager, own, y)
+    expected.backward()
+    assert same(value, expected.detach())
+    assert same(x, own)
+    assert not differences(model, eager)
+    with pytest.raises(UserError, match="'x' is written in place, and lies otherwise in memory"):
+        step(x.t().contiguous().t(), y)
 
 
 def test_nan_and_infinity_come_out_as_in_eager():
@@ -335,5 +364,5 @@ def test_a_batch_of_another_shape_is_named():
     with pytest.raises(UserError, match="missing"):
         step(x)
     with pytest.raises(UserError, match="scale is '2', expected a number"):
-        step(x, y, scale="2")
+        step(x, y, scale="2")  # pyright: ignore[reportArgumentType]
     assert all(parameter.grad is None for parameter in model.parameters())

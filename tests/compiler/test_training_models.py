@@ -35,29 +35,33 @@ def pictures(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> torch.T
     return model(pixel_values=x, labels=labels).loss
 
 
+def by(attention: str) -> dict[str, Any]:
+    return {"attn_implementation": attention}
+
+
 def gpt2(attention: str, dropout: float = 0.1) -> nn.Module:
     drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
     sizes = {"n_layer": 2, "n_embd": 32, "n_head": 4, "n_positions": 32, "vocab_size": VOCABULARY}
     ends = {"bos_token_id": 0, "eos_token_id": 0}
-    config = transformers.GPT2Config(**sizes, **drops, **ends, attn_implementation=attention, use_cache=False)
+    config = transformers.GPT2Config(**sizes, **drops, **ends, **by(attention), use_cache=False)
     return transformers.GPT2LMHeadModel(config).train()
 
 
 def bert(attention: str) -> nn.Module:
-    config = transformers.BertConfig(**SMALL, vocab_size=VOCABULARY, attn_implementation=attention)
+    config = transformers.BertConfig(**SMALL, vocab_size=VOCABULARY, **by(attention))
     return transformers.BertForMaskedLM(config).train()
 
 
 def vit(attention: str) -> nn.Module:
     drops = {"hidden_dropout_prob": 0.15, "attention_probs_dropout_prob": 0.1}
-    config = transformers.ViTConfig(**SMALL, **drops, image_size=32, patch_size=8, attn_implementation=attention)
+    config = transformers.ViTConfig(**SMALL, **drops, image_size=32, patch_size=8, **by(attention))
     return transformers.ViTForImageClassification(config).train()
 
 
 def opt(attention: str) -> nn.Module:
     sizes = {"hidden_size": 32, "word_embed_proj_dim": 32, "ffn_dim": 64, "max_position_embeddings": 64}
     layers = {"num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": VOCABULARY, "use_cache": False}
-    return transformers.OPTForCausalLM(transformers.OPTConfig(**sizes, **layers, attn_implementation=attention)).train()
+    return transformers.OPTForCausalLM(transformers.OPTConfig(**sizes, **layers, **by(attention))).train()
 
 
 def t5(tied: bool = True) -> nn.Module:
@@ -133,6 +137,6 @@ def test_a_result_of_the_model_is_no_loss():
 
 
 def test_checkpointed_blocks_train_as_in_eager():
-    model = gpt2("sdpa")
+    model: Any = gpt2("sdpa")
     model.gradient_checkpointing_enable({"use_reentrant": False})
     check_training(model, unmasked, [(words(), words()) for _ in range(2)])

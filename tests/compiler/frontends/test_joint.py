@@ -5,6 +5,7 @@ from typing import Any
 import gossamer
 import pytest
 import torch
+from gossamer.compiler.context import parse_text, print_module
 from gossamer.compiler.frontends.joint import import_step
 from gossamer.dialects.aten import CallOp, WeightOp
 from gossamer.dialects.diagnostics import UserError, place_of
@@ -85,6 +86,11 @@ def test_a_step_is_the_same_text_each_time():
     model, batch = Stack(), pairs(1)[0]
     texts = {str(import_step(model, squared, batch).module) for _ in range(2)}
     assert len(texts) == 1
+
+
+def test_the_text_of_a_step_is_read_back():
+    module = import_step(Stack(), squared, pairs(1)[0]).module
+    assert parse_text(print_module(module)).is_structurally_equivalent(module)
 
 
 def test_forward_comes_before_backward():
