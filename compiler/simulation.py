@@ -31,8 +31,11 @@ from .context import whole_file
 from .mapping import Mapped, map_network, neuron_graph, refuse_graded, with_slack
 from .mapping_choice import METHODS, Tried, choose_cores, choose_slack, fastest
 from .pipeline import run_pipeline
+from .stored_weights import Stored, store
 
 AUTO = "auto"
+PRECISIONS = ("exact", "machine")
+"""Weights as they are, or as the machine stores them."""
 LONG = 1_000_000_000
 """Synapses times steps beyond which kernels are compiled for a run."""
 TRIED = 5_000_000
@@ -42,7 +45,11 @@ Show = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Simulation:
-    """A run on a core array. `raster` is over all neurons of `network`; `timing` in nanoseconds and picojoules."""
+    """A run on a core array. `raster` is over all neurons of `network`; `timing` in nanoseconds and picojoules.
+
+    `stored` tells what the machine makes of the weights; `exact` is the raster of the network as it is, where `network`
+    has the weights of the machine.
+    """
 
     network: Network
     synapses: Synapses
@@ -51,6 +58,8 @@ class Simulation:
     mapped: Mapped
     timing: Timing
     policy: str
+    stored: Stored
+    exact: Raster | None = None
 
     def __str__(self) -> str:
         from .simulation_report import report
@@ -146,6 +155,7 @@ def simulate(
     slack: int | None = None,
     packets: bool = False,
     profile: Raster | None = None,
+    precision: str = PRECISIONS[0],
     show: Show = lambda text: None,
 ) -> Simulation:
     """Run the network of `module` on `spikes`, map it onto `machine`, and time the run.
@@ -153,18 +163,28 @@ def simulate(
     `spikes` are [steps, *shape], 0 or 1, for each input; `steps` counts where there is no input. `policy` is auto,
     dependency, group or barrier; `packets` lets packets contend for links. `profile` is a recording of the network by
     which it is mapped, this run's own by default. `method` is auto, or one of the partitioner's. Without `cores` and
-    `slack` those are taken that are fastest on the profile. Raises UserError where spikes, machine or network do not
-    fit.
+    `slack` those are taken that are fastest on the profile. `precision` is exact, weights as they are, or machine, as
+    it stores them. Raises UserError where spikes, machine or network do not fit.
     """
-    if policy not in POLICIES:
-        raise UserError(f"there is no policy '{policy}'", hint=did_you_mean(policy, POLICIES))
+    for kind, word, known in (("policy", policy, POLICIES), ("precision", precision, PRECISIONS)):
+        if word not in known:
+            raise UserError(f"there is no {kind} '{word}'", hint=did_you_mean(word, known))
     machine = machine if isinstance(machine, Machine) else load_machine(machine)
     op = network_of(module)
     network = read_network(op, weights)
     refuse_graded(op, network)
     inputs = checked_inputs(network, spikes)
     show("running the network")
-    raster = recorded(module, network, inputs, len(inputs[0]) if inputs else steps)
+    steps = len(inputs[0]) if inputs else steps
+    raster, exact = recorded(module, network, inputs, steps), None
+    held = store(module, weights, network, machine)
+    if precision == "machine":
+        show("running it with the machine's weights")
+        held.check(machine)
+        module, weights, exact = held.module, held.weights, raster
+        op = network_of(module)
+        network = read_network(op, weights)
+        raster = recorded(module, network, inputs, steps)
     show("listing its synapses")
     synapses = network.synapses()
     fixed = np.zeros(network.neurons, bool)
@@ -198,4 +218,4 @@ def simulate(
         mapped = mapped if more is None else with_slack(mapped, network, wanted, more)
     show("timing the run")
     timing = retime(recording, mapped.mapping, machine, policy=policy, packets=packets)
-    return Simulation(network, synapses, raster, machine, mapped, timing, policy)
+    return Simulation(network, synapses, raster, machine, mapped, timing, policy, held, exact)

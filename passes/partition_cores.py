@@ -133,6 +133,9 @@ class PartitionCores(ModulePass):
         """Write the program after its array."""
         if self.method not in METHODS:
             raise UserError(f"unknown method '{self.method}'", hint=did_you_mean(self.method, METHODS))
+        if self.cores is not None and not 0 < self.cores <= array.cores:
+            raise UserError(f"{self.cores} cores are asked of @{array.sym_name.data}, which has {array.cores}",
+                            place=place_of(network))  # fmt: skip
         try:
             core = partition(graph, capacity_of(array), self.cores, self.seed, self.method)
         except CapacityError as error:
