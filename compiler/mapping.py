@@ -25,7 +25,6 @@ from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.mapping import Edges, Mapping
 from ..runtime.spiking.arrays import NO_CORE, Raster, Synapses
 from ..runtime.spiking.network import Network
-from .context import make_context, verify
 from .pipeline import Trace, run_pipeline
 
 BINS, STRETCH = 64, 5
@@ -157,28 +156,19 @@ def map_network(
     seed: int = 0,
     policy: Policy = Policy.DEPENDENCY,
     slack: int | None = None,
+    core: np.ndarray | None = None,
 ) -> Mapped:
     """Map the only network of `module`, of which a copy gets the program.
 
-    Without `cores` as few are taken as hold the network. Raises UserError where the network does not fit.
+    Without `cores` as few are taken as hold the network; `core` is the partition, where it is known. Raises UserError
+    where the network does not fit.
     """
     module, weights, trace = module.clone(), dict(weights), Trace()
     op = next(each for each in module.ops if isinstance(each, NetworkOp))
     Rewriter.insert_op(array_op(machine), InsertPoint.after(op))
-    parting = PartitionCores.of(graph, weights, cores=cores, method=method, seed=seed)
+    parting = PartitionCores.of(graph, weights, core, cores=cores, method=method, seed=seed)
     run_pipeline(module, [parting, PlaceCores(), AssignDependencies(policy=policy, slack=slack)], trace=trace)
     return Mapped(module, weights, mapping_of(program_of(module), network, weights), trace)
-
-
-def with_slack(mapped: Mapped, network: Network, policy: Policy, slack: int) -> Mapped:
-    """The same program with so many slots over the longest delay of each edge."""
-    *before, _ = mapped.trace.stages
-    module, trace = before[-1].module.clone(), Trace(stages=before)
-    step = AssignDependencies(policy=policy, slack=slack)
-    step.apply(make_context(), module)
-    verify(module)
-    trace.record(module, step)
-    return Mapped(module, mapped.weights, mapping_of(program_of(module), network, mapped.weights), trace)
 
 
 def program_of(module: ModuleOp) -> ProgramOp:

@@ -17,10 +17,13 @@ from xdsl.dialects.builtin import ModuleOp
 from ..dialects.core import Policy
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..dialects.snn import NetworkOp
+from ..passes.partition_cores import refused
+from ..passes.solvers.core_capacity import CapacityError
+from ..passes.solvers.core_partition import METHODS as PARTITIONERS
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.machine_files import load_machine
 from ..runtime.core_array.policy import POLICIES
-from ..runtime.core_array.simulator import Timing, makespan, retime, trace_of
+from ..runtime.core_array.simulator import Timing, retime, trace_of
 from ..runtime.core_array.trace import write_trace
 from ..runtime.core_array.traffic import Recording
 from ..runtime.spiking.arrays import Raster, Synapses
@@ -28,8 +31,8 @@ from ..runtime.spiking.engine import Engine
 from ..runtime.spiking.events import simulate as run_events
 from ..runtime.spiking.network import Network, read_network
 from .context import whole_file
-from .mapping import Mapped, map_network, neuron_graph, refuse_graded, with_slack
-from .mapping_choice import METHODS, Tried, choose_cores, choose_slack, fastest
+from .mapping import Mapped, array_op, map_network, neuron_graph, refuse_graded
+from .mapping_choice import METHODS, Candidates, Tried, choose
 from .pipeline import run_pipeline
 from .stored_weights import Stored, store
 
@@ -38,8 +41,6 @@ PRECISIONS = ("exact", "machine")
 """Weights as they are, or as the machine stores them."""
 LONG = 1_000_000_000
 """Synapses times steps beyond which kernels are compiled for a run."""
-TRIED = 5_000_000
-"""Up to so many synapses, several numbers of cores are tried."""
 Show = Callable[[str], None]
 
 
@@ -166,10 +167,17 @@ def simulate(
     `slack` those are taken that are fastest on the profile. `precision` is exact, weights as they are, or machine, as
     it stores them. Raises UserError where spikes, machine or network do not fit.
     """
-    for kind, word, known in (("policy", policy, POLICIES), ("precision", precision, PRECISIONS)):
+    words = {
+        "policy": (policy, POLICIES),
+        "precision": (precision, PRECISIONS),
+        "method": (method, (AUTO, *PARTITIONERS)),
+    }
+    for kind, (word, known) in words.items():
         if word not in known:
             raise UserError(f"there is no {kind} '{word}'", hint=did_you_mean(word, known))
     machine = machine if isinstance(machine, Machine) else load_machine(machine)
+    if cores is not None and not 0 < cores <= machine.cores:
+        raise UserError(f"{cores} cores are asked of {machine.name}, which has {machine.cores}")
     op = network_of(module)
     network = read_network(op, weights)
     refuse_graded(op, network)
@@ -193,29 +201,28 @@ def simulate(
     recording = Recording.of(synapses, raster, fixed)
     profiled = recording if profile is None else Recording.of(synapses, profile, fixed)
     graph = neuron_graph(op, network, dict(weights), synapses, profiled.raster, machine)
-    wanted = Policy.DEPENDENCY if policy == AUTO else Policy(policy)
+    choice = Candidates(graph, profiled, machine, policy, seed)
 
-    def attempt(count: int | None) -> Tried:
-        return fastest([partial(by_method, count, each) for each in (METHODS if method == AUTO else (method,))])
-
-    def by_method(count: int | None, name: str) -> Tried:
+    def attempt(name: str, count: int | None) -> Tried:
         show(f"{name}: {len(synapses):,} synapses onto {count or 'few'} cores of {machine.title}")
-        mapped = map_network(
-            module, dict(weights), network, graph, machine,
-            cores=count, method=name, seed=seed, policy=wanted, slack=slack,
-        )  # fmt: skip
-        return Tried(mapped, makespan(profiled, mapped.mapping, machine, policy=policy))
+        return choice.tried(name, count)
 
-    def with_more(count: int) -> float:
-        edges = chosen.mapped.mapping.edges
-        return makespan(profiled, chosen.mapped.mapping.with_slots(edges.dmax + count), machine, policy=policy)
-
-    chosen = attempt(cores) if cores or len(synapses) > TRIED else choose_cores(attempt, machine.cores)
-    mapped = chosen.mapped
+    attempts = [partial(attempt, name) for name in (METHODS if method == AUTO else (method,))]
+    try:
+        chosen = choose(attempts, cores, machine.cores)
+    except CapacityError as error:
+        raise refused(error, op, array_op(machine)) from None
+    except ImportError as error:
+        raise UserError(str(error)) from None
     if slack is None:
         show("sizing slots")
-        more = choose_slack(chosen.time, with_more)
-        mapped = mapped if more is None else with_slack(mapped, network, wanted, more)
+        slack = choice.slack(chosen.mapping)
+    show("writing the program")
+    mapped = map_network(
+        module, dict(weights), network, graph, machine,
+        cores=chosen.mapping.cores, method=chosen.method, core=chosen.mapping.core, seed=seed, slack=slack,
+        policy=Policy.DEPENDENCY if policy == AUTO else Policy(policy),
+    )  # fmt: skip
     show("timing the run")
     timing = retime(recording, mapped.mapping, machine, policy=policy, packets=packets)
     return Simulation(network, synapses, raster, machine, mapped, timing, policy, held, exact)

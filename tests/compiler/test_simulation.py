@@ -117,7 +117,7 @@ def test_wrong_spikes_are_refused():
         simulate(module, weights, given, machine="loihi3")
     with pytest.raises(UserError, match="there is no policy 'dependancy'"):
         simulate(module, weights, given, policy="dependancy")
-    with pytest.raises(UserError, match="unknown method 'metis'"):
+    with pytest.raises(UserError, match="there is no method 'metis'"):
         simulate(module, weights, given, method="metis", cores=4)
 
 
