@@ -31,7 +31,7 @@ from ..runtime.spiking.engine import Engine
 from ..runtime.spiking.events import simulate as run_events
 from ..runtime.spiking.network import Network, read_network
 from .context import whole_file
-from .mapping import Mapped, array_op, map_network, neuron_graph, refuse_graded
+from .mapping import Mapped, array_op, map_network, neuron_graph, refuse_graded, with_graded
 from .mapping_choice import METHODS, Candidates, Tried, choose
 from .pipeline import run_pipeline
 from .stored_weights import Stored, store
@@ -180,7 +180,7 @@ def simulate(
         raise UserError(f"{cores} cores are asked of {machine.name}, which has {machine.cores}")
     op = network_of(module)
     network = read_network(op, weights)
-    refuse_graded(op, network)
+    refuse_graded(op, network, machine)
     inputs = checked_inputs(network, spikes)
     show("running the network")
     steps = len(inputs[0]) if inputs else steps
@@ -198,8 +198,8 @@ def simulate(
     fixed = np.zeros(network.neurons, bool)
     for i in network.inputs:
         fixed[network.populations[i].first : network.populations[i].last] = True
-    recording = Recording.of(synapses, raster, fixed)
-    profiled = recording if profile is None else Recording.of(synapses, profile, fixed)
+    recording = Recording.of(synapses, with_graded(raster, network), fixed)
+    profiled = recording if profile is None else Recording.of(synapses, with_graded(profile, network), fixed)
     graph = neuron_graph(op, network, dict(weights), synapses, profiled.raster, machine)
     choice = Candidates(graph, profiled, machine, policy, seed)
 

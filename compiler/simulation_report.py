@@ -9,7 +9,7 @@ import numpy as np
 from ..dialects.core import TileOp
 from ..passes.solvers.marked_graph import CoreEdges, check_certificate
 from ..runtime.core_array.paths import critical_path
-from .mapping import program_of
+from .mapping import graded, program_of
 from .terminal import print_table
 
 if TYPE_CHECKING:
@@ -149,7 +149,10 @@ def report(simulation: "Simulation") -> str:
     promise = "no core waits for ever: certified" if is_certified(simulation) else "not certified"
     out.write(f"{mapping.cores} of {machine.cores} cores, {len(mapping.edges):,} edges, "
               f"slots {span(mapping.edges.slots)}, {promise}\n")  # fmt: skip
-    out.write(f"{weights_told(simulation)}\n")
+    out.write(weights_told(simulation))
+    for each in graded(network):
+        out.write(f"{each.name} sends numbers: a packet of each neuron in every step\n")
+    out.write("\n")
     print_table(
         ("policy", ">time", ">energy", f">{simulation.policy} is faster", ">uses less energy"), rows(simulation), out
     )

@@ -75,6 +75,7 @@ class Machine:
     link_buffer: int = 8
     error_band: tuple[float, float] = (0.0, 0.0)
     weights: WeightFormat | None = None
+    payload_bits: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -5,8 +5,8 @@
     synapse = {value = 3.5, unit = "ns",                 sources={"time.synapse": "Davies 2018, Table 2", ...})
                source = "Davies 2018, Table 2"}
 
-A key of `[limits]` may be left out: the core has no such limit. So may `[weights]`: nobody says how they are stored.
-Every other key must be there.
+A key of `[limits]` may be left out: the core has no such limit. So may `[weights]`: nobody says how they are stored;
+and `payload_bits`: packets carry no numbers. Every other key must be there.
 """
 
 import re
@@ -48,6 +48,7 @@ ARRAY = {
     "control_bits": Quantity(BITS, count),
     "link_buffer": Quantity(NO_UNIT, count),
     "error_band": Quantity(NO_UNIT, band),
+    "payload_bits": Quantity(BITS, count),
 }
 BITS_AND_BYTES = {"weight_bits": BITS, "synapse_bytes": BYTES}
 LIMITS = {field.name: Quantity(BITS_AND_BYTES.get(field.name, NO_UNIT), count) for field in fields(Limits)}
@@ -63,8 +64,8 @@ SECTIONS = {
     "energy": {field.name: Quantity(ENERGY, amount) for field in fields(Costs)},
     "weights": WEIGHTS,
 }
-OPTIONAL = ("weights",)
-"""Sections that may be left out."""
+OPTIONAL = {"weights", "payload_bits"}
+"""Sections and keys that may be left out."""
 
 
 def known_machines() -> tuple[str, ...]:
@@ -151,7 +152,7 @@ class MachineFile:
                 raise self.fault(section, key, f"unknown key{where}", hint=did_you_mean(key, known))
         if section == "limits":
             return
-        missing = [key for key in known if key not in found and (section or key not in OPTIONAL)]
+        missing = [key for key in known if key not in found and key not in OPTIONAL]
         if missing:
             place = Place(self.path, self.line(section, ""))
             raise UserError(f"missing{where}: {', '.join(missing)}", place=place)
