@@ -9,6 +9,9 @@
 | kernel-sweep                     | every generated product, density 1 % .. 100 %, against torch     |
 | few-rows                         | linear(relu(x)) of 2 to 128 rows by how their zeros agree        |
 | opt-decode, llama-decode         | one token through a model whose activations are mostly zero      |
+| core-array                       | five spiking networks on a core array, against barriers          |
+| spiking-equality                 | the same five, equal in torch, step by step and by messages      |
+| spiking-events                   | synaptic events a second                                         |
 | spiking-mlp, -recurrent, -conv   | a hundred steps of a spiking network, against its libraries      |
 """
 
@@ -26,6 +29,7 @@ from .core_array import core_array
 from .decode import DECODERS, Decode
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
 from .sections import Section
+from .spiking_equality import spiking_equality
 from .spiking_events import spiking_events
 from .timing import Rounds, interleaved
 from .workloads import BASE, CONTROLS, ENCODERS, TINY, Workload, bert
@@ -284,6 +288,7 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     "few-rows": few_rows,
     **{name: partial(decoder, name) for name in DECODERS},
     "core-array": lambda settings, show: core_array(settings.quick, show),
+    "spiking-equality": lambda settings, show: spiking_equality(settings.quick, show),
     "spiking-events": lambda settings, show: spiking_events(settings.quick, show),
     **{f"spiking-{name}": partial(spiking, name) for name in spiking_inference.NETS},
 }

@@ -24,8 +24,7 @@ from ..passes.solvers.neuron_graph import NeuronGraph
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.mapping import Edges, Mapping
 from ..runtime.spiking.arrays import NO_CORE, Raster, Synapses
-from ..runtime.spiking.network import Network
-from .context import make_context, verify
+from ..runtime.spiking.network import Network, Population
 from .pipeline import Trace, run_pipeline
 
 BINS, STRETCH = 64, 5
@@ -63,22 +62,39 @@ def array_op(machine: Machine) -> ArrayOp:
     """A machine as an op."""
     known = asdict(machine)
     constants = {name: attribute(dict(value) if name == "sources" else value) for name, value in known.items()
-                 if name not in ("name", "mesh", "cores_per_tile")}  # fmt: skip
+                 if name not in ("name", "mesh", "cores_per_tile") and value is not None}  # fmt: skip
     return ArrayOp(machine.name, machine.mesh, machine.cores_per_tile, constants)
 
 
-def refuse_graded(op: NetworkOp, network: Network) -> None:
-    """Raise UserError where something else than spikes goes from neuron to neuron: packets carry none."""
+def refuse_graded(op: NetworkOp, network: Network, machine: Machine) -> None:
+    """Raise UserError where real numbers go from neuron to neuron and packets carry none, or where an input is of them:
+    hosts inject spikes."""
     places = {entry.sym_name.data: place_of(entry) for entry in op.populations()}
     for projection in network.projections:
         source = network.populations[projection.source]
-        if source.analog or (source.step is not None and source.step.firing is None):
+        if source.analog or (source.silent and machine.payload_bits is None):
+            why = "inputs are spikes there" if source.analog else "packets carry no numbers there"
             raise UserError(
-                f"population @{source.name} gives real numbers to @{network.populations[projection.target].name}: "
-                "packets between cores are spikes",
+                f"population @{source.name} gives real numbers to @{network.populations[projection.target].name}, on "
+                f"{machine.title}: {why}",
                 place=places[source.name],
-                hint="encode inputs as spikes (rates, latencies), and let every population but the last one fire",
+                hint="encode inputs as spikes (rates, latencies), and let every population but the last one fire"
+                + ("" if source.analog else "; packets of generic, ipu-mk2 and spinnaker2 carry numbers"),
             )
+
+
+def graded(network: Network) -> list[Population]:
+    """The populations that never fire, and give their v to others."""
+    return [network.populations[i] for i in sorted({p.source for p in network.projections})
+            if network.populations[i].silent]  # fmt: skip
+
+
+def with_graded(raster: Raster, network: Network) -> Raster:
+    """What is sent: spikes, and in every step a packet of each neuron of a `graded` population."""
+    own = [np.arange(each.first, each.last, dtype=np.int32) for each in graded(network)]
+    if not own:
+        return raster
+    return Raster.stacked([np.sort(np.concatenate([raster.at(step), *own])) for step in range(raster.steps)])
 
 
 def kernel_bytes(op: NetworkOp, network: Network, weights: dict[str, np.ndarray], bits: int) -> np.ndarray:
@@ -157,28 +173,19 @@ def map_network(
     seed: int = 0,
     policy: Policy = Policy.DEPENDENCY,
     slack: int | None = None,
+    core: np.ndarray | None = None,
 ) -> Mapped:
     """Map the only network of `module`, of which a copy gets the program.
 
-    Without `cores` as few are taken as hold the network. Raises UserError where the network does not fit.
+    Without `cores` as few are taken as hold the network; `core` is the partition, where it is known. Raises UserError
+    where the network does not fit.
     """
     module, weights, trace = module.clone(), dict(weights), Trace()
     op = next(each for each in module.ops if isinstance(each, NetworkOp))
     Rewriter.insert_op(array_op(machine), InsertPoint.after(op))
-    parting = PartitionCores.of(graph, weights, cores=cores, method=method, seed=seed)
+    parting = PartitionCores.of(graph, weights, core, cores=cores, method=method, seed=seed)
     run_pipeline(module, [parting, PlaceCores(), AssignDependencies(policy=policy, slack=slack)], trace=trace)
     return Mapped(module, weights, mapping_of(program_of(module), network, weights), trace)
-
-
-def with_slack(mapped: Mapped, network: Network, policy: Policy, slack: int) -> Mapped:
-    """The same program with so many slots over the longest delay of each edge."""
-    *before, _ = mapped.trace.stages
-    module, trace = before[-1].module.clone(), Trace(stages=before)
-    step = AssignDependencies(policy=policy, slack=slack)
-    step.apply(make_context(), module)
-    verify(module)
-    trace.record(module, step)
-    return Mapped(module, mapped.weights, mapping_of(program_of(module), network, mapped.weights), trace)
 
 
 def program_of(module: ModuleOp) -> ProgramOp:

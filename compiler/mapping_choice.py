@@ -3,58 +3,140 @@
 Where neighbours talk, parts of the network that talk much are best kept together; where all hear all, neurons are best
 spread so that cores are equally busy at every time: both are tried.
 More cores share the work, but each costs its own step, more packets and more edges. Twice as many are tried as long as
-that helps; then slots, from as few as the mean work asks for to as many as still help. Near the best, fewer are taken.
+that helps, by the method that takes least time; the others where that found the best, and with more cores as long as
+they gain by them. Then slots, from as few as the mean work asks for to as many as still help. Near the best, fewer are
+taken. All on arrays: the program is written once, for what was chosen.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from ..dialects.diagnostics import UserError
-from .mapping import Mapped
+import numpy as np
 
-METHODS = ("multilevel", "spread")
-"""The partitioners that are tried."""
+from ..passes.solvers.core_capacity import CapacityError
+from ..passes.solvers.core_partition import partition
+from ..passes.solvers.core_placement import place
+from ..passes.solvers.core_slots import size_slots
+from ..passes.solvers.core_usage import core_edges, traffic, usage
+from ..passes.solvers.neuron_graph import Capacity, NeuronGraph
+from ..runtime.core_array.machine import Machine
+from ..runtime.core_array.mapping import Mapping, latency
+from ..runtime.core_array.simulator import makespan
+from ..runtime.core_array.traffic import Recording
+
+METHODS = ("spread", "multilevel")
+"""The partitioners that are tried, the one that takes least time first."""
 GAIN = 0.02
 """Twice the cores have to save this part of the time, more slots half of it."""
+SLACK = 4
+"""Slots over the longest delay while cores are chosen: about as fast as any number."""
 SLACKS = (2, 3, 4, 6, 8)
 """Slots over the longest delay that are tried beside those that the mean work asks for."""
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A mapping and the time of the profile on it, in nanoseconds."""
+    """A mapping, the method it was made by, and the time of the profile on it, in nanoseconds."""
 
-    mapped: Mapped
+    mapping: Mapping
+    method: str
     time: float
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """Mappings of a network onto a machine, by a profile of it."""
+
+    graph: NeuronGraph
+    profile: Recording
+    machine: Machine
+    policy: str
+    seed: int
+
+    @property
+    def capacity(self) -> Capacity:
+        """What one core holds."""
+        limits = self.machine.limits
+        return Capacity(self.machine.cores, limits.neurons, limits.synapse_bytes, limits.axons_in, limits.axons_out)
+
+    def tried(self, method: str, cores: int | None) -> Tried:
+        """One mapping, with `SLACK`. Raises `CapacityError` where the network does not fit."""
+        core = partition(self.graph, self.capacity, cores, self.seed, method)
+        core[core >= 0] = np.unique(core[core >= 0], return_inverse=True)[1]
+        where = place(traffic(self.graph, core), self.machine.mesh, self.machine.cores_per_tile)
+        mapping = Mapping.of(self.profile.synapses, core, where, SLACK)
+        return Tried(mapping, method, self.time(mapping))
+
+    def time(self, mapping: Mapping) -> float:
+        """Nanoseconds of the profile on a mapping."""
+        return makespan(self.profile, mapping, self.machine, policy=self.policy)
+
+    def sized(self, mapping: Mapping) -> Mapping:
+        """With the slots that the mean work of the cores asks for."""
+        edges = core_edges(self.graph, mapping.core)
+        ends = mapping.place[edges.source], mapping.place[edges.target]
+        work = usage(self.graph, mapping.core, mapping.cores).work
+        return mapping.with_slots(size_slots(work, edges, latency(self.machine, *ends)))
+
+    def slack(self, mapping: Mapping) -> int | None:
+        """The least slack that is about as fast as the most; None where sized slots are."""
+        return choose_slack(
+            self.time(self.sized(mapping)), lambda more: self.time(mapping.with_slots(mapping.edges.dmax + more))
+        )
+
+
+def choose(attempts: Sequence[Callable[[int | None], Tried]], cores: int | None, most: int) -> Tried:
+    """The fastest mapping, of several methods, on `cores` of `most`; without `cores` on as many as are fastest.
+
+    A method that cannot do it is no choice. Raises the `CapacityError` of the first where none can.
+    """
+    if cores is not None:
+        return fastest([partial(attempt, cores) for attempt in attempts])
+    first, *others = attempts
+    found: list[Callable[[], Tried]] = []
+    count: int | None = None
+    try:
+        quick = choose_cores(first, None, most)
+        found.append(lambda: quick)
+        count = quick.mapping.cores
+    except CapacityError as error:
+        found.append(partial(failed, error))
+    found += [partial(choose_cores, attempt, count, most) for attempt in others]
+    return fastest(found)
+
+
+def failed(error: CapacityError) -> Tried:
+    raise error
+
+
 def fastest(attempts: Sequence[Callable[[], Tried]]) -> Tried:
-    """The best of several; one that does not fit is no choice. Raises the UserError of the first where none fits."""
+    """The best of several; one that does not fit is no choice. Raises the error of the first where none fits."""
     tried, errors = [], []
     for attempt in attempts:
         try:
             tried.append(attempt())
-        except UserError as error:
+        except CapacityError as error:
             errors.append(error)
     if not tried:
         raise errors[0]
     return min(tried, key=lambda each: each.time)
 
 
-def choose_cores(attempt: Callable[[int | None], Tried], most: int) -> Tried:
-    """The mapping on the number of cores that is fastest; `attempt(None)` takes as few as hold the network.
+def choose_cores(attempt: Callable[[int | None], Tried], cores: int | None, most: int) -> Tried:
+    """The mapping that is fastest on `cores` or more of them; None stands for as few as hold the network.
 
-    Raises UserError where none does.
+    Raises `CapacityError` where the first does not fit.
     """
-    best = attempt(None)
-    cores = best.mapped.mapping.cores
-    while 0 < cores < most:
-        cores = min(2 * cores, most)
+    best = attempt(cores)
+    count = best.mapping.cores
+    while 0 < count < most:
+        count = min(2 * count, most)
         try:
-            other = attempt(cores)
-        except UserError:
+            other = attempt(count)
+        except CapacityError:
             break
-        if other.mapped.mapping.cores <= best.mapped.mapping.cores or other.time > (1 - GAIN) * best.time:
+        if other.mapping.cores <= best.mapping.cores or other.time > (1 - GAIN) * best.time:
             break
         best = other
     return best

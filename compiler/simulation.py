@@ -17,10 +17,13 @@ from xdsl.dialects.builtin import ModuleOp
 from ..dialects.core import Policy
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..dialects.snn import NetworkOp
+from ..passes.partition_cores import refused
+from ..passes.solvers.core_capacity import CapacityError
+from ..passes.solvers.core_partition import METHODS as PARTITIONERS
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.machine_files import load_machine
 from ..runtime.core_array.policy import POLICIES
-from ..runtime.core_array.simulator import Timing, makespan, retime, trace_of
+from ..runtime.core_array.simulator import Timing, retime, trace_of
 from ..runtime.core_array.trace import write_trace
 from ..runtime.core_array.traffic import Recording
 from ..runtime.spiking.arrays import Raster, Synapses
@@ -28,21 +31,26 @@ from ..runtime.spiking.engine import Engine
 from ..runtime.spiking.events import simulate as run_events
 from ..runtime.spiking.network import Network, read_network
 from .context import whole_file
-from .mapping import Mapped, map_network, neuron_graph, refuse_graded, with_slack
-from .mapping_choice import METHODS, Tried, choose_cores, choose_slack, fastest
+from .mapping import Mapped, array_op, map_network, neuron_graph, refuse_graded, with_graded
+from .mapping_choice import METHODS, Candidates, Tried, choose
 from .pipeline import run_pipeline
+from .stored_weights import Stored, store
 
 AUTO = "auto"
+PRECISIONS = ("exact", "machine")
+"""Weights as they are, or as the machine stores them."""
 LONG = 1_000_000_000
 """Synapses times steps beyond which kernels are compiled for a run."""
-TRIED = 5_000_000
-"""Up to so many synapses, several numbers of cores are tried."""
 Show = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """A run on a core array. `raster` is over all neurons of `network`; `timing` in nanoseconds and picojoules."""
+    """A run on a core array. `raster` is over all neurons of `network`; `timing` in nanoseconds and picojoules.
+
+    `stored` tells what the machine makes of the weights; `exact` is the raster of the network as it is, where `network`
+    has the weights of the machine.
+    """
 
     network: Network
     synapses: Synapses
@@ -51,6 +59,8 @@ class Simulation:
     mapped: Mapped
     timing: Timing
     policy: str
+    stored: Stored
+    exact: Raster | None = None
 
     def __str__(self) -> str:
         from .simulation_report import report
@@ -146,6 +156,7 @@ def simulate(
     slack: int | None = None,
     packets: bool = False,
     profile: Raster | None = None,
+    precision: str = PRECISIONS[0],
     show: Show = lambda text: None,
 ) -> Simulation:
     """Run the network of `module` on `spikes`, map it onto `machine`, and time the run.
@@ -153,49 +164,65 @@ def simulate(
     `spikes` are [steps, *shape], 0 or 1, for each input; `steps` counts where there is no input. `policy` is auto,
     dependency, group or barrier; `packets` lets packets contend for links. `profile` is a recording of the network by
     which it is mapped, this run's own by default. `method` is auto, or one of the partitioner's. Without `cores` and
-    `slack` those are taken that are fastest on the profile. Raises UserError where spikes, machine or network do not
-    fit.
+    `slack` those are taken that are fastest on the profile. `precision` is exact, weights as they are, or machine, as
+    it stores them. Raises UserError where spikes, machine or network do not fit.
     """
-    if policy not in POLICIES:
-        raise UserError(f"there is no policy '{policy}'", hint=did_you_mean(policy, POLICIES))
+    words = {
+        "policy": (policy, POLICIES),
+        "precision": (precision, PRECISIONS),
+        "method": (method, (AUTO, *PARTITIONERS)),
+    }
+    for kind, (word, known) in words.items():
+        if word not in known:
+            raise UserError(f"there is no {kind} '{word}'", hint=did_you_mean(word, known))
     machine = machine if isinstance(machine, Machine) else load_machine(machine)
+    if cores is not None and not 0 < cores <= machine.cores:
+        raise UserError(f"{cores} cores are asked of {machine.name}, which has {machine.cores}")
     op = network_of(module)
     network = read_network(op, weights)
-    refuse_graded(op, network)
+    refuse_graded(op, network, machine)
     inputs = checked_inputs(network, spikes)
     show("running the network")
-    raster = recorded(module, network, inputs, len(inputs[0]) if inputs else steps)
+    steps = len(inputs[0]) if inputs else steps
+    raster, exact = recorded(module, network, inputs, steps), None
+    held = store(module, weights, network, machine)
+    if precision == "machine":
+        show("running it with the machine's weights")
+        held.check(machine)
+        module, weights, exact = held.module, held.weights, raster
+        op = network_of(module)
+        network = read_network(op, weights)
+        raster = recorded(module, network, inputs, steps)
     show("listing its synapses")
     synapses = network.synapses()
     fixed = np.zeros(network.neurons, bool)
     for i in network.inputs:
         fixed[network.populations[i].first : network.populations[i].last] = True
-    recording = Recording.of(synapses, raster, fixed)
-    profiled = recording if profile is None else Recording.of(synapses, profile, fixed)
+    recording = Recording.of(synapses, with_graded(raster, network), fixed)
+    profiled = recording if profile is None else Recording.of(synapses, with_graded(profile, network), fixed)
     graph = neuron_graph(op, network, dict(weights), synapses, profiled.raster, machine)
-    wanted = Policy.DEPENDENCY if policy == AUTO else Policy(policy)
+    choice = Candidates(graph, profiled, machine, policy, seed)
 
-    def attempt(count: int | None) -> Tried:
-        return fastest([partial(by_method, count, each) for each in (METHODS if method == AUTO else (method,))])
-
-    def by_method(count: int | None, name: str) -> Tried:
+    def attempt(name: str, count: int | None) -> Tried:
         show(f"{name}: {len(synapses):,} synapses onto {count or 'few'} cores of {machine.title}")
-        mapped = map_network(
-            module, dict(weights), network, graph, machine,
-            cores=count, method=name, seed=seed, policy=wanted, slack=slack,
-        )  # fmt: skip
-        return Tried(mapped, makespan(profiled, mapped.mapping, machine, policy=policy))
+        return choice.tried(name, count)
 
-    def with_more(count: int) -> float:
-        edges = chosen.mapped.mapping.edges
-        return makespan(profiled, chosen.mapped.mapping.with_slots(edges.dmax + count), machine, policy=policy)
-
-    chosen = attempt(cores) if cores or len(synapses) > TRIED else choose_cores(attempt, machine.cores)
-    mapped = chosen.mapped
+    attempts = [partial(attempt, name) for name in (METHODS if method == AUTO else (method,))]
+    try:
+        chosen = choose(attempts, cores, machine.cores)
+    except CapacityError as error:
+        raise refused(error, op, array_op(machine)) from None
+    except ImportError as error:
+        raise UserError(str(error)) from None
     if slack is None:
         show("sizing slots")
-        more = choose_slack(chosen.time, with_more)
-        mapped = mapped if more is None else with_slack(mapped, network, wanted, more)
+        slack = choice.slack(chosen.mapping)
+    show("writing the program")
+    mapped = map_network(
+        module, dict(weights), network, graph, machine,
+        cores=chosen.mapping.cores, method=chosen.method, core=chosen.mapping.core, seed=seed, slack=slack,
+        policy=Policy.DEPENDENCY if policy == AUTO else Policy(policy),
+    )  # fmt: skip
     show("timing the run")
     timing = retime(recording, mapped.mapping, machine, policy=policy, packets=packets)
-    return Simulation(network, synapses, raster, machine, mapped, timing, policy)
+    return Simulation(network, synapses, raster, machine, mapped, timing, policy, held, exact)

@@ -9,7 +9,7 @@ import numpy as np
 from ..dialects.core import TileOp
 from ..passes.solvers.marked_graph import CoreEdges, check_certificate
 from ..runtime.core_array.paths import critical_path
-from .mapping import program_of
+from .mapping import graded, program_of
 from .terminal import print_table
 
 if TYPE_CHECKING:
@@ -93,6 +93,50 @@ def tiles(simulation: "Simulation") -> list[TileOp]:
     return list(program_of(simulation.mapped.module).tiles())
 
 
+def differing(simulation: "Simulation") -> int:
+    """Spikes that fired with the machine's weights alone, or with the exact ones alone."""
+    one, other = simulation.raster, simulation.exact
+    if other is None:
+        return 0
+    neurons = simulation.network.neurons
+    keys = [each.step.astype(np.int64) * neurons + each.neuron for each in (one, other)]
+    return len(np.setxor1d(*keys, assume_unique=True))
+
+
+def weights_told(simulation: "Simulation") -> str:
+    """What the machine makes of the weights."""
+    held, machine = simulation.stored, simulation.machine
+    if machine.weights is None:
+        return f"weights are as they are: how {machine.name} stores them is not known\n"
+    if simulation.exact is not None:
+        found = (
+            f"weights are as {machine.name} stores them, in {machine.weights}: {sum(held.changed.values()):,} of "
+            f"{held.total:,} changed, by {held.most:.2g} of the greatest at most; "
+        )
+        apart, fired = differing(simulation), len(simulation.exact.neuron)
+        return found + f"{apart:,} spikes differ from the {fired:,} of exact weights{first_apart(simulation)}\n"
+    if held.refused:
+        return f"weights are as they are: {machine.name} cannot store them ({held.refused[0][0]})\n"
+    if held.changed:
+        names = ", ".join(held.changed)
+        return (
+            f"weights are as they are: those of {names} do not fit {machine.weights} of {machine.name} "
+            "(--precision machine rounds them)\n"
+        )
+    return f"weights are as they are: all fit {machine.weights} of {machine.name}\n"
+
+
+def first_apart(simulation: "Simulation") -> str:
+    """`, the first in step 3, neuron 4 of hidden`"""
+    assert simulation.exact is not None
+    found = simulation.raster.first_difference(simulation.exact)
+    if found is None:
+        return ""
+    step, neuron = found
+    population = next(p for p in simulation.network.populations if p.first <= neuron < p.last)
+    return f", the first in step {step}, neuron {neuron - population.first} of {population.name}"
+
+
 def report(simulation: "Simulation") -> str:
     """The run in words and tables."""
     timing, machine = simulation.timing, simulation.machine
@@ -104,7 +148,11 @@ def report(simulation: "Simulation") -> str:
               f"{steps} steps, {fired:,} spikes ({rate:.2%} of neurons a step)\n")  # fmt: skip
     promise = "no core waits for ever: certified" if is_certified(simulation) else "not certified"
     out.write(f"{mapping.cores} of {machine.cores} cores, {len(mapping.edges):,} edges, "
-              f"slots {span(mapping.edges.slots)}, {promise}\n\n")  # fmt: skip
+              f"slots {span(mapping.edges.slots)}, {promise}\n")  # fmt: skip
+    out.write(weights_told(simulation))
+    for each in graded(network):
+        out.write(f"{each.name} sends numbers: a packet of each neuron in every step\n")
+    out.write("\n")
     print_table(
         ("policy", ">time", ">energy", f">{simulation.policy} is faster", ">uses less energy"), rows(simulation), out
     )
@@ -179,6 +227,12 @@ def figures(simulation: "Simulation") -> dict[str, Any]:
         "spikes": len(simulation.raster.neuron),
         "machine": {"name": machine.name, "cores": machine.cores, "sources": dict(machine.sources)},
         "policy": simulation.policy,
+        "weights": {
+            "precision": "exact" if simulation.exact is None else "machine",
+            "changed": simulation.stored.changed,
+            "refused": [why for why, _ in simulation.stored.refused],
+            "differing_spikes": differing(simulation),
+        },
         "certified": is_certified(simulation),
         "cores": timing.mapping.cores,
         "edges": len(timing.mapping.edges),

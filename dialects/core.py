@@ -25,6 +25,7 @@ every cycle holds a token).
 
 from collections.abc import Iterator, Mapping
 from enum import auto
+from functools import cache
 
 from xdsl.dialects.builtin import (
     I64,
@@ -268,8 +269,7 @@ class EdgeOp(IRDLOperation):
     def __init__(self, ends: tuple[int, int], delays: tuple[int, int], axons: int, traffic: float):
         given = {"source": ends[0], "target": ends[1], "least": delays[0], "longest": delays[1], "axons": axons}
         super().__init__(
-            properties={name: IntegerAttr(value, i64) for name, value in given.items()}
-            | {"traffic": FloatAttr(traffic, f64)}
+            properties={name: number(value) for name, value in given.items()} | {"traffic": FloatAttr(traffic, f64)}
         )
 
     def verify_(self) -> None:
@@ -278,6 +278,12 @@ class EdgeOp(IRDLOperation):
             raise VerifyException(f"delays are 0 or more, the least first: {least} to {longest}")
         if self.slots is not None and self.slots.value.data < longest - least + 1:
             raise VerifyException(f"delays of {least} to {longest} need {longest - least + 1} slots or more")
+
+
+@cache
+def number(value: int) -> IntegerAttr:
+    """`64 : i64`, made once: edges are many, and their numbers few."""
+    return IntegerAttr(value, i64)
 
 
 def integers(values: Mapping[str, int]) -> DictionaryAttr:

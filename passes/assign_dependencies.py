@@ -19,7 +19,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, IntegerAttr, ModuleOp, i64
 from xdsl.passes import ModulePass
 
-from ..dialects.core import ArrayOp, EdgeOp, Policy, PolicyAttr, ProgramOp, TileOp
+from ..dialects.core import ArrayOp, EdgeOp, Policy, PolicyAttr, ProgramOp, TileOp, number
 from ..dialects.diagnostics import UserError, did_you_mean, place_of
 from .place_cores import programs
 from .solvers.core_slots import size_slots
@@ -85,7 +85,7 @@ class AssignDependencies(ModulePass):
         except DeadlockError as error:
             raise deadlock(program, tiles, error) from None
         for edge, count in zip(edges, slots, strict=True):
-            edge.properties["slots"] = IntegerAttr(int(count), i64)
+            edge.properties["slots"] = number(int(count))
         for tile, potential in zip(tiles, potentials, strict=True):
             tile.properties["potential"] = IntegerAttr(int(potential), i64)
         program.properties["policy"] = PolicyAttr(Policy(self.policy))

@@ -105,13 +105,19 @@ class PartitionCores(ModulePass):
     seed: int = 0
     graph: NeuronGraph | None = field(default=None, init=False, compare=False)
     weights: dict[str, np.ndarray] | None = field(default=None, init=False, compare=False)
+    core: np.ndarray | None = field(default=None, init=False, compare=False)
 
     @classmethod
-    def of(cls, graph: NeuronGraph, weights: dict[str, np.ndarray], **options) -> "PartitionCores":
-        """The pass for a network with these neurons; it adds the tiles of each population to `weights`."""
+    def of(
+        cls, graph: NeuronGraph, weights: dict[str, np.ndarray], core: np.ndarray | None = None, **options
+    ) -> "PartitionCores":
+        """The pass for a network with these neurons; it adds the tiles of each population to `weights`.
+
+        `core` is what the partitioner gives for these options, where that is known.
+        """
         made = cls(**options)
-        object.__setattr__(made, "graph", graph)
-        object.__setattr__(made, "weights", weights)
+        for name, value in (("graph", graph), ("weights", weights), ("core", core)):
+            object.__setattr__(made, name, value)
         return made
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
@@ -133,8 +139,13 @@ class PartitionCores(ModulePass):
         """Write the program after its array."""
         if self.method not in METHODS:
             raise UserError(f"unknown method '{self.method}'", hint=did_you_mean(self.method, METHODS))
+        if self.cores is not None and not 0 < self.cores <= array.cores:
+            raise UserError(f"{self.cores} cores are asked of @{array.sym_name.data}, which has {array.cores}",
+                            place=place_of(network))  # fmt: skip
         try:
-            core = partition(graph, capacity_of(array), self.cores, self.seed, self.method)
+            core = self.core
+            if core is None:
+                core = partition(graph, capacity_of(array), self.cores, self.seed, self.method)
         except CapacityError as error:
             raise refused(error, network, array) from None
         except ImportError as error:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 STEPS = 100
 METHODS = ("auto", "multilevel", "spread", "pymetis")
+PRECISIONS = ("exact", "machine")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="auto", choices=METHODS, help="the partitioner (auto: what is fastest)")
     parser.add_argument("--slack", type=int, metavar="N",
                         help="slots of each edge over its longest delay (as many as keep the pace)")  # fmt: skip
+    parser.add_argument("--precision", default="exact", choices=PRECISIONS,
+                        help="weights as they are, or rounded to what the machine stores (exact)")  # fmt: skip
     parser.add_argument("--packets", action="store_true", help="let packets contend for the links of the mesh")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write what each core does when")
@@ -62,7 +65,7 @@ def execute(arguments: argparse.Namespace) -> None:
         weights = arrays_of(net.weights)
         spikes = spikes_of(read_network(network_of(net.module), weights), arguments)
         options = {name: getattr(arguments, name) for name in
-                   ("machine", "policy", "cores", "method", "seed", "slack", "packets")}  # fmt: skip
+                   ("machine", "policy", "cores", "method", "seed", "slack", "packets", "precision")}  # fmt: skip
         found = simulate(net.module, weights, spikes, **options, steps=arguments.steps or STEPS, show=show)
     if arguments.dump:
         dump = Dump(arguments.dump)

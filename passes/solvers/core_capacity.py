@@ -11,6 +11,8 @@ from .neuron_graph import Capacity, NeuronGraph
 
 ROOM = 1.05
 """Where no number of cores is given, so many times as many as the least are tried first, and then each time more."""
+SPLITS = 16
+"""Times that a population whose axons are too many is split further, at most."""
 
 
 @dataclass
@@ -58,9 +60,25 @@ def fewest(graph: NeuronGraph, group: np.ndarray, capacity: Capacity) -> np.ndar
         total = np.bincount(group[free], graph.memory[free], groups)
         total += np.bincount(pairs[0], graph.shared[pairs[1]], groups)
         least = np.maximum(least, np.ceil(total / capacity.synapse_bytes - 1e-9).astype(np.int64))
+    if capacity.axons_in is not None:
+        check_hearing(graph, free, capacity.axons_in)
     if free.any() and capacity.neurons == 0:
         raise CapacityError("neurons", int(graph.population[free][0]), 1, 0, "a core holds none at all")
     return least
+
+
+def check_hearing(graph: NeuronGraph, free: np.ndarray, limit: int) -> None:
+    """Raises `CapacityError` for a neuron that hears more neurons than a core may: no split helps it."""
+    crowded = (np.bincount(graph.target, minlength=graph.neurons) > limit) & free
+    if not crowded.any():
+        return
+    behind = crowded[graph.target]
+    pairs = np.repeat(np.arange(graph.neurons), np.diff(graph.offsets))[behind] * graph.neurons + graph.target[behind]
+    heard = np.bincount(np.unique(pairs) % graph.neurons, minlength=graph.neurons)
+    most = int(heard.argmax())
+    if heard[most] > limit:
+        raise CapacityError("axons_in", int(graph.population[most]), int(heard[most]), limit,
+                            "a neuron alone hears so many: no split fits, only fewer synapses do")  # fmt: skip
 
 
 def too_few(graph: NeuronGraph, capacity: Capacity, least: np.ndarray, cores: int) -> CapacityError:
@@ -98,9 +116,12 @@ def check(graph: NeuronGraph, core: np.ndarray, cores: int, capacity: Capacity) 
         spread = len(np.unique(core[(graph.population == population) & (core >= 0)]))
         parts = int(np.ceil(spread * needed / max(limit, 1)))
         more = int(np.ceil(cores * needed / max(limit, 1)))
-        raise CapacityError(name, population, needed, limit, cores=more, parts=parts,
-                            suggestion=f"on core {where}; about {more} cores would do in place of {cores}, "
-                                       f"the population in {parts} parts in place of {spread}")  # fmt: skip
+        told = (f"on core {where}; in {parts} parts in place of {spread} it would fit, "
+                f"those it {'reaches' if name == 'axons_out' else 'hears'} on as many cores as now")  # fmt: skip
+        if not name.startswith("axons"):
+            told = (f"on core {where}; about {more} cores would do in place of {cores}, "
+                    f"the population in {parts} parts in place of {spread}")  # fmt: skip
+        raise CapacityError(name, population, needed, limit, told, cores=more, parts=parts)
 
 
 def fitted(
@@ -120,15 +141,31 @@ def fitted(
     if not least.sum():
         return np.full(graph.neurons, -1, np.int32)
     count = available if cores is not None else min(int(np.ceil(ROOM * least.sum())), available)
+    splits = 0
     while True:
         core = solved(graph, group, least, count, solve)
         try:
             check(graph, core, count, capacity)
             return core
-        except CapacityError:
+        except CapacityError as error:
+            if error.limit.startswith("axons") and splits < SPLITS:
+                splits += 1
+                split = further(graph, group, core, error)
+                if least[split[0]] < split[1] and least.sum() - least[split[0]] + split[1] <= available:
+                    least[split[0]] = split[1]
+                    count = max(count, min(int(np.ceil(ROOM * least.sum())), available))
+                    continue
             if count >= available:
                 raise
             count = min(int(np.ceil(ROOM * count)), available)
+
+
+def further(graph: NeuronGraph, group: np.ndarray, core: np.ndarray, error: CapacityError) -> tuple[int, int]:
+    """The group of the neurons whose axons are too many, and how many cores it should have; others keep theirs."""
+    own = (graph.population == error.population) & (core >= 0)
+    where = int(group[own].max())
+    now = len(np.unique(core[group == where]))
+    return where, max(now + 1, int(np.ceil(now * error.needed / max(error.available, 1))))
 
 
 def solved(

@@ -75,6 +75,17 @@ def core_edges(graph: NeuronGraph, core: np.ndarray) -> CoreEdges:
     return CoreEdges(edge // max(cores, 1), edge % max(cores, 1), dmin, dmax)
 
 
+def traffic(graph: NeuronGraph, core: np.ndarray) -> np.ndarray:
+    """Packets a step from each core to each other, [cores, cores]."""
+    cores = int(core.max(initial=-1)) + 1
+    found = np.zeros(cores * cores)
+    for source, to in reached(graph, core, cores):
+        away = (core[source] >= 0) & (core[source] != to)
+        pair = core[source[away]].astype(np.int64) * cores + to[away]
+        found += np.bincount(pair, graph.rate[source[away]], cores * cores)
+    return found.reshape(cores, cores)
+
+
 def usage(graph: NeuronGraph, core: np.ndarray, cores: int, axons: bool = True) -> Usage:
     """What each core holds and does; without `axons` these may be 0, which takes no time where packets cost none."""
     on = core >= 0

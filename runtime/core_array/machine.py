@@ -6,6 +6,8 @@ Times are nanoseconds, energies picojoules, powers watts. `sources` says of ever
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from .number_format import WeightFormat
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -72,6 +74,8 @@ class Machine:
     control_bits: int = 32
     link_buffer: int = 8
     error_band: tuple[float, float] = (0.0, 0.0)
+    weights: WeightFormat | None = None
+    payload_bits: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -5,7 +5,8 @@
     synapse = {value = 3.5, unit = "ns",                 sources={"time.synapse": "Davies 2018, Table 2", ...})
                source = "Davies 2018, Table 2"}
 
-A key of `[limits]` may be left out: the core has no such limit. Every other key must be there.
+A key of `[limits]` may be left out: the core has no such limit. So may `[weights]`: nobody says how they are stored;
+and `payload_bits`: packets carry no numbers. Every other key must be there.
 """
 
 import re
@@ -17,7 +18,23 @@ from typing import Any
 
 from ...dialects.diagnostics import Place, UserError, did_you_mean
 from .machine import Costs, Limits, Machine
-from .units import BITS, BYTES, ENERGY, NO_UNIT, POWER, TIME, Quantity, amount, band, count, curve, read_quantity, size
+from .number_format import Sign, WeightFormat
+from .units import (
+    BITS,
+    BYTES,
+    ENERGY,
+    NO_UNIT,
+    POWER,
+    TIME,
+    Quantity,
+    amount,
+    band,
+    choice,
+    count,
+    curve,
+    read_quantity,
+    size,
+)
 
 MACHINES = Path(__file__).with_name("machines")
 
@@ -31,15 +48,24 @@ ARRAY = {
     "control_bits": Quantity(BITS, count),
     "link_buffer": Quantity(NO_UNIT, count),
     "error_band": Quantity(NO_UNIT, band),
+    "payload_bits": Quantity(BITS, count),
 }
 BITS_AND_BYTES = {"weight_bits": BITS, "synapse_bytes": BYTES}
 LIMITS = {field.name: Quantity(BITS_AND_BYTES.get(field.name, NO_UNIT), count) for field in fields(Limits)}
+WEIGHTS = {
+    "bits": Quantity(BITS, count),
+    "sign": Quantity(NO_UNIT, choice(Sign)),
+    "exponents": Quantity(NO_UNIT, count),
+}
 SECTIONS = {
     "array": ARRAY,
     "limits": LIMITS,
     "time": {field.name: Quantity(TIME, amount) for field in fields(Costs)},
     "energy": {field.name: Quantity(ENERGY, amount) for field in fields(Costs)},
+    "weights": WEIGHTS,
 }
+OPTIONAL = {"weights", "payload_bits"}
+"""Sections and keys that may be left out."""
 
 
 def known_machines() -> tuple[str, ...]:
@@ -82,7 +108,7 @@ class MachineFile:
             raise self.fault("", "title", f"expected a text, found {title!r}")
         values: dict[str, dict[str, Any]] = {}
         sources: dict[str, str] = {}
-        for section in SECTIONS:
+        for section in (each for each in SECTIONS if each in tables):
             values[section] = {}
             for key, value, source in self.entries(section, tables[section]):
                 values[section][key] = value
@@ -93,6 +119,7 @@ class MachineFile:
             limits=Limits(**values["limits"]),
             time=Costs(**values["time"]),
             energy=Costs(**values["energy"]),
+            weights=WeightFormat(**values["weights"]) if "weights" in values else None,
             sources=sources,
             **values["array"],
         )
@@ -125,7 +152,7 @@ class MachineFile:
                 raise self.fault(section, key, f"unknown key{where}", hint=did_you_mean(key, known))
         if section == "limits":
             return
-        missing = [key for key in known if key not in found]
+        missing = [key for key in known if key not in found and key not in OPTIONAL]
         if missing:
             place = Place(self.path, self.line(section, ""))
             raise UserError(f"missing{where}: {', '.join(missing)}", place=place)

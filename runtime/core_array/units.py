@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
@@ -60,6 +61,17 @@ def band(value: Any, unit: float) -> tuple[float, float]:
     if low > high:
         raise ValueError(f"expected [low, high], found {value}")
     return low, high
+
+
+def choice(kinds: type[StrEnum]) -> Callable[[Any, float], StrEnum]:
+    """One of these words."""
+
+    def read(value: Any, unit: float) -> StrEnum:
+        if value not in list(kinds):
+            raise ValueError(f"expected one of {', '.join(kinds)}, found {value!r}")
+        return kinds(value)
+
+    return read
 
 
 def pair(value: Any) -> tuple[Any, Any]:

@@ -86,7 +86,7 @@ class Projection:
     @property
     def delays(self) -> tuple[int, ...]:
         """The delays it has, longest first."""
-        return (self.delay,) if isinstance(self.delay, int) else tuple(map(int, np.unique(self.delay)[::-1])) or (0,)
+        return (self.delay,) if isinstance(self.delay, int) else tuple(map(int, np.unique(self.delay)[::-1]))
 
     @cached_property
     def product(self) -> Csr | None:
@@ -260,7 +260,8 @@ def read_projection(
         if stage := read_stage(entry, shape, weights, dtype):
             stages.append(stage)
         if op.delays is not None and isinstance(entry, DELAYED):
-            delay = synapse_delays(entry, shape, weights, weights[op.delays.root_reference.data])
+            found = synapse_delays(entry, shape, weights, weights[op.delays.root_reference.data])
+            delay = found if len(found) else delay
         shape = entry.output_shape(shape)
     return Projection(source, target, tuple(stages), delay)
 

@@ -10,6 +10,8 @@ from gossamer.compiler.mapping import array_op, program_of
 from gossamer.compiler.simulation import Simulation, simulate
 from gossamer.dialects.diagnostics import UserError
 from gossamer.runtime.core_array.machine_files import known_machines, load_machine
+from gossamer.runtime.spiking.reference import run as by_step
+from gossamer.tests.runtime.spiking.networks import Example, population, spikes, uniform
 from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, IntegerAttr, StringAttr, i64
 
 SMALL = ("mlp-small", "srnn-small", "conv-small", "sheet-small", "pd-small")
@@ -117,7 +119,7 @@ def test_wrong_spikes_are_refused():
         simulate(module, weights, given, machine="loihi3")
     with pytest.raises(UserError, match="there is no policy 'dependancy'"):
         simulate(module, weights, given, policy="dependancy")
-    with pytest.raises(UserError, match="unknown method 'metis'"):
+    with pytest.raises(UserError, match="there is no method 'metis'"):
         simulate(module, weights, given, method="metis", cores=4)
 
 
@@ -136,6 +138,43 @@ def test_real_numbers_between_populations_are_refused():
     )
     with pytest.raises(UserError, match="population @x gives real numbers to @a"):
         simulate(module, {"w": np.ones((2, 2), np.float32)}, [np.ones((3, 2))])
+
+
+def graded() -> tuple:
+    """Inputs to leaky integrators that never fire, whose v goes to neurons that do."""
+    weights = {"w": uniform(20, 12), "u": uniform(6, 20, seed=2)}
+    lines = f"""
+    snn.input @x <12>
+    {population("li", "20", "li exponential")}
+    {population("out", "6", "lif exponential", threshold=0.2)}
+    snn.projection @x to @li {{ snn.dense @w }}
+    snn.projection @li to @out delay 1 {{ snn.dense @u }}"""
+    example = Example(lines, weights)
+    return example.module(), weights, [spikes(30, 1, 12)[:, 0]]
+
+
+@pytest.mark.parametrize("machine", ["generic", "ipu-mk2", "spinnaker2"])
+def test_real_numbers_go_in_a_packet_of_every_step_where_packets_carry_numbers(machine):
+    module, weights, x = graded()
+    found = simulate(module, weights, x, machine=machine, cores=4)
+    network = found.network
+    (z,) = by_step(network, [x[0][:, None]], ["out"])
+    assert z.any()
+    assert np.array_equal(found.raster.dense(network.neurons)[:, 32:], z[:, 0] != 0)
+    assert not found.raster.dense(network.neurons)[:, 12:32].any()
+    mapping = found.timing.mapping
+    apart = {(neuron, core) for neuron in range(12, 32) for core in np.unique(mapping.core[32:])} - {
+        (neuron, mapping.core[neuron]) for neuron in range(12, 32)
+    }
+    assert found.timing.packets == 30 * len(apart)
+    assert "li sends numbers: a packet of each neuron in every step" in str(found)
+    assert found.timing.traffic.active[:, np.unique(mapping.core[12:32])].sum() >= 30 * 20
+
+
+@pytest.mark.parametrize("machine", ["loihi1", "truenorth", "odin"])
+def test_real_numbers_are_refused_where_packets_carry_none(machine):
+    with pytest.raises(UserError, match=r"@li gives real numbers to @out, on .*: packets carry no numbers there"):
+        simulate(*graded(), machine=machine)
 
 
 def test_no_steps_and_no_spikes():

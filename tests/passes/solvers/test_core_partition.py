@@ -1,5 +1,7 @@
 """Partitions: within every limit, even, with few packets; and what is said where nothing fits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gossamer.passes.solvers import core_partition
@@ -187,6 +189,29 @@ def test_axons_are_told_with_the_core_that_has_too_many():
     assert caught.value.limit == "axons_in"
     assert caught.value.needed > 100 == caught.value.available
     assert (caught.value.cores or 0) > 8
+
+
+@pytest.mark.parametrize("method", ["spread", "multilevel"])
+@pytest.mark.parametrize("cores", [None, 12, 14])
+def test_a_population_whose_axons_are_too_many_is_split_further(method: str, cores: int | None):
+    """By work alone the 64 neurons take nearly all cores, and each of the 100 before them reaches them all."""
+    graph = layers([8, 100, 64])
+    graph = replace(graph, work=np.where(graph.population == 2, 100.0, 1.0) * (graph.population > 0))
+    free = partition(graph, Capacity(14), 12, 0, method)
+    assert usage(graph, free, 14).axons_out.max() > 300
+    capacity = Capacity(14, neurons=64, axons_out=300)
+    core = partition(graph, capacity, cores, 0, method)
+    holds(graph, core, capacity)
+
+
+def test_what_no_split_can_hear_is_told_at_once():
+    graph = layers([40, 20, 10])
+    with pytest.raises(CapacityError, match="a neuron alone hears so many: no split fits") as caught:
+        partition(graph, Capacity(64, axons_in=39))
+    assert (caught.value.limit, caught.value.population, caught.value.needed) == ("axons_in", 1, 40)
+    holds(graph, partition(graph, Capacity(64, axons_in=40)), Capacity(64, axons_in=40))
+    double = graph_of(3, np.array([0, 0, 1]), np.array([2, 2, 2]))
+    holds(double, partition(double, Capacity(3, axons_in=2)), Capacity(3, axons_in=2))
 
 
 def test_more_cores_than_the_array_has_are_refused():

@@ -1,13 +1,19 @@
 """Random small networks on random mappings, and what they do step by step."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+import torch
+from gossamer.benchmarks.spiking_torch import dense, fires
+from gossamer.runtime.core_array.groups import dense_blocks
 from gossamer.runtime.core_array.machine import Costs, Limits, Machine
-from gossamer.runtime.core_array.mapping import Mapping
+from gossamer.runtime.core_array.mapping import NO_GROUP, Mapping
 from gossamer.runtime.spiking.arrays import Raster, Synapses
 
+CAMPAIGN = int(os.environ.get("GOSSAMER_PROTOCOL_CASES", "200"))
+"""Networks to run; 10,000 take about four minutes."""
 THRESHOLD = 64
 FLOOR = -(2**12)
 
@@ -75,6 +81,17 @@ def mapped(net: Network, seed: int, *, host: bool = True, slack: int = 2) -> Map
     return Mapping.of(net.synapses, core, place, slack)
 
 
+def grouped(mapping: Mapping, seed: int) -> Mapping:
+    """With some edges in groups at random: any edges may share a collector that only delays them."""
+    rng = np.random.default_rng(seed)
+    blocks = dense_blocks(mapping)
+    if (blocks == NO_GROUP).all():
+        # A collector for edges of one delay and level adds no cycle of no delay.
+        chosen = (mapping.edges.dmin > 0) & (rng.random(len(mapping.edges)) < 0.5)
+        blocks = np.where(chosen, mapping.edges.dmin, NO_GROUP).astype(np.int32)
+    return replace(mapping, group=blocks)
+
+
 class Neurons:
     """The state of integer (or float) LIF neurons: v += current - v / 16; fires at the threshold, and loses it."""
 
@@ -112,3 +129,20 @@ def reference(net: Network) -> Raster:
                     else:
                         kept.setdefault((when, target), []).append((one, float(net.synapses.weight[one])))
     return Raster.of(fired)
+
+
+def in_torch(net: Network) -> Raster:
+    """The same by dense weights, for whole numbers."""
+    voltage = torch.zeros(len(net.level), dtype=torch.int64)
+    given = torch.zeros(net.steps, len(net.level), dtype=torch.bool)
+    given[:, net.inputs] = torch.from_numpy(net.given)
+    ends = np.searchsorted(net.level, np.arange(1, net.level.max() + 2))
+
+    def neurons(layer: slice, current: torch.Tensor) -> torch.Tensor:
+        held = voltage[layer] + current - torch.div(voltage[layer], 16, rounding_mode="floor")
+        fired = held >= THRESHOLD
+        voltage[layer] = torch.clamp(held - THRESHOLD * fired, min=FLOOR)
+        return fired
+
+    layers = [slice(low, high) for low, high in pairwise(ends.tolist())]
+    return Raster.of(fires(dense(net.synapses), layers, torch.from_numpy(net.inputs), given, neurons).numpy())

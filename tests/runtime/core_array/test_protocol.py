@@ -1,20 +1,25 @@
-import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from gossamer.runtime.core_array.control import progress
-from gossamer.runtime.core_array.groups import dense_blocks
 from gossamer.runtime.core_array.inbox import ProtocolError
-from gossamer.runtime.core_array.mapping import NO_GROUP, Mapping
+from gossamer.runtime.core_array.mapping import Mapping
 from gossamer.runtime.core_array.protocol import Faults, Statistics, execute
 from gossamer.runtime.core_array.traffic import Recording, count
 from gossamer.runtime.core_array.waits import DeadlockError
 from gossamer.runtime.spiking.arrays import Raster, Synapses
-from gossamer.tests.runtime.core_array.networks import Network, Neurons, machine, mapped, network, reference
-
-CAMPAIGN = int(os.environ.get("GOSSAMER_PROTOCOL_CASES", "200"))
-"""Networks to run; 10,000 take about four minutes."""
+from gossamer.tests.runtime.core_array.networks import (
+    CAMPAIGN,
+    Network,
+    Neurons,
+    grouped,
+    in_torch,
+    machine,
+    mapped,
+    network,
+    reference,
+)
 
 
 def run(net: Network, mapping: Mapping, *, policy: str = "dependency", **faults) -> tuple[Raster, Statistics]:
@@ -32,17 +37,6 @@ def run(net: Network, mapping: Mapping, *, policy: str = "dependency", **faults)
     )
 
 
-def grouped(mapping: Mapping, seed: int) -> Mapping:
-    """With some edges in groups at random: any edges may share a collector that only delays them."""
-    rng = np.random.default_rng(seed)
-    blocks = dense_blocks(mapping)
-    if (blocks == NO_GROUP).all():
-        # A collector for edges of one delay and level adds no cycle of no delay.
-        chosen = (mapping.edges.dmin > 0) & (rng.random(len(mapping.edges)) < 0.5)
-        blocks = np.where(chosen, mapping.edges.dmin, NO_GROUP).astype(np.int32)
-    return replace(mapping, group=blocks)
-
-
 @pytest.mark.parametrize("first", range(0, CAMPAIGN, 50))
 def test_cores_at_their_own_pace_fire_what_they_fire_in_step(first):
     for seed in range(first, first + 50):
@@ -54,7 +48,10 @@ def test_cores_at_their_own_pace_fire_what_they_fire_in_step(first):
         policy = "barrier" if seed % 4 == 3 else "dependency"
         faults = {"seed": seed, "latency": int(rng.integers(1, 400)), "twice": float(rng.choice([0.0, 0.3]))}
         fired, _ = run(net, mapping, policy=policy, **faults)
-        assert fired == reference(net), (seed, fired.first_difference(reference(net)))
+        expected = reference(net)
+        assert fired == expected, (seed, fired.first_difference(expected))
+        if np.issubdtype(net.synapses.weight.dtype, np.integer):
+            assert in_torch(net) == expected, (seed, in_torch(net).first_difference(expected))
 
 
 def test_the_networks_of_these_tests_are_busy():

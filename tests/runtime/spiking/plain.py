@@ -62,40 +62,54 @@ CHARGE: dict[str, Callable[[Tensor, State, dict, str], None]] = {
 }
 
 
-def neurons(kind: str, xs: Tensor, p: dict, fires: str = "", refractory: int = 0, initial: State | None = None):
-    """v and z of each step for the inputs xs [steps, ..]; z is None where the model never fires."""
-    model, way = kind.split()
-    state = {name: torch.zeros_like(xs[0]) for name in ("v", "i", "a", "u")} | (initial or {})
-    fired, rest, vs, zs = torch.zeros_like(xs[0], dtype=torch.bool), torch.zeros_like(xs[0]), [], []
-    compare, _, reset, when = fires.split() if fires else ("", "", "none", "")
-    for x in xs:
-        if when == "before":
-            level = p["threshold"] + (p["beta"] * state["a"] if model == "alif" else 0)
-            old = {"none": state["v"], "zero": 0, "subtract": state["v"] - level, "value": p.get("reset", 0)}
-            state["v"] = torch.where(fired, old[reset], state["v"])
-        before = state["v"]
-        CHARGE[model](x, state, p, way)
-        if not fires:
-            vs.append(state["v"])
-            continue
-        level = p["threshold"] + (p["beta"] * state["a"] if model == "alif" else 0)
-        new = {"none": state["v"], "zero": 0, "subtract": state["v"] - level, "value": p.get("reset", 0)}
-        if when == "next":
-            state["v"] = torch.where(fired, new[reset], state["v"])
-        fired = state["v"] > level if compare == "gt" else state["v"] >= level
-        resting = rest > 0
-        state["v"] = torch.where(resting, before, state["v"])
-        fired = fired & ~resting
-        rest = torch.where(fired, refractory, torch.clamp(rest - 1, min=0))
-        if when == "now":
-            value = state["v"] - level if reset == "subtract" else new[reset]
-            state["v"] = torch.where(fired, value if reset != "none" else state["v"], state["v"])
+class Neurons:
+    """Neurons of one kind: each call is a step, and gives v and who fired (None where the model never fires)."""
+
+    def __init__(self, kind: str, like: Tensor, p: dict, fires: str = "", refractory: int = 0):
+        self.model, self.way = kind.split()
+        self.p, self.refractory = p, refractory
+        self.state: State = {name: torch.zeros_like(like) for name in ("v", "i", "a", "u")}
+        self.fired, self.rest = torch.zeros_like(like, dtype=torch.bool), torch.zeros_like(like)
+        self.compare, _, self.reset, self.when = fires.split() if fires else ("", "", "none", "")
+
+    @property
+    def level(self) -> Tensor:
+        return self.p["threshold"] + (self.p["beta"] * self.state["a"] if self.model == "alif" else 0)
+
+    def after_a_spike(self) -> Tensor:
+        """What v becomes."""
+        v = self.state["v"]
+        new = {"none": v, "zero": torch.zeros_like(v), "subtract": v - self.level}
+        return new[self.reset] if self.reset in new else self.p["reset"] + torch.zeros_like(v)
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        s = self.state
+        if self.when == "before":
+            s["v"] = torch.where(self.fired, self.after_a_spike(), s["v"])
+        before = s["v"]
+        CHARGE[self.model](x, s, self.p, self.way)
+        if not self.compare:
+            return s["v"], None
+        if self.when == "next":
+            s["v"] = torch.where(self.fired, self.after_a_spike(), s["v"])
+        above = s["v"] > self.level if self.compare == "gt" else s["v"] >= self.level
+        resting = self.rest > 0
+        s["v"] = torch.where(resting, before, s["v"])
+        self.fired = above & ~resting
+        self.rest = torch.where(self.fired, self.refractory, torch.clamp(self.rest - 1, min=0))
+        if self.when == "now":
+            s["v"] = torch.where(self.fired, self.after_a_spike(), s["v"])
         for name, jump in (("a", "step"), ("u", "d")):
-            if jump in p:
-                state[name] = torch.where(fired, state[name] + p[jump], state[name])
-        vs.append(state["v"])
-        zs.append(fired)
-    return torch.stack(vs), torch.stack(zs).to(xs.dtype) if zs else None
+            if jump in self.p:
+                s[name] = torch.where(self.fired, s[name] + self.p[jump], s[name])
+        return s["v"], self.fired
+
+
+def neurons(kind: str, xs: Tensor, p: dict, fires: str = "", refractory: int = 0) -> tuple[Tensor, Tensor | None]:
+    """v and z of each step for the inputs xs [steps, ..]; z is None where the model never fires."""
+    advance = Neurons(kind, xs[0], p, fires, refractory)
+    vs, zs = zip(*map(advance, xs), strict=True)
+    return torch.stack(vs), torch.stack([z for z in zs if z is not None]).to(xs.dtype) if fires else None
 
 
 def delayed(spikes: Tensor, steps: int) -> Tensor:

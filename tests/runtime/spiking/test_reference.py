@@ -140,6 +140,22 @@ def test_delays_of_a_kernel_are_shared_as_it_is():
     np.testing.assert_array_equal(v, torch.as_tensor(brought).cumsum(0).numpy())
 
 
+def test_a_cycle_whose_synapses_are_all_zero_brings_nothing():
+    lines = f"""
+    snn.input @x <3>
+    {population("a", "3", "lif euler", threshold=0.1)}
+    snn.projection @x to @a {{ snn.dense @w }}
+    snn.projection @a to @a delays @d from 1 to 2 {{ snn.dense @r }}"""
+    weights = {"w": uniform(3, 3, low=0), "r": np.zeros((3, 3), np.float32), "d": integers(3, 3, low=1, high=3)}
+    network = Example(lines, weights).network()
+    assert network.levels == (0, 1)
+    alone = "\n".join(lines.splitlines()[:-1])
+    x = spikes(9, 2, 3)
+    (z,) = run(network, [x], ["a"])
+    assert z.any()
+    np.testing.assert_array_equal(z, run(Example(alone, weights).network(), [x], ["a"])[0])
+
+
 def test_a_recurrent_network_of_two_inputs_is_the_loop_that_one_would_write():
     weights = {"w": integers(6, 5), "u": integers(6, 3, seed=2), "r": integers(6, 6, seed=3), "o": integers(2, 6)}
     lines = f"""

@@ -1,0 +1,66 @@
+"""Which mapping is taken of those that are tried."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gossamer.benchmarks.spiking_modules import inputs_of, module_of
+from gossamer.benchmarks.spiking_workloads import workload
+from gossamer.compiler.mapping_choice import Tried, choose, choose_cores
+from gossamer.compiler.simulation import simulate
+from gossamer.dialects.diagnostics import UserError
+from gossamer.passes.solvers.core_capacity import CapacityError
+
+
+class Attempts:
+    """A method that takes `time(cores)`, and as few as `least`; what was asked of it."""
+
+    def __init__(self, name: str, time, least: int = 4):
+        self.name, self.time, self.least, self.asked = name, time, least, []
+
+    def __call__(self, cores: int | None) -> Tried:
+        self.asked.append(cores)
+        cores = self.least if cores is None else cores
+        if cores < self.least:
+            raise CapacityError("neurons", 0, 2, 1, "more cores")
+        return Tried(SimpleNamespace(cores=cores), self.name, self.time(cores))  # pyright: ignore[reportArgumentType]
+
+
+def test_twice_as_many_cores_are_tried_as_long_as_that_helps():
+    attempt = Attempts("quick", lambda cores: 1000 / cores + 10 * cores)
+    best = choose_cores(attempt, None, 128)
+    assert (best.mapping.cores, attempt.asked) == (8, [None, 8, 16])
+    assert choose_cores(Attempts("quick", lambda cores: 1000 / cores), None, 100).mapping.cores == 100
+
+
+def test_the_slow_method_starts_where_the_quick_one_ended():
+    quick = Attempts("quick", lambda cores: 1000 / cores + 10 * cores)
+    slow = Attempts("slow", lambda cores: 1000 / cores + 4 * cores)
+    best = choose([quick, slow], None, 128)
+    assert (best.method, best.mapping.cores) == ("slow", 16)
+    assert slow.asked == [8, 16, 32]
+
+
+def test_what_does_not_fit_is_no_choice():
+    quick, slow = Attempts("quick", lambda cores: 1.0, least=9), Attempts("slow", lambda cores: 2.0)
+    assert choose([quick, slow], 8, 128).method == "slow"
+    assert choose([quick, slow], None, 128).method == "quick"
+    with pytest.raises(CapacityError):
+        choose([quick, Attempts("slow", lambda cores: 2.0, least=10)], 8, 128)
+
+
+def test_the_program_is_that_of_the_arrays_that_were_chosen():
+    load = workload("srnn-small")
+    found = simulate(*module_of(load), inputs_of(load))
+    again = simulate(*module_of(load), inputs_of(load), cores=found.mapped.mapping.cores)
+    assert found.timing.makespan_ns == pytest.approx(again.timing.makespan_ns, rel=0.05)
+    assert np.array_equal(found.mapped.mapping.core, found.timing.mapping.core)
+    assert found.as_dict()["certified"]
+
+
+def test_a_network_that_fits_nowhere_is_told_by_the_name_of_its_population():
+    load = workload("mlp-small")
+    with pytest.raises(UserError, match=r"population @hidden1 needs .* cores"):
+        simulate(*module_of(load), inputs_of(load), machine="odin")
+    with pytest.raises(UserError, match="9 cores are asked of odin, which has 1"):
+        simulate(*module_of(load), inputs_of(load), machine="odin", cores=9)
