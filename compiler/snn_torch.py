@@ -6,7 +6,9 @@
 
 A model takes one step [batch, ..] and keeps its states hidden; or it takes all steps and is a sequence of layers
 (`nn.Sequential`, SpikingJelly in step mode `m`, Norse's `SequentialState` with `Lift`): then it is first brought to one
-step. What has no exact form is refused by name and place; what is equal but for rounding is told in `notes`.
+step; or its own code loops over time, and says itself which axis of its input is time, or that all steps get the same
+(`frontends/unrolled.py`). What has no exact form is refused by name and place; what is equal but for rounding is told
+in `notes`.
 """
 
 from collections.abc import Mapping
@@ -23,10 +25,12 @@ from ..dialects.diagnostics import UserError
 from ..dialects.neurons import When
 from ..dialects.snn import NetworkOp, PopulationOp
 from ..passes.raise_snn import REORDERED, RaiseSnn
+from ..passes.roll_steps import RollSteps
 from .frontends.folding import fold_weights
 from .frontends.over_time import OverTime, over_time
-from .frontends.stepwise import one_step
+from .frontends.stepwise import one_step, runs_over_time
 from .frontends.torch_export import import_model
+from .frontends.unrolled import Unrolled, as_network, loops
 from .snn import SpikingNetwork
 
 __all__ = ["from_torch", "over_time"]
@@ -38,15 +42,9 @@ def from_torch(model: nn.Module, example_input: Tensor, *, steps_first: bool = T
     Where all of it is 0 or 1 the input is of spikes, else of currents. The network takes any number of steps and any
     batch, steps first. Raises UserError where the model has no exact form.
     """
-    if not isinstance(example_input, Tensor) or example_input.dim() < 3:
+    if not isinstance(example_input, Tensor) or example_input.dim() < 2:
         raise UserError("the example is a tensor [steps, batch, ..]: of three axes or more")
-    x = example_input if steps_first else example_input.transpose(0, 1)
-    if min(x.shape[:2]) < 2:
-        raise UserError(
-            f"the example has {x.shape[0]} steps of {x.shape[1]}",
-            hint="two of each, or more: a size of 1 would be taken for a fixed one",
-        )
-    run = model if isinstance(model, OverTime) else OverTime(one_step(model))
+    run, x = reading(model, example_input, steps_first)
     was_training = run.training
     run.eval()
     try:
@@ -55,16 +53,37 @@ def from_torch(model: nn.Module, example_input: Tensor, *, steps_first: bool = T
     finally:
         run.train(was_training)
     weights = dict(imported.weights)
+    RollSteps().apply(Context(), imported.module)
     fold_weights(imported.module, weights)
     analog = not bool(((x == 0) | (x == 1)).all())
     RaiseSnn(analog, names).apply(Context(), imported.module)
     network = next((op for op in imported.module.ops if isinstance(op, NetworkOp)), None)
     if network is None:
         raise UserError(f"{type(model).__name__} has no neurons of snnTorch, Norse or SpikingJelly")
+    notes = as_network(imported.module, x.shape) if isinstance(run, Unrolled) else []
     keep_used(imported.module, weights)
     imported.module.verify()
     check_starts(network, weights)
-    return SpikingNetwork(imported.module, weights, tuple(notes_of(network)))
+    return SpikingNetwork(imported.module, weights, (*notes, *notes_of(network)))
+
+
+def reading(model: nn.Module, x: Tensor, steps_first: bool) -> tuple[OverTime, Tensor]:
+    """A model as one that is run over time, and its example.
+
+    Raises UserError where the example is not one of some steps and some batch.
+    """
+    known = isinstance(model, OverTime) or any(map(runs_over_time, model.modules()))
+    if not known and loops(model, x):
+        return Unrolled(model), x
+    x = x if steps_first else x.transpose(0, 1)
+    if x.dim() < 3:
+        raise UserError("the example is a tensor [steps, batch, ..]: of three axes or more")
+    if min(x.shape[:2]) < 2:
+        raise UserError(
+            f"the example has {x.shape[0]} steps of {x.shape[1]}",
+            hint="two of each, or more: a size of 1 would be taken for a fixed one",
+        )
+    return model if isinstance(model, OverTime) else OverTime(one_step(model)), x
 
 
 def keep_used(module: ModuleOp, weights: dict[str, Tensor]) -> None:

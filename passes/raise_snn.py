@@ -21,7 +21,7 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, ModuleOp, SymbolRefAttr, UnitAttr
-from xdsl.ir import Attribute, Block, OpResult, Region, SSAValue
+from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 from xdsl.transforms.dead_code_elimination import region_dce
@@ -32,19 +32,11 @@ from ..dialects.neurons import DYNAMICS, Compare, Discretisation, Model, Reset, 
 from ..dialects.snn import InputOp, NetworkOp, PopulationOp, ProjectionOp, RunOp
 from .analysis.calls import argument, shape, target
 from .analysis.linear_maps import paths, sizes
+from .analysis.repetition import STEP, copied, states
+from .analysis.starts import start_number
 
-STEP = "gossamer.neuron_step.default"
 REORDERED = "snn.reordered"
 """On a population whose several inputs the source adds one after another."""
-FULL = ("aten.full.default", "aten.zeros.default")
-COPIES = ("aten.clone.default", "aten.alias.default", "aten._to_copy.default", "aten.detach.default")
-
-
-def copied(value: SSAValue) -> SSAValue:
-    """What a value is a copy of."""
-    while isinstance(value, OpResult) and target(value.op) in COPIES:
-        value = value.op.operands[0]
-    return value
 
 
 def float_type(value: SSAValue) -> AnyFloat:
@@ -106,30 +98,26 @@ class Scan:
     def spikes_of(self, value: SSAValue) -> tuple[CallOp, int] | None:
         """The neurons whose spikes a value is, and how many steps ago they fired."""
         value = copied(value)
-        if isinstance(value.owner, CallOp) and value.owner in self.neurons and value is value.owner.results[0]:
-            return value.owner, 0
-        if value in self.block.args[: len(self.starts)]:
+        carried: list[SSAValue] = []
+        while value in self.block.args[: len(self.starts)] and value not in carried:
+            carried.append(value)
             kept = self.kept[self.block.args.index(value)]
-            found = self.spikes_of(kept) if kept is not None and copied(kept) not in self.block.args else None
-            return (found[0], found[1] + 1) if found else None
-        return None
+            value = copied(kept) if kept is not None else value
+        neuron = value.owner
+        if not isinstance(neuron, CallOp) or neuron not in self.neurons or neuron.results[0] is not value:
+            return None
+        if any(self.start_of(state) != 0 for state in carried):
+            raise self.refuse("spikes before the first step are not 0", neuron)
+        return neuron, len(carried)
 
     def start_of(self, value: SSAValue) -> float | None:
         """The number that every element of a carried value has before the first step; None where that is computed."""
-        start = self.starts[self.block.args.index(value)]
-        if target(start.owner) not in FULL:  # pyright: ignore[reportArgumentType]
-            return None
-        number = argument(cast(CallOp, start.owner), 1, "fill_value", 0.0) if target(start.owner) == FULL[0] else 0.0  # pyright: ignore
-        return float(number) if isinstance(number, int | float) else None
-
-    def states(self, neuron: CallOp) -> list[SSAValue]:
-        """The states that a neuron step is given."""
-        return list(cast("tuple[SSAValue, ...]", argument(neuron, 1, "states")))
+        return start_number(self.starts[self.block.args.index(value)])
 
     def verify_states(self) -> None:
         """Every neuron has its own states of the last step, and they start from a number."""
         for neuron in self.neurons:
-            for index, state in enumerate(self.states(neuron)):
+            for index, state in enumerate(states(neuron)):
                 number = self.block.args.index(state) if state in self.block.args else len(self.starts)
                 kept = self.kept[number] if number < len(self.starts) else None
                 if kept is None or copied(kept) is not neuron.results[1 + index]:
@@ -146,7 +134,7 @@ class Scan:
         values: list[Attribute] = [self.parameter(neuron, tensor, size) for tensor in tensors]
         values += [FloatAttr(number, type) for number in numbers]
         dynamics = DYNAMICS[Model(text[0]), Discretisation(text[1])]
-        starts = dict(zip(dynamics.states, map(self.start_of, self.states(neuron)), strict=True))
+        starts = dict(zip(dynamics.states, map(self.start_of, states(neuron)), strict=True))
         fires, reset, when = text[2:] or (None, Reset.NONE, When.NOW)
         found = PopulationOp(
             self.name(neuron),
@@ -184,8 +172,6 @@ class Scan:
             for path in paths(value, self.weight_of, lambda v: v is x or self.spikes_of(v) is not None):
                 spikes = self.spikes_of(path.source)
                 source, delay = (self.name(spikes[0]), spikes[1]) if spikes else ("input", 0)
-                if delay and self.start_of(copied(path.source)) != 0:
-                    raise self.refuse("spikes before the first step are not 0", neuron)
                 found.append(ProjectionOp(source, self.name(neuron), Region(Block(path.maps)), delay=delay))
                 found[-1].location = neuron.location
         return found

@@ -64,7 +64,7 @@ class OverTime(nn.Module):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy has steps of its own neurons."""
-        return OverTime, (self.model,), {"training": self.training}
+        return type(self), (self.model,), {"training": self.training}
 
     def forward(self, x: Tensor) -> Any:
         with self.stepping():
@@ -106,12 +106,16 @@ class OverTime(nn.Module):
         return y
 
     def order(self, x: Tensor) -> tuple[str, ...]:
-        """The names of the neurons, `layers_1` for `layers.1`, in the order in which a step calls them."""
-        names = {module: name.replace(".", "_") or "neurons" for name, module in self.model.named_modules()}
-        names = {module: f"layer_{name}" if name[:1].isdigit() else name for module, name in names.items()}
+        """The names of the neurons in the order in which a step calls them."""
+        names = self.names()
         with torch.no_grad(), self.stepping(), carried({}) as first:
             self.step(x[0])
         return tuple(names[module] for module in first.starts)
+
+    def names(self) -> dict[nn.Module, str]:
+        """A name of each module: `layers_1` for `layers.1`."""
+        names = {module: name.replace(".", "_") or "neurons" for name, module in self.model.named_modules()}
+        return {module: f"layer_{name}" if name[:1].isdigit() else name for module, name in names.items()}
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters and buffers that the step reads: not the states that neurons hold."""

@@ -239,19 +239,6 @@ def test_the_model_and_its_states_stay_as_they_were():
     assert all("forward" not in vars(module) for module in model.modules())
 
 
-class OwnLoop(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc, self.lif = nn.Linear(3, 4), snn.Leaky(0.9)
-
-    def forward(self, x: Tensor) -> Tensor:
-        mem, out = torch.zeros(x.shape[1], 4), []
-        for item in x:
-            spk, mem = self.lif(self.fc(item), mem)
-            out.append(spk)
-        return torch.stack(out)
-
-
 class OwnHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -261,19 +248,12 @@ class OwnHead(nn.Module):
         return self.net(x).mean(0)
 
 
-class HiddenLoop(OwnLoop):
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([self.lif(self.fc(item[None]))[0] for item in x])
-
-
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a neuron without equations": (lambda: nn.Sequential(nn.Linear(3, 4), snn.Alpha(0.9, 0.8)), "`1` .Alpha."),
     "a readout after the last": (lambda: nn.Sequential(nn.Linear(3, 4), leaky(), nn.Linear(4, 2)), "after|follows"),
     "a map that is not linear": (lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), leaky()), "relu.*no linear map"),
     "no neurons": (lambda: nn.Linear(3, 4), "no neurons"),
     "code around layers over time": (OwnHead, "code of its own"),
-    "a loop over time": (HiddenLoop, "over_time"),
-    "a loop over given states": (OwnLoop, "state"),
     "a negative threshold": (lambda: nn.Sequential(nn.Linear(3, 4), snn.Leaky(0.9, threshold=-1.0, init_hidden=True)),
                              "@layer_1 starts above"),
 }  # fmt: skip

@@ -14,6 +14,7 @@ current: (i + W x) + W' z. LIFBoxCell adds its leak to the input before all else
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,6 +136,11 @@ def states_before(module: Any, x: Tensor, form: Form, given: Any, first: Any, la
     if STATES and not layer:
         return STATES[-1].take(module, [like] * len(values), values)
     return [torch.full_like(like, value) for value in values]
+
+
+def fresh(_: Sequence[Any]) -> nullcontext[None]:
+    """Cells hold no states."""
+    return nullcontext()
 
 
 def is_box(module: Any) -> bool:
