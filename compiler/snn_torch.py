@@ -11,7 +11,8 @@ step; or its own code loops over time, and says itself which axis of its input i
 in `notes`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +25,9 @@ from ..dialects.aten import WeightOp
 from ..dialects.diagnostics import UserError
 from ..dialects.neurons import When
 from ..dialects.snn import NetworkOp, PopulationOp
-from ..passes.raise_snn import REORDERED, RaiseSnn
+from ..passes.raise_snn import DISTRIBUTED, REORDERED, RaiseSnn
 from ..passes.roll_steps import RollSteps
+from ..passes.split_batch_norm import ROUNDED, SplitBatchNorms
 from .frontends.folding import fold_weights
 from .frontends.over_time import OverTime, over_time
 from .frontends.stepwise import one_step, runs_over_time
@@ -45,15 +47,12 @@ def from_torch(model: nn.Module, example_input: Tensor, *, steps_first: bool = T
     if not isinstance(example_input, Tensor) or example_input.dim() < 2:
         raise UserError("the example is a tensor [steps, batch, ..]: of three axes or more")
     run, x = reading(model, example_input, steps_first)
-    was_training = run.training
-    run.eval()
-    try:
+    with evaluated(run):
         names = run.order(x)
         imported = import_model(run, (x,), dynamic_shapes=({0: Dim.AUTO, 1: Dim.AUTO},))
-    finally:
-        run.train(was_training)
     weights = dict(imported.weights)
-    RollSteps().apply(Context(), imported.module)
+    for step in (RollSteps(), SplitBatchNorms()):
+        step.apply(Context(), imported.module)
     fold_weights(imported.module, weights)
     analog = not bool(((x == 0) | (x == 1)).all())
     RaiseSnn(analog, names).apply(Context(), imported.module)
@@ -65,6 +64,18 @@ def from_torch(model: nn.Module, example_input: Tensor, *, steps_first: bool = T
     imported.module.verify()
     check_starts(network, weights)
     return SpikingNetwork(imported.module, weights, (*notes, *notes_of(network)))
+
+
+@contextmanager
+def evaluated(model: nn.Module) -> Iterator[None]:
+    """Let a model be in evaluation, and then each module as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def reading(model: nn.Module, x: Tensor, steps_first: bool) -> tuple[OverTime, Tensor]:
@@ -121,9 +132,22 @@ def check_starts(network: NetworkOp, weights: dict[str, Tensor]) -> None:
 
 def notes_of(network: NetworkOp) -> list[str]:
     """What is equal but for rounding."""
-    return [
+    added = [
         f"@{op.sym_name.data}: the source adds its inputs to the state one after another, here their sum is added; "
         "equal where sums are exact"
         for op in network.populations()
         if REORDERED in op.attributes
     ]
+    scaled = [
+        f"{op.title}: a batch norm is a scale and a shift, rounded twice where the source may round once; equal where "
+        "its products are exact"
+        for op in network.projections()
+        if any(ROUNDED in entry.attributes for entry in op.map_ops())
+    ]
+    parts = [
+        f"{op.title}: the source makes a sum before it maps it or adds others, here its parts are mapped and added; "
+        "equal where sums are exact"
+        for op in network.projections()
+        if DISTRIBUTED in op.attributes
+    ]
+    return [*added, *dict.fromkeys((*scaled, *parts))]

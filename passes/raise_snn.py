@@ -9,10 +9,12 @@
       aten.yield(%n, %z)
     }
 
-Spikes of the same step come without delay, spikes that the scan carries come a step later. What is recorded is what the
-scan gives: spikes, or states of neurons. Where a neuron adds several inputs one after another, their sum is made first:
-equal but for the rounding of that sum; such populations carry `snn.reordered`. A scan without neurons stays as it is;
-one that has any and is no network is an error at the call that is at fault. Linear in the number of ops.
+Spikes of the same step come without delay, spikes that the scan carries come a step later. What is recorded is what
+the scan gives: spikes, or states of neurons. Where a neuron adds several inputs one after another, their sum is made
+first: equal but for the rounding of that sum; such populations carry `snn.reordered`. Where it maps a sum, the parts
+are mapped (`snn.distributed`). Max pooling of spikes is neurons (`analysis/spike_pools.py`). A scan without neurons
+stays as it is; one that has any and is no network is an error at the call that is at fault. Linear in the number of
+ops.
 """
 
 from collections.abc import Sequence
@@ -30,18 +32,27 @@ from ..dialects.aten import CallOp, ParameterOp, WeightOp, YieldOp, tensor_of
 from ..dialects.diagnostics import UserError, place_of
 from ..dialects.neurons import DYNAMICS, Compare, Discretisation, Model, Reset, When
 from ..dialects.snn import InputOp, NetworkOp, PopulationOp, ProjectionOp, RunOp
+from ..dialects.snn_maps import ReshapeOp
 from .analysis.calls import argument, shape, target
 from .analysis.linear_maps import paths, sizes
 from .analysis.repetition import STEP, copied, states
+from .analysis.spike_pools import MAX_POOLS, spike_or, spike_pool
 from .analysis.starts import start_number
 
 REORDERED = "snn.reordered"
 """On a population whose several inputs the source adds one after another."""
+DISTRIBUTED = "snn.distributed"
+"""On a projection that is a part of a sum which the source makes before it maps it, or before it adds others."""
 
 
 def float_type(value: SSAValue) -> AnyFloat:
     """The type of the numbers of a tensor."""
     return cast(AnyFloat, tensor_of(value).element_type)
+
+
+def fires(neuron: CallOp) -> bool:
+    """Do these neurons ever fire?"""
+    return len(str(argument(neuron, 4, "neuron")).split()) > 2
 
 
 @dataclass
@@ -58,7 +69,9 @@ class Scan:
         self.starts, self.inputs, self.more = (
             cast("tuple[SSAValue, ...]", argument(self.op, position, "") or ()) for position in (1, 2, 3)
         )
-        self.neurons = [op for op in self.block.ops if isinstance(op, CallOp) and target(op) == STEP]
+        calls = [op for op in self.block.ops if isinstance(op, CallOp)]
+        self.neurons = [op for op in calls if target(op) == STEP]
+        self.pools = [op for op in calls if target(op) in MAX_POOLS]
         last = self.block.last_op
         assert isinstance(last, YieldOp)
         given = [last.operands[leaf.index] if hasattr(leaf, "index") else None for leaf in last.template.data.args]  # pyright: ignore
@@ -73,8 +86,10 @@ class Scan:
         self.verify_states()
         x = self.block.args[len(self.starts)]
         body = Block([InputOp("input", sizes(x), analog=self.analog), *map(self.population, self.neurons)])
+        body.add_ops(spike_or(pool, self.name(pool), float_type(pool.results[0])) for pool in self.pools)
         for neuron in self.neurons:
             body.add_ops(self.projections(neuron))
+        body.add_ops(map(self.pooling, self.pools))
         network = NetworkOp("network", 1.0, Region(body))
         types = [result.type for result in self.op.results[len(self.starts) :]]
         run = RunOp("network", self.inputs, list(map(self.record, self.given)), types)
@@ -85,6 +100,8 @@ class Scan:
         return UserError(f"this is no spiking network: {why}", place=place_of(op or self.op))
 
     def name(self, neuron: CallOp) -> str:
+        if neuron in self.pools:
+            return f"max_pool_{self.pools.index(neuron)}"
         index = self.neurons.index(neuron)
         return self.names[index] if index < len(self.names) else f"neurons_{index}"
 
@@ -104,7 +121,9 @@ class Scan:
             kept = self.kept[self.block.args.index(value)]
             value = copied(kept) if kept is not None else value
         neuron = value.owner
-        if not isinstance(neuron, CallOp) or neuron not in self.neurons or neuron.results[0] is not value:
+        if not isinstance(neuron, CallOp) or neuron not in (*self.neurons, *self.pools):
+            return None
+        if neuron.results[0] is not value:
             return None
         if any(self.start_of(state) != 0 for state in carried):
             raise self.refuse("spikes before the first step are not 0", neuron)
@@ -174,12 +193,32 @@ class Scan:
                 source, delay = (self.name(spikes[0]), spikes[1]) if spikes else ("input", 0)
                 found.append(ProjectionOp(source, self.name(neuron), Region(Block(path.maps)), delay=delay))
                 found[-1].location = neuron.location
+                if path.distributed:
+                    found[-1].attributes[DISTRIBUTED] = UnitAttr()
         return found
+
+    def pooling(self, pool: CallOp) -> ProjectionOp:
+        """What comes in to the windows of a max pooling: spikes as they are."""
+        found = paths(pool.operands[0], self.weight_of, lambda v: v in self.block.args or self.spikes_of(v) is not None)
+        spikes = self.spikes_of(found[0].source)
+        plain = len(found) == 1 and all(isinstance(entry, ReshapeOp) for entry in found[0].maps)
+        if not plain or spikes is None or not (spikes[0] in self.pools or fires(spikes[0])):
+            raise UserError(
+                "a maximum of values that are no spikes of neurons is no linear map",
+                place=place_of(pool),
+                hint="pool after the neurons: a maximum of their spikes is exact; or average before them",
+            )
+        maps = [*found[0].maps, spike_pool(pool, MAX_POOLS[target(pool) or ""])]
+        made = ProjectionOp(self.name(spikes[0]), self.name(pool), Region(Block(maps)), delay=spikes[1])
+        made.location = pool.location
+        return made
 
     def record(self, value: SSAValue | None) -> str:
         """What is recorded for a result of the scan."""
         value = copied(value) if value is not None else None
         neuron = value.owner if value is not None else None
+        if isinstance(neuron, CallOp) and neuron in self.pools:
+            return self.name(neuron)
         if value is None or not isinstance(neuron, CallOp) or neuron not in self.neurons:
             place = neuron if isinstance(neuron, CallOp) else None
             raise self.refuse(

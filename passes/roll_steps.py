@@ -8,10 +8,10 @@
                                                       %out = %zs
 
 Legal where every step is the same, weights included, and states go from step to step (`analysis/repetition.py`); else
-an error at the call that differs. Bitwise: a step computes what it computed. What comes after the neurons (readouts, sums
-over steps) stays outside, and reads the stacked results. What no step reads anew is computed in each step; where they
-read nothing anew, what they are given is repeated for them. The graph no longer grows with the number of steps; linear
-in its size. A function whose neurons are stepped once stays as it is.
+an error at the call that differs. Bitwise: a step computes what it computed. What comes after the neurons (readouts,
+sums over steps) stays outside, and reads the stacked results. What no step reads anew is computed in each step; where
+they read nothing anew, what they are given is repeated for them. The graph no longer grows with the number of steps;
+linear in its size. A function whose neurons are stepped once stays as it is.
 """
 
 from collections.abc import Sequence

@@ -100,8 +100,9 @@ class OverTime(nn.Module):
 
     def step(self, x: Tensor, weights: Mapping[str, Tensor] | None = None) -> Any:
         """What the model gives in one step; of a model that gives `(y, state)`, y."""
-        y = self.model(x) if weights is None else torch.func.functional_call(self.model, dict(weights), (x,))
-        if isinstance(y, tuple) and "state" in inspect.signature(type(self.model).forward).parameters:
+        model = vars(self)["_modules"]["model"]  # as it is: torch wraps what is got by name, and loses what is shared
+        y = model(x) if weights is None else torch.func.functional_call(model, dict(weights), (x,))
+        if isinstance(y, tuple) and "state" in inspect.signature(type(model).forward).parameters:
             return y[0]
         return y
 

@@ -216,6 +216,72 @@ def test_recurrence_comes_a_step_later(name):
     assert np.array_equal(execute(net, x)[0], expected)
 
 
+def normed(mode: str) -> nn.Module:
+    """A net as SpikingJelly's are, in evaluation; scales of its norms are powers of 2, so that products are exact."""
+
+    def norm(module: Any) -> Any:
+        nn.init.constant_(module.running_var, 0.25 - module.eps)
+        nn.init.constant_(module.running_mean, 0.25)
+        with torch.no_grad():
+            module.weight.copy_(2.0 ** torch.randint(-2, 1, module.weight.shape))
+            module.bias.copy_(torch.randint(-8, 24, module.bias.shape) / 32)
+        return module
+
+    how = {"step_mode": mode}
+    model = nn.Sequential(
+        layer.Conv2d(2, 4, 3, padding=1, bias=False, **how), norm(layer.BatchNorm2d(4, **how)),
+        neuron.LIFNode(v_threshold=0.25, **how), layer.MaxPool2d(2, 2, **how),
+        layer.Conv2d(4, 4, 3, padding=1, **how), norm(layer.BatchNorm2d(4, **how)),
+        neuron.LIFNode(v_threshold=0.25, v_reset=None, **how), layer.MaxPool2d(3, 2, 1, **how), layer.Flatten(**how),
+        layer.SeqToANNContainer(nn.Linear(16, 5), norm(nn.BatchNorm1d(5))) if mode == "m" else
+        nn.Sequential(nn.Linear(16, 5), norm(nn.BatchNorm1d(5))),
+        neuron.LIFNode(v_threshold=0.125, **how),
+    )  # fmt: skip
+    return model.eval()
+
+
+@pytest.mark.parametrize("mode", ["s", "m"])
+@pytest.mark.parametrize("seed", range(3))
+def test_batch_norms_and_max_pooling_of_spikes(mode, seed):
+    torch.manual_seed(seed)
+    model = dyadic(normed(mode))
+    net = from_torch(model, (torch.rand(4, 2, 2, 8, 8) < 0.5).float())
+    assert not any(module.training for module in model.modules())
+    assert len(net.notes) == 3
+    assert all("a batch norm is" in note for note in net.notes)
+    x = (torch.rand(16, 3, 2, 8, 8) < 0.4).float()
+    expected = (sequence if mode == "m" else loop)(model, x).detach()
+    assert expected.any()
+    assert np.array_equal(execute(net, x)[0], expected)
+    assert torch.equal(net(x), expected)
+
+
+def test_spikes_that_are_pooled_may_be_the_result():
+    model = dyadic(nn.Sequential(nn.Conv1d(2, 3, 3), leaky(), nn.MaxPool1d(2, stride=1)))
+    x = torch.rand(9, 3, 2, 8).round()
+    net = from_torch(model, x)
+    expected = loop(model, x).detach()
+    assert expected.any()
+    assert np.array_equal(execute(net, x)[0], expected)
+
+
+def test_a_map_of_a_sum_is_told():
+    class Skip(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif, self.out, self.last = nn.Linear(3, 3), leaky(), nn.Linear(3, 4), leaky()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.out(self.lif(self.fc(x)) + x))
+
+    model, x = dyadic(Skip()), torch.rand(9, 2, 3).round()
+    net = from_torch(model, x)
+    assert "before it maps it" in net.notes[0]
+    expected = loop(model, x).detach()
+    assert expected.any()
+    assert np.array_equal(execute(net, x)[0], expected)
+
+
 def test_inputs_are_spikes_or_currents_as_the_example_is():
     model = nn.Sequential(nn.Linear(3, 2), leaky())
     assert "analog" not in network_of(from_torch(model, torch.ones(3, 2, 3)))
@@ -248,10 +314,25 @@ class OwnHead(nn.Module):
         return self.net(x).mean(0)
 
 
+class Added(nn.Module):
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.register_buffer("added", torch.rand(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.added
+
+
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a neuron without equations": (lambda: nn.Sequential(nn.Linear(3, 4), snn.Alpha(0.9, 0.8)), "`1` .Alpha."),
     "a readout after the last": (lambda: nn.Sequential(nn.Linear(3, 4), leaky(), nn.Linear(4, 2)), "after|follows"),
     "a map that is not linear": (lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), leaky()), "relu.*no linear map"),
+    "a maximum of currents": (
+        lambda: nn.Sequential(nn.Linear(3, 4), nn.Unflatten(1, (2, 2)), nn.MaxPool1d(2), leaky()), "no spikes of"),
+    "a weight along the last axis": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Unflatten(1, (2, 2)), Added(2), leaky()),
+                                     "for each element nor for each channel"),
+    "a batch norm without statistics": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(
+        4, track_running_stats=False), leaky()), "batch_norm"),
     "no neurons": (lambda: nn.Linear(3, 4), "no neurons"),
     "code around layers over time": (OwnHead, "code of its own"),
     "a negative threshold": (lambda: nn.Sequential(nn.Linear(3, 4), snn.Leaky(0.9, threshold=-1.0, init_hidden=True)),
