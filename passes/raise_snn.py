@@ -173,13 +173,16 @@ class Scan:
         return found
 
     def parameter(self, neuron: CallOp, value: SSAValue, size: tuple[int, ...]) -> SymbolRefAttr:
-        """A parameter that is a weight: one number, or one for each neuron."""
+        """A parameter that is a weight: one number, or one for each neuron, or for each channel, [channels, 1, 1]."""
         name, given = self.weight_of(value), shape(value)
         if name is None:
             raise self.refuse("a parameter of these neurons is computed while it runs", neuron)
-        if any(axis != 1 for axis in given) and given[-len(size) :] != size:
+        wide = (*(1 for _ in given[len(size) :]), *size)
+        if any(axis not in (1, width) for axis, width in zip(reversed(given), reversed(wide), strict=False)):
             raise self.refuse(
-                f"a parameter is {list(given)}, the neurons are {list(size)}: expected one for each", neuron
+                f"a parameter is {list(given)}, the neurons are {list(size)}: expected one for each, or sizes that spread "
+                "over theirs",
+                neuron,
             )
         return SymbolRefAttr(name)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 snn = pytest.importorskip("snntorch")
 norse = pytest.importorskip("norse.torch")
+izhikevich = pytest.importorskip("norse.torch.functional.izhikevich")
 neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
 layer = pytest.importorskip("spikingjelly.activation_based.layer")
 
@@ -61,6 +62,23 @@ def leaky(beta: float | Tensor = 0.9, **how: Any) -> nn.Module:
 
 def lif(**how: Any) -> Any:
     return norse.LIFParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.3), **how)
+
+
+def lsnn(**how: Any) -> Any:
+    return norse.LSNNParameters(
+        tau_mem_inv=torch.tensor(300.0), tau_adapt_inv=torch.tensor(30.0), v_th=torch.tensor(0.25), **how
+    )
+
+
+class Amplified(nn.Module):
+    """A gain, as a buffer."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.register_buffer("gain", torch.tensor(gain))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gain
 
 
 Case = tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor], Tensor], tuple[int, ...]]
@@ -126,6 +144,47 @@ MODELS: dict[str, Case] = {
         sequence,
         (2, 6, 6),
     ),
+    "Norse, adaptive thresholds": (
+        lambda: norse.SequentialState(
+            nn.Linear(8, 16), norse.LSNNCell(lsnn(beta=torch.tensor(0.25))), nn.Linear(16, 4), norse.LSNNCell(lsnn())
+        ),
+        with_states,
+        (8,),
+    ),
+    "Norse, adaptive thresholds over time": (
+        lambda: norse.SequentialState(norse.Lift(nn.Conv2d(2, 3, 3)), norse.LSNN(lsnn())),
+        sequence,
+        (2, 6, 6),
+    ),
+    "Norse, Izhikevich": (
+        lambda: norse.SequentialState(
+            nn.Linear(8, 16),
+            Amplified(60.0),
+            norse.IzhikevichCell(izhikevich.tonic_bursting),
+            nn.Linear(16, 4),
+            Amplified(200.0),
+            norse.IzhikevichCell(izhikevich.class_1_exc),
+        ),
+        with_states,
+        (8,),
+    ),
+    "snnTorch, learned parameters of each channel": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 3),
+            snn.Leaky(
+                torch.tensor([0.5, 0.9, 0.8]).reshape(3, 1, 1),
+                learn_beta=True,
+                threshold=torch.tensor([0.5, 0.25, 0.375]).reshape(1, 3, 1, 1),
+                learn_threshold=True,
+                init_hidden=True,
+            ),
+            nn.Flatten(),
+            nn.Linear(48, 4),
+            leaky(torch.linspace(0.5, 1, 4), learn_beta=True),
+        ),
+        loop,
+        (2, 6, 6),
+    ),
     "SpikingJelly, one step": (
         lambda: nn.Sequential(nn.Linear(8, 16), neuron.LIFNode(v_threshold=0.3), nn.Linear(16, 4), neuron.IFNode()),
         loop,
@@ -166,6 +225,7 @@ def test_it_fires_as_the_model_does(name):
     expected = feed(model, x).detach()
     assert expected.any()
     assert np.array_equal(execute(net, x)[0], expected)
+    assert torch.equal(net(x), expected)
 
 
 HIDDEN: dict[str, Any] = {"init_hidden": True}
@@ -193,6 +253,11 @@ RECURRENT: dict[str, Case] = {
         ),
         loop,
         (2, 6, 6),
+    ),
+    "LSNNRecurrent": (
+        lambda: norse.SequentialState(nn.Linear(8, 6), norse.LSNNRecurrentCell(6, 6, p=lsnn())),
+        with_states,
+        (8,),
     ),
     "LIFRecurrent": (
         lambda: norse.SequentialState(nn.Linear(8, 6), norse.LIFRecurrent(6, 6, lif(tau_syn_inv=torch.tensor(500.0)))),
