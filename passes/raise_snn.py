@@ -180,8 +180,8 @@ class Scan:
         wide = (*(1 for _ in given[len(size) :]), *size)
         if any(axis not in (1, width) for axis, width in zip(reversed(given), reversed(wide), strict=False)):
             raise self.refuse(
-                f"a parameter is {list(given)}, the neurons are {list(size)}: expected one for each, or sizes that spread "
-                "over theirs",
+                f"a parameter is {list(given)}, the neurons are {list(size)}: expected one for each, or sizes that "
+                "spread over theirs",
                 neuron,
             )
         return SymbolRefAttr(name)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import gossamer
 import numpy as np
 import pytest
 import torch
@@ -328,6 +329,18 @@ def test_spikes_that_are_pooled_may_be_the_result():
     expected = loop(model, x).detach()
     assert expected.any()
     assert np.array_equal(execute(net, x)[0], expected)
+
+
+def test_parameters_of_channels_are_written_for_each_neuron(tmp_path):
+    thresholds = torch.tensor([0.5, 0.25, 0.375]).reshape(3, 1, 1)
+    model = dyadic(nn.Sequential(nn.Conv2d(2, 3, 3), snn.Leaky(0.5, threshold=thresholds, reset_mechanism="zero",
+                                                               reset_delay=False, init_hidden=True)))  # fmt: skip
+    x = torch.rand(9, 3, 2, 6, 6).round()
+    gossamer.snn.save(from_torch(model, x), tmp_path / "net.nir")
+    again = gossamer.snn.load(tmp_path / "net.nir", dt=1.0, reset="zero")
+    expected = loop(model, x).detach()
+    assert expected.any()
+    assert torch.equal(again(x), expected)
 
 
 def test_a_map_of_a_sum_is_told():
