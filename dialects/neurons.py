@@ -48,6 +48,8 @@ class Model(StrEnum):
     """LIF with a synaptic current"""
     ALIF = auto()
     """LIF whose threshold rises as it fires: level = threshold + beta a (Bellec et al. 2018, eq. 2)"""
+    CUBA_ALIF = auto()
+    """CuBa-LIF whose level b goes to the threshold, and rises by beta as it fires (Norse's LSNN)"""
     IZHIKEVICH = auto()
     """dv/dt = 0.04 v^2 + 5 v + 140 - u + x, du/dt = a (b v - u) in ms and mV (Izhikevich 2003, eq. 1 to 3)"""
 
@@ -65,6 +67,8 @@ class Discretisation(StrEnum):
     """Euler with the step divided by tau at the end, as SpikingJelly does: tau in steps"""
     QUOTIENT_LEAK = auto()
     """the same of the leak alone, the input is added whole (SpikingJelly without decay_input)"""
+    EULER_RATES = auto()
+    """Euler with the products of dt and a constant made beforehand, and every coefficient a parameter (Norse)"""
     SHIFT = auto()
     """integers: decay = 1 - 2^-shift, rounded down; v stays above `floor`"""
 
@@ -164,6 +168,27 @@ DYNAMICS: dict[tuple[Model, Discretisation], Dynamics] = {
         """,
         level="threshold + beta * a",
         jump="a = a + step",
+    ),
+    (Model.CUBA_ALIF, Discretisation.EULER): Dynamics(
+        ("v", "i", "b"),
+        ("rate", "rate_syn", "rate_adapt", "leak", "beta", *FIRES),
+        """
+        v = v + rate * ((leak - v) + i)
+        i = (i - rate_syn * i) + x
+        b = b + rate_adapt * (threshold - b)
+        """,
+        level="b",
+        jump="b = b + beta",
+    ),
+    (Model.IZHIKEVICH, Discretisation.EULER_RATES): Dynamics(
+        ("v", "u"),
+        ("rate", "rate_u", "b", "d", "square", "slope", "bias", *FIRES),
+        """
+        w = v
+        v = v + rate * ((((square * (w * w) + slope * w) + bias) - u) + x)
+        u = u + rate_u * (b * w - u)
+        """,
+        jump="u = u + d",
     ),
     (Model.IZHIKEVICH, Discretisation.EULER): Dynamics(
         ("v", "u"),

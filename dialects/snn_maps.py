@@ -206,7 +206,7 @@ class SpreadOp(MapOp, ABC):
 
     def output_shape(self, shape: Shape) -> Shape:
         given = self.weight_shape(self.weight)
-        if given in ((), (1,), shape[:1], shape) or prod(given) == prod(shape):
+        if prod(given) in (1, prod(shape)) or tuple(size for size in given if size != 1) == shape[:1]:
             return shape
         wanted = "expected one for each element or channel"
         raise VerifyException(f"{self.name} has {list(given)} for {list(shape)}: {wanted}")

@@ -95,7 +95,7 @@ class InputOp(IRDLOperation):
 
 
 Parameter = FloatAttr | IntegerAttr | SymbolRefAttr
-"""The same for every neuron, or a weight with one for each, of the shape of the population."""
+"""The same for every neuron, or a weight with one for each, of the population's shape or one that spreads over it."""
 
 
 @irdl_op_definition

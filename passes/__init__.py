@@ -9,6 +9,8 @@ from xdsl.passes import ModulePass
 
 PASSES: dict[str, str] = {
     "simplify": "gossamer.passes.simplify:Simplify",
+    "roll-steps": "gossamer.passes.roll_steps:RollSteps",
+    "split-batch-norm": "gossamer.passes.split_batch_norm:SplitBatchNorms",
     "raise-snn": "gossamer.passes.raise_snn:RaiseSnn",
     "detect-sparsity": "gossamer.passes.detect_sparsity:DetectSparsity",
     "insert-gathers": "gossamer.passes.insert_gathers:InsertGathers",

@@ -25,6 +25,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from ...dialects.diagnostics import UserError
 from ...dialects.neurons import Compare, Discretisation, Model, Reset, When
 from ...dialects.snn import InputOp, NetworkOp, PopulationOp, ProjectionOp, RunOp
+from ...runtime.spiking.network import spread_parameter
 from ..dont_care import leaf_names
 from .nir_export_maps import Chains
 from .nir_files import INSTALL, MISSING, write_graph
@@ -168,7 +169,7 @@ def node_of(nir: Any, op: InputOp | PopulationOp, weights: Mapping[str, np.ndarr
     """The node of a population. Raises UserError where its numbers have none."""
     if isinstance(op, InputOp):
         return nir.Input({"input": np.array(op.sizes, np.int64)})
-    given = {name: value_of(value, weights) for name, value in op.parameters.data.items()}
+    given = {name: value_of(value, weights, op.sizes) for name, value in op.parameters.data.items()}
     way = op.discretisation.data
     if way is Discretisation.QUOTIENT:
         given["rate"], given["r"] = 1 / np.asarray(given.pop("tau"), np.float64), np.ones(())
@@ -183,10 +184,11 @@ def node_of(nir: Any, op: InputOp | PopulationOp, weights: Mapping[str, np.ndarr
     return getattr(nir, kind)(**full, metadata=metadata)
 
 
-def value_of(value: Any, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """A parameter as numbers."""
+def value_of(value: Any, weights: Mapping[str, np.ndarray], sizes: tuple[int, ...]) -> np.ndarray:
+    """A parameter as numbers: one, or one for each neuron."""
     if isinstance(value, SymbolRefAttr):
-        return weights[value.root_reference.data]
+        found = weights[value.root_reference.data]
+        return spread_parameter(found, sizes) if found.size > 1 else found
     assert isinstance(value, FloatAttr | IntegerAttr)
     return np.asarray(value.value.data)
 

@@ -64,7 +64,7 @@ class OverTime(nn.Module):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy has steps of its own neurons."""
-        return OverTime, (self.model,), {"training": self.training}
+        return type(self), (self.model,), {"training": self.training}
 
     def forward(self, x: Tensor) -> Any:
         with self.stepping():
@@ -100,18 +100,23 @@ class OverTime(nn.Module):
 
     def step(self, x: Tensor, weights: Mapping[str, Tensor] | None = None) -> Any:
         """What the model gives in one step; of a model that gives `(y, state)`, y."""
-        y = self.model(x) if weights is None else torch.func.functional_call(self.model, dict(weights), (x,))
-        if isinstance(y, tuple) and "state" in inspect.signature(type(self.model).forward).parameters:
+        model = vars(self)["_modules"]["model"]  # as it is: torch wraps what is got by name, and loses what is shared
+        y = model(x) if weights is None else torch.func.functional_call(model, dict(weights), (x,))
+        if isinstance(y, tuple) and "state" in inspect.signature(type(model).forward).parameters:
             return y[0]
         return y
 
     def order(self, x: Tensor) -> tuple[str, ...]:
-        """The names of the neurons, `layers_1` for `layers.1`, in the order in which a step calls them."""
-        names = {module: name.replace(".", "_") or "neurons" for name, module in self.model.named_modules()}
-        names = {module: f"layer_{name}" if name[:1].isdigit() else name for module, name in names.items()}
+        """The names of the neurons in the order in which a step calls them."""
+        names = self.names()
         with torch.no_grad(), self.stepping(), carried({}) as first:
             self.step(x[0])
         return tuple(names[module] for module in first.starts)
+
+    def names(self) -> dict[nn.Module, str]:
+        """A name of each module: `layers_1` for `layers.1`."""
+        names = {module: name.replace(".", "_") or "neurons" for name, module in self.model.named_modules()}
+        return {module: f"layer_{name}" if name[:1].isdigit() else name for module, name in names.items()}
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters and buffers that the step reads: not the states that neurons hold."""

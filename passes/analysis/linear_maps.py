@@ -7,8 +7,8 @@
 | `linear`                               | dense, and bias                          |
 | `conv1d`, `conv2d`                     | conv, and bias                           |
 | `avg_pool1d`, `avg_pool2d`             | pool, where each window counts its padding |
-| `mul` by a weight                      | scale                                    |
-| `add` of a weight                      | bias                                     |
+| `mul` by a weight of each element or channel | scale                              |
+| `add` of a weight of each element or channel | bias                               |
 | `flatten`, `view`, `reshape`, `unflatten`, `squeeze`, `unsqueeze` | reshape, where the batch stays |
 | `clone`, `alias`, `detach`, dropout in evaluation | nothing                       |
 
@@ -35,6 +35,8 @@ class Path:
 
     source: SSAValue
     maps: tuple[MapOp, ...] = ()
+    distributed: bool = False
+    """Is it a part of a sum that is made before a map, or before others are added to it?"""
 
 
 def refuse(op: Operation, why: str, hint: str = "") -> UserError:
@@ -150,8 +152,10 @@ def paths(value: SSAValue, name_of: NameOf, is_source: Callable[[SSAValue], bool
     for entry in ops:
         entry.location = op.location
     unbiased = [entry for entry in ops if not isinstance(entry, BiasOp)]
+    parts = len(found) > 1 and any(not isinstance(entry, ReshapeOp) for entry in ops)
     rest = [replace(path, maps=(*path.maps, *(entry.clone() for entry in unbiased))) for path in found[1:]]
-    return [replace(found[0], maps=(*found[0].maps, *ops)), *rest]
+    found = [replace(found[0], maps=(*found[0].maps, *ops)), *rest]
+    return [replace(path, distributed=path.distributed or parts) for path in found]
 
 
 def of_two(op: CallOp, name_of: NameOf, is_source: Callable[[SSAValue], bool]) -> list[Path]:
@@ -163,11 +167,32 @@ def of_two(op: CallOp, name_of: NameOf, is_source: Callable[[SSAValue], bool]) -
     if names == [None, None]:
         if target(op) == "aten.mul.Tensor":
             raise refuse(op, "it multiplies two values that change")
-        return [*paths(left, name_of, is_source), *paths(right, name_of, is_source)]
+        second = paths(right, name_of, is_source)
+        second = [replace(path, distributed=path.distributed or len(second) > 1) for path in second]
+        return [*paths(left, name_of, is_source), *second]
     name, other = (names[1], left) if names[1] else (names[0], right)
     if shape(other) != shape(op.results[0]):
         raise refuse(op, f"it makes {list(shape(op.results[0]))} of {list(shape(other))}")
+    verify_spread(op, left if other is right else right, other)
     found, kind = paths(other, name_of, is_source), BiasOp if target(op) == "aten.add.Tensor" else ScaleOp
+    found = [replace(path, distributed=path.distributed or len(found) > 1) for path in found]
     count = 1 if kind is BiasOp else len(found)
-    changed = [replace(path, maps=(*path.maps, kind(name or ""))) for path in found[:count]]
+    changed = [replace(path, maps=(*path.maps, located(kind(name or ""), op))) for path in found[:count]]
     return [*changed, *found[count:]]
+
+
+def located(entry: MapOp, op: CallOp) -> MapOp:
+    """A map where the call stands that it is, with what is noted of that."""
+    entry.location = op.location
+    entry.attributes |= op.attributes
+    return entry
+
+
+def verify_spread(op: CallOp, weight: SSAValue, value: SSAValue) -> None:
+    """A weight has one number, or one for each channel, or for each element. Raises UserError where it has others."""
+    sizes, given = shape(value), shape(weight)
+    given = (1,) * (len(sizes) - len(given)) + given
+    channel = (1, sizes[1], *(1 for _ in sizes[2:]))
+    if given not in ((1,) * len(sizes), channel, (1, *sizes[1:])):
+        raise refuse(op, f"its weight {list(shape(weight))} is neither one for each element nor for each channel of "
+                     f"{list(sizes[1:])}")  # fmt: skip

@@ -225,8 +225,8 @@ def read_population(op: InputOp | PopulationOp, first: int, weights: Weights) ->
         first,
         dtype,
         Step(op.dynamics, firing),
-        numbers_of(op.parameters, weights, dtype),
-        numbers_of(op.initial, weights, dtype),
+        numbers_of(op.parameters, weights, dtype, op.sizes),
+        numbers_of(op.initial, weights, dtype, op.sizes),
     )
 
 
@@ -236,7 +236,9 @@ def state_dtype(type: Attribute) -> np.dtype:
     return np.dtype(f"{prefix}{type.bitwidth}")  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def numbers_of(values: DictionaryAttr | None, weights: Weights, dtype: np.dtype) -> dict[str, np.ndarray]:
+def numbers_of(
+    values: DictionaryAttr | None, weights: Weights, dtype: np.dtype, shape: tuple[int, ...]
+) -> dict[str, np.ndarray]:
     """Parameters as arrays over the neurons, or single numbers."""
     found: dict[str, np.ndarray] = {}
     for name, value in values.data.items() if values else ():
@@ -245,8 +247,15 @@ def numbers_of(values: DictionaryAttr | None, weights: Weights, dtype: np.dtype)
                 found[name] = np.asarray(value.value.data, dtype)
             case SymbolRefAttr():
                 array = np.asarray(weights[value.root_reference.data], dtype)
-                found[name] = array.reshape(-1) if array.size > 1 else array.reshape(())
+                found[name] = spread_parameter(array, shape) if array.size > 1 else array.reshape(())
     return found
+
+
+def spread_parameter(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A parameter of neurons of a shape, or one that spreads over it, as one for each; [neurons]."""
+    if array.size == prod(shape):
+        return array.reshape(-1)
+    return np.broadcast_to(array.reshape(array.shape[-len(shape) :]), shape).reshape(-1)
 
 
 def read_projection(

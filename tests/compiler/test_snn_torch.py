@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import gossamer
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 snn = pytest.importorskip("snntorch")
 norse = pytest.importorskip("norse.torch")
+izhikevich = pytest.importorskip("norse.torch.functional.izhikevich")
 neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
 layer = pytest.importorskip("spikingjelly.activation_based.layer")
 
@@ -61,6 +63,23 @@ def leaky(beta: float | Tensor = 0.9, **how: Any) -> nn.Module:
 
 def lif(**how: Any) -> Any:
     return norse.LIFParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.3), **how)
+
+
+def lsnn(**how: Any) -> Any:
+    return norse.LSNNParameters(
+        tau_mem_inv=torch.tensor(300.0), tau_adapt_inv=torch.tensor(30.0), v_th=torch.tensor(0.25), **how
+    )
+
+
+class Amplified(nn.Module):
+    """A gain, as a buffer."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.register_buffer("gain", torch.tensor(gain))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gain
 
 
 Case = tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor], Tensor], tuple[int, ...]]
@@ -126,6 +145,47 @@ MODELS: dict[str, Case] = {
         sequence,
         (2, 6, 6),
     ),
+    "Norse, adaptive thresholds": (
+        lambda: norse.SequentialState(
+            nn.Linear(8, 16), norse.LSNNCell(lsnn(beta=torch.tensor(0.25))), nn.Linear(16, 4), norse.LSNNCell(lsnn())
+        ),
+        with_states,
+        (8,),
+    ),
+    "Norse, adaptive thresholds over time": (
+        lambda: norse.SequentialState(norse.Lift(nn.Conv2d(2, 3, 3)), norse.LSNN(lsnn())),
+        sequence,
+        (2, 6, 6),
+    ),
+    "Norse, Izhikevich": (
+        lambda: norse.SequentialState(
+            nn.Linear(8, 16),
+            Amplified(60.0),
+            norse.IzhikevichCell(izhikevich.tonic_bursting),
+            nn.Linear(16, 4),
+            Amplified(200.0),
+            norse.IzhikevichCell(izhikevich.class_1_exc),
+        ),
+        with_states,
+        (8,),
+    ),
+    "snnTorch, learned parameters of each channel": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 3),
+            snn.Leaky(
+                torch.tensor([0.5, 0.9, 0.8]).reshape(3, 1, 1),
+                learn_beta=True,
+                threshold=torch.tensor([0.5, 0.25, 0.375]).reshape(1, 3, 1, 1),
+                learn_threshold=True,
+                init_hidden=True,
+            ),
+            nn.Flatten(),
+            nn.Linear(48, 4),
+            leaky(torch.linspace(0.5, 1, 4), learn_beta=True),
+        ),
+        loop,
+        (2, 6, 6),
+    ),
     "SpikingJelly, one step": (
         lambda: nn.Sequential(nn.Linear(8, 16), neuron.LIFNode(v_threshold=0.3), nn.Linear(16, 4), neuron.IFNode()),
         loop,
@@ -166,6 +226,7 @@ def test_it_fires_as_the_model_does(name):
     expected = feed(model, x).detach()
     assert expected.any()
     assert np.array_equal(execute(net, x)[0], expected)
+    assert torch.equal(net(x), expected)
 
 
 HIDDEN: dict[str, Any] = {"init_hidden": True}
@@ -194,6 +255,11 @@ RECURRENT: dict[str, Case] = {
         loop,
         (2, 6, 6),
     ),
+    "LSNNRecurrent": (
+        lambda: norse.SequentialState(nn.Linear(8, 6), norse.LSNNRecurrentCell(6, 6, p=lsnn())),
+        with_states,
+        (8,),
+    ),
     "LIFRecurrent": (
         lambda: norse.SequentialState(nn.Linear(8, 6), norse.LIFRecurrent(6, 6, lif(tau_syn_inv=torch.tensor(500.0)))),
         sequence,
@@ -212,6 +278,84 @@ def test_recurrence_comes_a_step_later(name):
     assert "delay 1" in network_of(net)
     x = (torch.rand(9, 3, *shape) < 0.5).float()
     expected = feed(model, x).detach()
+    assert expected.any()
+    assert np.array_equal(execute(net, x)[0], expected)
+
+
+def normed(mode: str) -> nn.Module:
+    """A net as SpikingJelly's are, in evaluation; scales of its norms are powers of 2, so that products are exact."""
+
+    def norm(module: Any) -> Any:
+        nn.init.constant_(module.running_var, 0.25 - module.eps)
+        nn.init.constant_(module.running_mean, 0.25)
+        with torch.no_grad():
+            module.weight.copy_(2.0 ** torch.randint(-2, 1, module.weight.shape))
+            module.bias.copy_(torch.randint(-8, 24, module.bias.shape) / 32)
+        return module
+
+    how = {"step_mode": mode}
+    model = nn.Sequential(
+        layer.Conv2d(2, 4, 3, padding=1, bias=False, **how), norm(layer.BatchNorm2d(4, **how)),
+        neuron.LIFNode(v_threshold=0.25, **how), layer.MaxPool2d(2, 2, **how),
+        layer.Conv2d(4, 4, 3, padding=1, **how), norm(layer.BatchNorm2d(4, **how)),
+        neuron.LIFNode(v_threshold=0.25, v_reset=None, **how), layer.MaxPool2d(3, 2, 1, **how), layer.Flatten(**how),
+        layer.SeqToANNContainer(nn.Linear(16, 5), norm(nn.BatchNorm1d(5))) if mode == "m" else
+        nn.Sequential(nn.Linear(16, 5), norm(nn.BatchNorm1d(5))),
+        neuron.LIFNode(v_threshold=0.125, **how),
+    )  # fmt: skip
+    return model.eval()
+
+
+@pytest.mark.parametrize("mode", ["s", "m"])
+@pytest.mark.parametrize("seed", range(3))
+def test_batch_norms_and_max_pooling_of_spikes(mode, seed):
+    torch.manual_seed(seed)
+    model = dyadic(normed(mode))
+    net = from_torch(model, (torch.rand(4, 2, 2, 8, 8) < 0.5).float())
+    assert not any(module.training for module in model.modules())
+    assert len(net.notes) == 3
+    assert all("a batch norm is" in note for note in net.notes)
+    x = (torch.rand(16, 3, 2, 8, 8) < 0.4).float()
+    expected = (sequence if mode == "m" else loop)(model, x).detach()
+    assert expected.any()
+    assert np.array_equal(execute(net, x)[0], expected)
+    assert torch.equal(net(x), expected)
+
+
+def test_spikes_that_are_pooled_may_be_the_result():
+    model = dyadic(nn.Sequential(nn.Conv1d(2, 3, 3), leaky(), nn.MaxPool1d(2, stride=1)))
+    x = torch.rand(9, 3, 2, 8).round()
+    net = from_torch(model, x)
+    expected = loop(model, x).detach()
+    assert expected.any()
+    assert np.array_equal(execute(net, x)[0], expected)
+
+
+def test_parameters_of_channels_are_written_for_each_neuron(tmp_path):
+    thresholds = torch.tensor([0.5, 0.25, 0.375]).reshape(3, 1, 1)
+    model = dyadic(nn.Sequential(nn.Conv2d(2, 3, 3), snn.Leaky(0.5, threshold=thresholds, reset_mechanism="zero",
+                                                               reset_delay=False, init_hidden=True)))  # fmt: skip
+    x = torch.rand(9, 3, 2, 6, 6).round()
+    gossamer.snn.save(from_torch(model, x), tmp_path / "net.nir")
+    again = gossamer.snn.load(tmp_path / "net.nir", dt=1.0, reset="zero")
+    expected = loop(model, x).detach()
+    assert expected.any()
+    assert torch.equal(again(x), expected)
+
+
+def test_a_map_of_a_sum_is_told():
+    class Skip(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif, self.out, self.last = nn.Linear(3, 3), leaky(), nn.Linear(3, 4), leaky()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.out(self.lif(self.fc(x)) + x))
+
+    model, x = dyadic(Skip()), torch.rand(9, 2, 3).round()
+    net = from_torch(model, x)
+    assert "before it maps it" in net.notes[0]
+    expected = loop(model, x).detach()
     assert expected.any()
     assert np.array_equal(execute(net, x)[0], expected)
 
@@ -239,19 +383,6 @@ def test_the_model_and_its_states_stay_as_they_were():
     assert all("forward" not in vars(module) for module in model.modules())
 
 
-class OwnLoop(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc, self.lif = nn.Linear(3, 4), snn.Leaky(0.9)
-
-    def forward(self, x: Tensor) -> Tensor:
-        mem, out = torch.zeros(x.shape[1], 4), []
-        for item in x:
-            spk, mem = self.lif(self.fc(item), mem)
-            out.append(spk)
-        return torch.stack(out)
-
-
 class OwnHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -261,19 +392,27 @@ class OwnHead(nn.Module):
         return self.net(x).mean(0)
 
 
-class HiddenLoop(OwnLoop):
+class Added(nn.Module):
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.register_buffer("added", torch.rand(shape))
+
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([self.lif(self.fc(item[None]))[0] for item in x])
+        return x + self.added
 
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a neuron without equations": (lambda: nn.Sequential(nn.Linear(3, 4), snn.Alpha(0.9, 0.8)), "`1` .Alpha."),
     "a readout after the last": (lambda: nn.Sequential(nn.Linear(3, 4), leaky(), nn.Linear(4, 2)), "after|follows"),
     "a map that is not linear": (lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), leaky()), "relu.*no linear map"),
+    "a maximum of currents": (
+        lambda: nn.Sequential(nn.Linear(3, 4), nn.Unflatten(1, (2, 2)), nn.MaxPool1d(2), leaky()), "no spikes of"),
+    "a weight along the last axis": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Unflatten(1, (2, 2)), Added(2), leaky()),
+                                     "for each element nor for each channel"),
+    "a batch norm without statistics": (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(
+        4, track_running_stats=False), leaky()), "batch_norm"),
     "no neurons": (lambda: nn.Linear(3, 4), "no neurons"),
     "code around layers over time": (OwnHead, "code of its own"),
-    "a loop over time": (HiddenLoop, "over_time"),
-    "a loop over given states": (OwnLoop, "state"),
     "a negative threshold": (lambda: nn.Sequential(nn.Linear(3, 4), snn.Leaky(0.9, threshold=-1.0, init_hidden=True)),
                              "@layer_1 starts above"),
 }  # fmt: skip

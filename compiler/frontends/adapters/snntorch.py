@@ -13,7 +13,8 @@ beta and alpha are clamped to [0, 1], as the source does in each step. Results a
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -119,12 +120,31 @@ def states_before(module: Any, x: Tensor, names: tuple[str, ...], given: dict[st
         carried = dict(zip(names, STATES[-1].take(module, [x] * len(names), [0.0] * len(names)), strict=True))
     else:
         carried = {name: getattr(module, name) for name in missing}
-    return {name: value if (value := given.get(name)) is not None else fitting(carried[name], x) for name in names}
+    return {name: fitting(carried[name] if given.get(name) is None else given[name], x) for name in names}
 
 
-def fitting(state: Tensor, x: Tensor) -> Tensor:
-    """A state that is held, or zeros where it is of another shape."""
+def fitting(state: Any, x: Tensor) -> Tensor:
+    """A state, or zeros where it is of another shape, as the source has it."""
     return state if state.shape == x.shape else x.new_zeros(x.shape)
+
+
+@contextmanager
+def fresh(modules: Sequence[Any]) -> Iterator[None]:
+    """Let modules hold the states of new ones, and then again what they held: `snntorch.utils.reset` finds these."""
+    kind = next(cls for cls in type(modules[0]).__mro__ if cls.__name__ == "SpikingNeuron")
+    instances = kind.instances
+    names = {name for order in STATE_NAMES.values() for name in order}
+    held = [(module, name, state) for module in modules for name, state in module.named_buffers(recurse=False)
+            if name in names]  # fmt: skip
+    try:
+        kind.instances = list(modules)
+        for module, name, state in held:
+            setattr(module, name, state.new_zeros(0))
+        yield
+    finally:
+        kind.instances = instances
+        for module, name, state in held:
+            setattr(module, name, state)
 
 
 def keep(module: nn.Module, names: tuple[str, ...], states: dict[str, Tensor]) -> None:

@@ -12,7 +12,8 @@ It fires where v >= v_threshold and is reset at once: to v_reset, or by v_thresh
 a node is one scan over its steps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -89,6 +90,19 @@ def states_before(module: Any, x: Tensor) -> Sequence[Tensor]:
     if isinstance(held, Tensor) and held.shape == x.shape:
         return [held]
     return [torch.full_like(x, value if isinstance(held, Tensor) else held)]
+
+
+@contextmanager
+def fresh(modules: Sequence[Any]) -> Iterator[None]:
+    """Let nodes hold their states after a reset, and then again what they held."""
+    held = [(module, module.v) for module in modules]
+    try:
+        for module in modules:
+            module.reset()
+        yield
+    finally:
+        for module, v in held:
+            module.v = v
 
 
 def equations_of(module: Any) -> Neuron:

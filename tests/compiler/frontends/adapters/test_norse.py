@@ -9,6 +9,7 @@ from gossamer.tests.spiking import check
 from torch import Tensor
 
 norse = pytest.importorskip("norse.torch")
+izhikevich = pytest.importorskip("norse.torch.functional.izhikevich")
 reset = pytest.importorskip("norse.torch.functional.reset")
 
 
@@ -37,7 +38,25 @@ def box(**how: Any) -> Any:
     return norse.LIFBoxParameters(tau_mem_inv=value(300.0), v_th=value(0.3), v_leak=value(0.1), **how)
 
 
+def lsnn(**how: Any) -> Any:
+    return norse.LSNNParameters(
+        tau_mem_inv=value(300.0), tau_adapt_inv=value(60.0), v_th=value(0.4), v_leak=value(0.1), v_reset=value(-0.2),
+        beta=value(0.3), **how,
+    )  # fmt: skip
+
+
+def in_volts(module: Any, x: Tensor) -> list[Tensor]:
+    """Currents of a size that makes Izhikevich's neurons fire."""
+    return step_by_step(module, x * 100)
+
+
 NEURONS = {
+    "LSNNCell": (lambda: norse.LSNNCell(lsnn()), step_by_step),
+    "LSNNRecurrentCell": (lambda: norse.LSNNRecurrentCell(6, 4, p=lsnn()), step_by_step),
+    "LSNN": (lambda: norse.LSNN(lsnn()), at_once),
+    "LSNNRecurrent": (lambda: norse.LSNNRecurrent(6, 4, p=lsnn()), at_once),
+    "IzhikevichCell": (lambda: norse.IzhikevichCell(izhikevich.tonic_bursting), in_volts),
+    "IzhikevichRecurrentCell": (lambda: norse.IzhikevichRecurrentCell(6, 4, izhikevich.tonic_spiking), in_volts),
     "LIFCell": (lambda: norse.LIFCell(lif()), step_by_step),
     "LIFCell, a threshold for each": (
         lambda: norse.LIFCell(norse.LIFParameters(v_th=torch.linspace(0.1, 0.5, 6), tau_mem_inv=value(250.0))),
@@ -69,7 +88,9 @@ def test_surrogates(method):
 
 
 def test_what_has_no_equations_is_named():
-    assert "lsnn" in refusal(norse.LSNNCell())
+    assert "lif_adex" in refusal(norse.LIFAdExCell())
+    thresholds = norse.LSNNParameters(v_th=torch.linspace(0.1, 0.5, 6))
+    assert "first state b" in refusal(norse.LSNNCell(thresholds))
     assert "adjoint" in refusal(norse.LIFCell(norse.LIFParameters(method="adjoint")))
     assert "record_states" in refusal(norse.LIF(record_states=True))
     assert "first state" in refusal(norse.LIFCell(norse.LIFParameters(v_leak=torch.zeros(6))))
