@@ -7,8 +7,7 @@ Exact: a maximum of zeros and ones is 1 where their sum is above 0; what surroun
 have no such form.
 """
 
-from xdsl.dialects.builtin import FloatAttr
-from xdsl.ir import Attribute
+from xdsl.dialects.builtin import AnyFloat, FloatAttr
 
 from ...dialects.aten import CallOp
 from ...dialects.neurons import Compare, Discretisation, Model
@@ -33,9 +32,9 @@ def spike_pool(op: CallOp, axes: int) -> PoolOp:
     return pool
 
 
-def spike_or(op: CallOp, name: str, type: Attribute) -> PopulationOp:
+def spike_or(op: CallOp, name: str, type: AnyFloat) -> PopulationOp:
     """Neurons that fire where anything comes in."""
-    threshold = {"threshold": FloatAttr(0.0, type)}  # pyright: ignore[reportArgumentType]
+    threshold = {"threshold": FloatAttr(0.0, type)}
     found = PopulationOp(name, sizes(op.results[0]), type, Model.THRESHOLD, Discretisation.EULER, threshold,
                          fires=Compare.GT)  # fmt: skip
     found.location = op.location

@@ -74,6 +74,8 @@ def lsnn(**how: Any) -> Any:
 class Amplified(nn.Module):
     """A gain, as a buffer."""
 
+    gain: Tensor
+
     def __init__(self, gain: float) -> None:
         super().__init__()
         self.register_buffer("gain", torch.tensor(gain))
@@ -393,6 +395,8 @@ class OwnHead(nn.Module):
 
 
 class Added(nn.Module):
+    added: Tensor
+
     def __init__(self, *shape: int) -> None:
         super().__init__()
         self.register_buffer("added", torch.rand(shape))
