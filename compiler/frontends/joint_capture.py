@@ -31,6 +31,7 @@ from ...dialects.diagnostics import UserError
 from .eager_ops import eager_ops
 from .exporting import quiet, untouched
 from .functional import values_of_copies
+from .joint_autocast import Regions, cast_once
 from .locations import is_users
 from .transformers import values_unseen
 
@@ -111,7 +112,11 @@ def checked(loss: Any) -> torch.Tensor:
 
 
 class Places(TorchFunctionMode):
-    """Lets nodes know the line of the user's code that they come from."""
+    """Lets nodes know the line of the user's code that they come from, and the region of autocast."""
+
+    def __init__(self, regions: Regions):
+        super().__init__()
+        self.regions = regions
 
     def __torch_function__(
         self, function: Callable[..., Any], types: object, args: Any = (), kwargs: Any = None
@@ -119,17 +124,16 @@ class Places(TorchFunctionMode):
         frame = sys._getframe(1)
         while frame is not None and not is_users(frame.f_code.co_filename):
             frame = frame.f_back
-        if frame is None:
-            return function(*args, **(kwargs or {}))
-        with annotate({PLACE: (frame.f_code.co_filename, frame.f_lineno)}):
+        place = {PLACE: (frame.f_code.co_filename, frame.f_lineno)} if frame else {}
+        with annotate({**place, **self.regions.here(function)}):
             return function(*args, **(kwargs or {}))
 
 
 @contextlib.contextmanager
 def annotated(model: nn.Module) -> Iterator[None]:
     """Let nodes know the module and the line that they come from."""
-    handles = []
-    with preserve_node_meta(), Places():
+    handles, regions = [], Regions()
+    with preserve_node_meta(), Places(regions), regions.counted():
         try:
             for name, module in model.named_modules():
                 if name:
@@ -171,6 +175,7 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
         tensors = tuple(mode.from_tensor(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
         graph = aot_export_joint_with_descriptors(stack, objective, tensors).graph_module
     values_of_copies(graph.graph)
+    cast_once(graph.graph)
     graph.graph.set_codegen(CodeGen())
     graph.graph.eliminate_dead_code()
     parameters, buffers = objective.names
