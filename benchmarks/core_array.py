@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 from gossamer.compiler.simulation import Simulation, simulate
+from gossamer.runtime.core_array.recording import Recording
 from gossamer.runtime.core_array.simulator import makespan
-from gossamer.runtime.core_array.traffic import Recording
 from gossamer.runtime.spiking.arrays import Raster
 
 from .sections import Section

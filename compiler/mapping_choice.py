@@ -16,7 +16,7 @@ METHODS = ("multilevel", "spread")
 """The partitioners that are tried."""
 GAIN = 0.02
 """Twice the cores have to save this part of the time, more slots half of it."""
-SLACKS = (2, 3, 4, 6, 8)
+SLACKS = (2, 3, 4, 6, 8, 16, 32)
 """Slots over the longest delay that are tried beside those that the mean work asks for."""
 
 
@@ -60,8 +60,9 @@ def choose_cores(attempt: Callable[[int | None], Tried], most: int) -> Tried:
     return best
 
 
-def choose_slack(sized: float, attempt: Callable[[int], float]) -> int | None:
-    """The least slack that is about as fast as the most; None where the sized slots are, which take `sized`."""
-    times: dict[int | None, float] = {None: sized} | {slack: attempt(slack) for slack in SLACKS}
+def choose_slack(sized: float, attempt: Callable[[int], float], most: float) -> int | None:
+    """The least slack that is about as fast as the best, `most` at most; None where the sized slots are, which take
+    `sized`."""
+    times: dict[int | None, float] = {None: sized} | {slack: attempt(slack) for slack in SLACKS if slack <= most}
     least = min(times.values())
     return next(slack for slack, time in times.items() if time <= (1 + GAIN / 2) * least)

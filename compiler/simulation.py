@@ -5,6 +5,7 @@
 What fires does not depend on the machine: one raster serves every mapping, machine and policy.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +21,9 @@ from ..dialects.snn import NetworkOp
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.machine_files import load_machine
 from ..runtime.core_array.policy import POLICIES
+from ..runtime.core_array.recording import Recording
 from ..runtime.core_array.simulator import Timing, makespan, retime, trace_of
 from ..runtime.core_array.trace import write_trace
-from ..runtime.core_array.traffic import Recording
 from ..runtime.spiking.arrays import Raster, Synapses
 from ..runtime.spiking.engine import Engine
 from ..runtime.spiking.events import simulate as run_events
@@ -194,7 +195,9 @@ def simulate(
     mapped = chosen.mapped
     if slack is None:
         show("sizing slots")
-        more = choose_slack(chosen.time, with_more)
+        longest = int(chosen.mapped.mapping.edges.dmax.max(initial=0))
+        room = math.inf if machine.limits.delay is None else machine.limits.delay - longest
+        more = choose_slack(chosen.time, with_more, room)
         mapped = mapped if more is None else with_slack(mapped, network, wanted, more)
     show("timing the run")
     timing = retime(recording, mapped.mapping, machine, policy=policy, packets=packets)

@@ -8,7 +8,8 @@ from gossamer.runtime.core_array.groups import dense_blocks
 from gossamer.runtime.core_array.inbox import ProtocolError
 from gossamer.runtime.core_array.mapping import NO_GROUP, Mapping
 from gossamer.runtime.core_array.protocol import Faults, Statistics, execute
-from gossamer.runtime.core_array.traffic import Recording, count
+from gossamer.runtime.core_array.recording import Recording
+from gossamer.runtime.core_array.traffic import count
 from gossamer.runtime.core_array.waits import DeadlockError
 from gossamer.runtime.spiking.arrays import Raster, Synapses
 from gossamer.tests.runtime.core_array.networks import Network, Neurons, machine, mapped, network, reference
