@@ -63,7 +63,7 @@ def array_op(machine: Machine) -> ArrayOp:
     """A machine as an op."""
     known = asdict(machine)
     constants = {name: attribute(dict(value) if name == "sources" else value) for name, value in known.items()
-                 if name not in ("name", "mesh", "cores_per_tile")}  # fmt: skip
+                 if value is not None and name not in ("name", "mesh", "cores_per_tile")}  # fmt: skip
     return ArrayOp(machine.name, machine.mesh, machine.cores_per_tile, constants)
 
 

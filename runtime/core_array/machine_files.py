@@ -5,7 +5,7 @@
     synapse = {value = 3.5, unit = "ns",                 sources={"time.synapse": "Davies 2018, Table 2", ...})
                source = "Davies 2018, Table 2"}
 
-A key of `[limits]` may be left out: the core has no such limit. Every other key must be there.
+A key of `[limits]` may be left out: the core has no such limit. So may `tile_bandwidth`; every other key must be there.
 """
 
 import re
@@ -17,7 +17,23 @@ from typing import Any
 
 from ...dialects.diagnostics import Place, UserError, did_you_mean
 from .machine import Costs, Limits, Machine
-from .units import BITS, BYTES, ENERGY, NO_UNIT, POWER, TIME, Quantity, amount, band, count, curve, read_quantity, size
+from .units import (
+    BITS,
+    BYTES,
+    ENERGY,
+    NO_UNIT,
+    POWER,
+    RATE,
+    TIME,
+    Quantity,
+    amount,
+    band,
+    count,
+    curve,
+    rate,
+    read_quantity,
+    size,
+)
 
 MACHINES = Path(__file__).with_name("machines")
 
@@ -30,8 +46,10 @@ ARRAY = {
     "packet_bits": Quantity(BITS, count),
     "control_bits": Quantity(BITS, count),
     "link_buffer": Quantity(NO_UNIT, count),
+    "tile_bandwidth": Quantity(RATE, rate),
     "error_band": Quantity(NO_UNIT, band),
 }
+OPTIONAL = {"tile_bandwidth"}
 BITS_AND_BYTES = {"weight_bits": BITS, "synapse_bytes": BYTES}
 LIMITS = {field.name: Quantity(BITS_AND_BYTES.get(field.name, NO_UNIT), count) for field in fields(Limits)}
 SECTIONS = {
@@ -125,7 +143,7 @@ class MachineFile:
                 raise self.fault(section, key, f"unknown key{where}", hint=did_you_mean(key, known))
         if section == "limits":
             return
-        missing = [key for key in known if key not in found]
+        missing = [key for key in known if key not in found and key not in OPTIONAL]
         if missing:
             place = Place(self.path, self.line(section, ""))
             raise UserError(f"missing{where}: {', '.join(missing)}", place=place)
