@@ -5,10 +5,8 @@
 What fires does not depend on the machine: one raster serves every mapping, machine and policy.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from ..runtime.spiking.events import simulate as run_events
 from ..runtime.spiking.network import Network, read_network
 from .context import whole_file
 from .mapping import Mapped, map_network, neuron_graph, refuse_graded, with_slack
-from .mapping_choice import METHODS, Tried, choose_cores, choose_slack, fastest
+from .mapping_choice import Search
 from .pipeline import run_pipeline
 
 AUTO = "auto"
@@ -176,29 +174,25 @@ def simulate(
     graph = neuron_graph(op, network, dict(weights), synapses, profiled.raster, machine)
     wanted = Policy.DEPENDENCY if policy == AUTO else Policy(policy)
 
-    def attempt(count: int | None) -> Tried:
-        return fastest([partial(by_method, count, each) for each in (METHODS if method == AUTO else (method,))])
-
-    def by_method(count: int | None, name: str) -> Tried:
+    def map_onto(count: int | None, name: str) -> Mapped:
         show(f"{name}: {len(synapses):,} synapses onto {count or 'few'} cores of {machine.title}")
-        mapped = map_network(
+        return map_network(
             module, dict(weights), network, graph, machine,
             cores=count, method=name, seed=seed, policy=wanted, slack=slack,
         )  # fmt: skip
-        return Tried(mapped, makespan(profiled, mapped.mapping, machine, policy=policy))
 
-    def with_more(count: int) -> float:
-        edges = chosen.mapped.mapping.edges
-        return makespan(profiled, chosen.mapped.mapping.with_slots(edges.dmax + count), machine, policy=policy)
+    def timed(mapped: Mapped, more: int | None) -> float:
+        mapping = mapped.mapping if more is None else mapped.mapping.with_slots(mapped.mapping.edges.dmax + more)
+        return makespan(profiled, mapping, machine, policy=policy)
 
-    chosen = attempt(cores) if cores or len(synapses) > TRIED else choose_cores(attempt, machine.cores)
-    mapped = chosen.mapped
-    if slack is None:
-        show("sizing slots")
-        longest = int(chosen.mapped.mapping.edges.dmax.max(initial=0))
-        room = math.inf if machine.limits.delay is None else machine.limits.delay - longest
-        more = choose_slack(chosen.time, with_more, room)
-        mapped = mapped if more is None else with_slack(mapped, network, wanted, more)
+    search = Search(map_onto, timed, machine.limits.delay, slack is not None)
+    if method != AUTO:
+        search = replace(search, methods=(method,))
+    few = len(synapses) <= TRIED and not cores
+    mapped = search.mapped_up_to(machine.cores) if few else search.mapped(cores)
+    show("sizing slots")
+    if (more := search.slack(mapped)) is not None:
+        mapped = with_slack(mapped, network, wanted, more)
     show("timing the run")
     timing = retime(recording, mapped.mapping, machine, policy=policy, packets=packets)
     return Simulation(network, synapses, raster, machine, mapped, timing, policy)
