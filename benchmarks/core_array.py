@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 from gossamer.compiler.simulation import Simulation, simulate
+from gossamer.runtime.core_array.recording import Recording
 from gossamer.runtime.core_array.simulator import makespan
-from gossamer.runtime.core_array.traffic import Recording
 from gossamer.runtime.spiking.arrays import Raster
 
 from .sections import Section
@@ -34,15 +34,17 @@ def profile_of(load: Workload, name: str) -> Raster:
     return Raster.stacked([found.at(step) for found in runs for step in range(found.steps)])
 
 
-def simulated(name: str, cores: int, *, foreseen: bool) -> Simulation:
-    """One workload, mapped by the run itself where that is `foreseen`, else by other inputs.
+def simulated(name: str, cores: int, *, foreseen: bool, policy: str = "auto") -> Simulation:
+    """One workload, mapped for a policy by the run itself where that is `foreseen`, else by other inputs.
 
     Raises AssertionError where the raster is not that of the workload.
     """
     load = workload(name)
     module, weights = module_of(load)
     profile = None if foreseen else profile_of(load, name)
-    found = simulate(module, weights, inputs_of(load), machine=MACHINE, cores=cores, packets=True, profile=profile)
+    found = simulate(
+        module, weights, inputs_of(load), machine=MACHINE, cores=cores, packets=True, profile=profile, policy=policy
+    )
     assert found.raster == run(load), f"{name}: other spikes than the workload"
     return found
 
@@ -54,9 +56,10 @@ def core_array(quick: bool, show: Callable[[str], object]) -> Section:
         show(name)
         case = f"{name}-small" if quick else name, 8 if quick else CORES[name]
         found = simulated(*case, foreseen=False)
-        rows.append(line(name, found))
-        gains.append(ratios(found))
-        foreseen.append(ratios(simulated(*case, foreseen=True)))
+        gains.append(ratios(found, simulated(*case, foreseen=False, policy="barrier")))
+        rows.append(line(name, found, gains[-1]))
+        known = simulated(*case, foreseen=True)
+        foreseen.append(ratios(known, known))
     rows.append(("geometric mean", "", "", "", "", *shown(gains), "", ""))
     rows.append(("the same, the run foreseen", "", "", "", "", *shown(foreseen), "", ""))
     columns = ("workload", "synapses", "cores", "edges", "time", "over sequential", "over pipelined", "over ideal",
@@ -67,7 +70,10 @@ def core_array(quick: bool, show: Callable[[str], object]) -> Section:
         "of core bound: no schedule of this mapping is faster than its busiest core; of work bound: nor any mapping "
         "than all work shared evenly",
         "mapped by a profile of other inputs to the same network; the run foreseen: by its own",
-        "re-timed in: counting and timing of another mapping from the raster, the best of three, for one policy",
+        "barriers are on the faster of two mappings: the same, and that which the same search finds for lockstep; "
+        "packets contend for links in our column alone, at the published bandwidth of a tile",
+        "re-timed in: counting and timing of another mapping from the raster, the best of three, for one policy; what "
+        "no mapping changes is counted once before",
         f"DepAsync (arXiv 2407.20947) tells {PAPER['time']}x in time and {PAPER['energy']}x in energy, of five other "
         "workloads over a barrier it calls state of the art",
     ]
@@ -94,17 +100,18 @@ def retimed(found: Simulation) -> float:
     return min(seconds)
 
 
-def ratios(found: Simulation) -> list[float]:
-    """Over each barrier in time, over sequential in energy, and of the bounds."""
-    timing = found.timing
-    energy = timing.baseline_energies["sequential"].total / timing.energy_pj.total
-    bounds = [timing.bounds.core / timing.makespan_ns, timing.bounds.work / timing.makespan_ns]
-    return [*(timing.speedups[name] for name in BARRIERS), energy, *bounds]
+def ratios(found: Simulation, lockstep: Simulation) -> list[float]:
+    """Over each barrier in time, on the better of two mappings, over sequential in energy, and of the bounds."""
+    timing, time = found.timing, found.timing.makespan_ns
+    best = {each: min(timing, lockstep.timing, key=lambda one, each=each: one.baselines[each]) for each in BARRIERS}
+    energy = best["sequential"].baseline_energies["sequential"].total / timing.energy_pj.total
+    speedups = [best[each].baselines[each] / time for each in BARRIERS]
+    return [*speedups, energy, timing.bounds.core / time, timing.bounds.work / time]
 
 
-def line(name: str, found: Simulation) -> tuple[str, ...]:
+def line(name: str, found: Simulation, gains: list[float]) -> tuple[str, ...]:
     """One workload's row."""
-    timing, gains = found.timing, ratios(found)
+    timing = found.timing
     return (
         name,
         f"{len(found.synapses):,}",

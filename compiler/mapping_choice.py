@@ -1,11 +1,12 @@
 """By which method, on how many cores, with how many slots: the mapping that is fastest on the profile.
 
 Where neighbours talk, parts of the network that talk much are best kept together; where all hear all, neurons are best
-spread so that cores are equally busy at every time: both are tried.
+spread so that cores are equally busy at every time; between lie partitions that give up some evenness for fewer
+packets, or packets for steadier work: all are tried.
 More cores share the work, but each costs its own step, more packets and more edges. Twice as many are tried as long as
-that helps, by the method that takes least time; the others where that found the best, and with more cores as long as
-they gain by them. Then slots, from as few as the mean work asks for to as many as still help. Near the best, fewer are
-taken. All on arrays: the program is written once, for what was chosen.
+that helps, by the method that takes least time; the next where that found the best, and with more cores as long as it
+gains by them; the finer ones on the best number. Then slots, from as few as the mean work asks for to as many as still
+help. Near the best, fewer are taken. All on arrays: the program is written once, for what was chosen.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,16 +23,16 @@ from ..passes.solvers.core_usage import core_edges, traffic, usage
 from ..passes.solvers.neuron_graph import Capacity, NeuronGraph
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.mapping import Mapping, latency
+from ..runtime.core_array.recording import Recording
 from ..runtime.core_array.simulator import makespan
-from ..runtime.core_array.traffic import Recording
 
-METHODS = ("spread", "multilevel")
+METHODS = ("spread", "multilevel", "loose", "steady")
 """The partitioners that are tried, the one that takes least time first."""
+FINER = 2
+"""So many of them choose the number of cores; the others take the best."""
 GAIN = 0.02
-"""Twice the cores have to save this part of the time, more slots half of it."""
-SLACK = 4
-"""Slots over the longest delay while cores are chosen: about as fast as any number."""
-SLACKS = (2, 3, 4, 6, 8)
+"""Twice the cores have to save this part of the time, more slots half of it; near the best, the first method does."""
+SLACKS = (2, 3, 4, 6, 8, 16, 32)
 """Slots over the longest delay that are tried beside those that the mean work asks for."""
 
 
@@ -53,6 +54,8 @@ class Candidates:
     machine: Machine
     policy: str
     seed: int
+    slack: int | None = None
+    """Slots over the longest delay of each edge; None: as many as are fastest."""
 
     @property
     def capacity(self) -> Capacity:
@@ -61,29 +64,39 @@ class Candidates:
         return Capacity(self.machine.cores, limits.neurons, limits.synapse_bytes, limits.axons_in, limits.axons_out)
 
     def tried(self, method: str, cores: int | None) -> Tried:
-        """One mapping, with `SLACK`. Raises `CapacityError` where the network does not fit."""
+        """One mapping, with as many slots as there can be. Raises `CapacityError` where the network does not fit."""
         core = partition(self.graph, self.capacity, cores, self.seed, method)
         core[core >= 0] = np.unique(core[core >= 0], return_inverse=True)[1]
         where = place(traffic(self.graph, core), self.machine.mesh, self.machine.cores_per_tile)
-        mapping = Mapping.of(self.profile.synapses, core, where, SLACK)
+        mapping = Mapping.of(self.profile.synapses, core, where)
+        mapping = self.with_slack(mapping, max(self.slacks(mapping), default=None))
         return Tried(mapping, method, self.time(mapping))
 
     def time(self, mapping: Mapping) -> float:
         """Nanoseconds of the profile on a mapping."""
         return makespan(self.profile, mapping, self.machine, policy=self.policy)
 
-    def sized(self, mapping: Mapping) -> Mapping:
-        """With the slots that the mean work of the cores asks for."""
+    def slacks(self, mapping: Mapping) -> list[int]:
+        """The slacks to try: those that synapses of the longest delay leave on cores that keep spikes so long."""
+        if self.slack is not None:
+            return [self.slack]
+        delay, longest = self.machine.limits.delay, int(mapping.edges.dmax.max(initial=0))
+        return [slack for slack in SLACKS if delay is None or longest + slack <= delay]
+
+    def with_slack(self, mapping: Mapping, slack: int | None) -> Mapping:
+        """With so many slots over the longest delay; None: those that the mean work of the cores asks for."""
+        if slack is not None:
+            return mapping.with_slots(mapping.edges.dmax + slack)
         edges = core_edges(self.graph, mapping.core)
         ends = mapping.place[edges.source], mapping.place[edges.target]
         work = usage(self.graph, mapping.core, mapping.cores).work
         return mapping.with_slots(size_slots(work, edges, latency(self.machine, *ends)))
 
-    def slack(self, mapping: Mapping) -> int | None:
-        """The least slack that is about as fast as the most; None where sized slots are."""
-        return choose_slack(
-            self.time(self.sized(mapping)), lambda more: self.time(mapping.with_slots(mapping.edges.dmax + more))
-        )
+    def best_slack(self, mapping: Mapping) -> int | None:
+        """The least slack that is about as fast as any; None where sized slots are."""
+        if self.slack is not None:
+            return self.slack
+        return choose_slack(self.slacks(mapping), lambda slack: self.time(self.with_slack(mapping, slack)))
 
 
 def choose(attempts: Sequence[Callable[[int | None], Tried]], cores: int | None, most: int) -> Tried:
@@ -102,8 +115,9 @@ def choose(attempts: Sequence[Callable[[int | None], Tried]], cores: int | None,
         count = quick.mapping.cores
     except CapacityError as error:
         found.append(partial(failed, error))
-    found += [partial(choose_cores, attempt, count, most) for attempt in others]
-    return fastest(found)
+    found += [partial(choose_cores, attempt, count, most) for attempt in others[: FINER - 1]]
+    best = fastest(found)
+    return fastest([lambda: best, *(partial(attempt, best.mapping.cores) for attempt in others[FINER - 1 :])])
 
 
 def failed(error: CapacityError) -> Tried:
@@ -111,7 +125,10 @@ def failed(error: CapacityError) -> Tried:
 
 
 def fastest(attempts: Sequence[Callable[[], Tried]]) -> Tried:
-    """The best of several; one that does not fit is no choice. Raises the error of the first where none fits."""
+    """The first of several that is about as fast as the best; one that does not fit is no choice.
+
+    Raises the error of the first where none fits.
+    """
     tried, errors = [], []
     for attempt in attempts:
         try:
@@ -120,7 +137,8 @@ def fastest(attempts: Sequence[Callable[[], Tried]]) -> Tried:
             errors.append(error)
     if not tried:
         raise errors[0]
-    return min(tried, key=lambda each: each.time)
+    least = min(each.time for each in tried)
+    return next(each for each in tried if each.time <= (1 + GAIN) * least)
 
 
 def choose_cores(attempt: Callable[[int | None], Tried], cores: int | None, most: int) -> Tried:
@@ -142,8 +160,8 @@ def choose_cores(attempt: Callable[[int | None], Tried], cores: int | None, most
     return best
 
 
-def choose_slack(sized: float, attempt: Callable[[int], float]) -> int | None:
-    """The least slack that is about as fast as the most; None where the sized slots are, which take `sized`."""
-    times: dict[int | None, float] = {None: sized} | {slack: attempt(slack) for slack in SLACKS}
+def choose_slack(slacks: Sequence[int], attempt: Callable[[int | None], float]) -> int | None:
+    """The least slack that is about as fast as the best; None, where that will do, for the sized slots."""
+    times = {slack: attempt(slack) for slack in (None, *slacks)}
     least = min(times.values())
     return next(slack for slack, time in times.items() if time <= (1 + GAIN / 2) * least)

@@ -23,9 +23,9 @@ from ..passes.solvers.core_partition import METHODS as PARTITIONERS
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.machine_files import load_machine
 from ..runtime.core_array.policy import POLICIES
+from ..runtime.core_array.recording import Recording
 from ..runtime.core_array.simulator import Timing, retime, trace_of
 from ..runtime.core_array.trace import write_trace
-from ..runtime.core_array.traffic import Recording
 from ..runtime.spiking.arrays import Raster, Synapses
 from ..runtime.spiking.engine import Engine
 from ..runtime.spiking.events import simulate as run_events
@@ -201,7 +201,7 @@ def simulate(
     recording = Recording.of(synapses, with_graded(raster, network), fixed)
     profiled = recording if profile is None else Recording.of(synapses, with_graded(profile, network), fixed)
     graph = neuron_graph(op, network, dict(weights), synapses, profiled.raster, machine)
-    choice = Candidates(graph, profiled, machine, policy, seed)
+    choice = Candidates(graph, profiled, machine, policy, seed, slack)
 
     def attempt(name: str, count: int | None) -> Tried:
         show(f"{name}: {len(synapses):,} synapses onto {count or 'few'} cores of {machine.title}")
@@ -214,9 +214,8 @@ def simulate(
         raise refused(error, op, array_op(machine)) from None
     except ImportError as error:
         raise UserError(str(error)) from None
-    if slack is None:
-        show("sizing slots")
-        slack = choice.slack(chosen.mapping)
+    show("sizing slots")
+    slack = choice.best_slack(chosen.mapping)
     show("writing the program")
     mapped = map_network(
         module, dict(weights), network, graph, machine,

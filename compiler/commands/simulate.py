@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ...runtime.spiking.network import Network
 
 STEPS = 100
-METHODS = ("auto", "multilevel", "spread", "pymetis")
+METHODS = ("auto", "multilevel", "loose", "steady", "spread", "pymetis")
 PRECISIONS = ("exact", "machine")
 
 

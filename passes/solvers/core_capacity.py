@@ -13,6 +13,8 @@ ROOM = 1.05
 """Where no number of cores is given, so many times as many as the least are tried first, and then each time more."""
 SPLITS = 16
 """Times that a population whose axons are too many is split further, at most."""
+DEALS = 3
+"""Times that cores are dealt out to groups anew."""
 
 
 @dataclass
@@ -171,19 +173,26 @@ def further(graph: NeuronGraph, group: np.ndarray, core: np.ndarray, error: Capa
 def solved(
     graph: NeuronGraph, group: np.ndarray, least: np.ndarray, count: int, solve: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """What `solve` makes of `count` cores, dealt out by work, and again by work with the packets that come of it."""
+    """What `solve` makes of `count` cores, dealt out by work, and again by work with the packets that come of it: the
+    one of some deals whose busiest core is done first."""
     free = group >= 0
     work = np.bincount(group[free], graph.work[free], len(least))
     neurons = np.bincount(group[free], minlength=len(least))
     share = shares(work, np.zeros(len(least)), least, neurons, count)
-    core = solve(share)
-    if len(least) > 1 and (graph.packet_in or graph.packet_out):
-        packets = usage(graph, core, count).packets
+    best, longest, dealt = solve(share), np.inf, [share.tolist()]
+    core = best
+    while len(least) > 1 and (graph.packet_in or graph.packet_out):
+        used = usage(graph, core, count)
+        if used.work.max() < longest:
+            best, longest = core, float(used.work.max())
         of = np.repeat(np.arange(len(least)), share)
-        mean = np.bincount(of, packets[: len(of)], len(least)) / share
-        again = shares(work, mean, least, neurons, count)
-        core = core if np.array_equal(again, share) else solve(again)
-    return core
+        mean = np.bincount(of, used.packets[: len(of)], len(least)) / share
+        share = shares(work, mean, least, neurons, count)
+        if share.tolist() in dealt or len(dealt) > DEALS:
+            break
+        dealt.append(share.tolist())
+        core = solve(share)
+    return best
 
 
 def shares(work: np.ndarray, apiece: np.ndarray, least: np.ndarray, most: np.ndarray, count: int) -> np.ndarray:

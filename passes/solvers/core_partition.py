@@ -11,6 +11,7 @@ their work. Pure mathematics.
 
 import importlib
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -34,8 +35,8 @@ TOLD = 12
 """Pins of a sample that a vertex needs on average, or what is gained on the sample is lost beside it."""
 COARSE = 8
 """Coarsest vertices for each core."""
-EVEN, ROUGH = 0.01, 0.06
-"""By what part a core may work longer than the mean, of neurons and of the coarsest vertices."""
+ROUGH = 0.05
+"""By what part more than in the end a core may work longer than the mean, of the coarsest vertices."""
 ROUNDS = 12
 POLISH = 20
 """Exchanges for each core, at most, that make work even in the end."""
@@ -55,12 +56,14 @@ def partition(
     return fitted(graph, graph.group, capacity, cores, lambda share: METHODS[method](graph, capacity, share, seed))
 
 
-def multilevel(graph: NeuronGraph, capacity: Capacity, share: np.ndarray, seed: int) -> np.ndarray:
-    """The core of each neuron, where share[g] cores are for group g."""
+def multilevel(
+    graph: NeuronGraph, capacity: Capacity, share: np.ndarray, seed: int, even: float = 0.01, steady: float = 1.0
+) -> np.ndarray:
+    """The core of each neuron, where share[g] cores are for group g; `even` and `steady` as of `Cores`."""
     generator = np.random.default_rng(seed)
     free, count = np.flatnonzero(graph.group >= 0), int(share.sum())
     nets = nets_of(replace(graph, rate=expected(graph)), free, PINS, generator)
-    cores = empty_cores(graph, capacity, share)
+    cores = replace(empty_cores(graph, capacity, share), even=even, steady=steady)
     kind = np.where(graph.shared[nets.population] > 0, nets.population + 1, 0)
     kind = np.unique(nets.group * (len(graph.shared) + 1) + kind, return_inverse=True)[1]
     most = np.minimum(cores.limit.min(0), [pace(nets, cores, share), np.inf, np.inf]) / (COARSE / 2)
@@ -69,12 +72,12 @@ def multilevel(graph: NeuronGraph, capacity: Capacity, share: np.ndarray, seed: 
     for number in reversed(range(len(steps))):
         if number < len(becomes):
             part = part[becomes[number]]
-        slack = EVEN + (ROUGH - EVEN) * number / max(len(steps) - 1, 1)
+        slack = even + ROUGH * number / max(len(steps) - 1, 1)
         part = refined(steps[number], part, within(steps[number], cores, share, slack), ROUNDS, generator)
     if np.any(cores.loads(nets, part) > cores.limit):
         part = packed(nets, cores)
     if not small(nets, cores):
-        part = exchanged(graph, nets, part, within(nets, cores, share, EVEN), generator)
+        part = exchanged(graph, nets, part, within(nets, cores, share, even), generator)
     core = np.full(graph.neurons, -1, np.int32)
     core[free] = settled(graph, nets, part, cores, share, generator)
     return core
@@ -154,10 +157,10 @@ def occupied(taken: np.ndarray, part: np.ndarray, group: np.ndarray) -> np.ndarr
 
 def evened(nets: Nets, part: np.ndarray, cores: Cores, share: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """`part` refined under its limits, then with busy cores relieved neuron by neuron."""
-    limited = within(nets, cores, share, EVEN)
+    limited = within(nets, cores, share, cores.even)
     part = refined(nets, part, limited, ROUNDS // 2, generator)
     gain = gains(nets.sampled(PRODUCTS // len(cores), generator), part, limited)[0] if small(nets, cores) else None
-    goal = limited.limit[:, WORK] * (1 + EVEN / 2) / (1 + EVEN)
+    goal = limited.limit[:, WORK] * (1 + cores.even / 2) / (1 + cores.even)
     if gain is None:
         part = dealt(nets, part, limited, goal)
     return polished(nets, part, limited, goal, gain, POLISH * len(cores))
@@ -212,7 +215,10 @@ def by_pymetis(graph: NeuronGraph, capacity: Capacity, share: np.ndarray, seed: 
 
 METHODS = {
     "multilevel": multilevel,
+    "loose": partial(multilevel, even=0.05),
+    "steady": partial(multilevel, steady=64.0),
     "spread": lambda graph, capacity, share, seed: spread(graph, capacity, share),
     "pymetis": by_pymetis,
 }
-"""The partitioners by name, each (graph, capacity, share, seed) -> core of each neuron."""
+"""The partitioners by name, each (graph, capacity, share, seed) -> core of each neuron: `loose` has fewer packets for
+less even work, `steady` more packets for cores that are busy at the same times."""

@@ -18,20 +18,22 @@ WORK = 0
 """The column of sizes that is time a step."""
 LOOSE, FEW = 0.02, 1.5
 """Cores may work too long by such a part while moves are tried, or by so many mean vertices if that is more."""
-COACTIVE = 1.0
-"""What a relative variance of 1 of work over cores and time costs, over that of each net's crossing once."""
 SLIGHT = 1e-9
 
 
 @dataclass(frozen=True)
 class Cores:
     """What cores may hold: `group` [cores] of the vertices they may, `limit` [cores, 3] of sizes, `taken` [cores] work
-    that is theirs before any vertex, `shared` [populations] bytes held once."""
+    that is theirs before any vertex, `shared` [populations] bytes held once. A core may work longer than the mean by
+    the part `even`; a relative variance of 1 of work over cores and time costs `steady` times what each net's crossing
+    once does."""
 
     group: np.ndarray
     limit: np.ndarray
     taken: np.ndarray
     shared: np.ndarray
+    even: float = 0.01
+    steady: float = 1.0
 
     def __len__(self) -> int:
         return len(self.group)
@@ -67,7 +69,7 @@ def gains(nets: Nets, part: np.ndarray, cores: Cores) -> tuple[np.ndarray, float
     if nets.activity.shape[1]:
         busy = np.stack([np.bincount(part, column, count) for column in nets.activity.T], 1)
         mean = busy.mean(0)
-        price = COACTIVE * float(nets.weight.sum()) / max(count * float(mean @ mean), SLIGHT)
+        price = cores.steady * float(nets.weight.sum()) / max(count * float(mean @ mean), SLIGHT)
         cost += price * float(((busy - mean) ** 2).sum())
         with_own = nets.activity @ busy.T
         apart = with_own[np.arange(nets.vertices), part] - (nets.activity**2).sum(1)

@@ -73,17 +73,26 @@ def told(carried: np.ndarray, batch: np.ndarray, known: np.ndarray) -> tuple[np.
 
     `carried`: the step has a packet to ride on; `known`: the sender knows all its steps in advance.
     """
-    steps = len(carried)
-    now = np.arange(steps, dtype=np.int32)[:, None]
     if not known.any() and (batch == 1).all():
         return ~carried, None
-    last = np.maximum.accumulate(np.where(carried, now, np.int32(-1)), axis=0)
-    silent = now - last
-    message = (silent > 0) & (silent % batch.astype(np.int32) == 0)
-    message[:, known] = (now == 0) & ~carried[:, known]
-    when = np.where(carried | message, now, np.int32(steps - 1))
-    late = np.minimum.accumulate(when[::-1], axis=0)[::-1] - now
-    late[:, known] = np.maximum(last, 0)[:, known] - now
+    most = np.where(known, FOREVER, batch).astype(np.int32)
+    message, late = np.zeros_like(carried), np.zeros(carried.shape, np.int32)
+    ahead = np.flatnonzero(known)
+    # Row by row, which a cache holds, and not along columns.
+    silent = np.zeros(len(known), np.int32)
+    for step, rides in enumerate(carried):
+        silent += 1
+        np.copyto(silent, 0, where=rides)
+        np.equal(silent, most, out=message[step])
+        np.copyto(silent, 0, where=message[step])
+        late[step, ahead] = -np.minimum(silent[ahead], step)
+    if len(carried):
+        message[0, ahead] = ~carried[0, ahead]
+    lag = np.full(len(known), -1, np.int32)
+    for step in reversed(range(len(carried))):
+        lag += 1
+        np.copyto(lag, 0, where=carried[step] | message[step])
+        late[step] = np.where(known, late[step], lag) if len(ahead) else lag
     return message, late
 
 

@@ -57,7 +57,8 @@ class Machine:
 
     `barrier` is the time of a barrier by number of active tiles, `cheap_barrier` the same of an ideal one: pairs
     ascending, straight lines between them. `static_power` is per core. `link_buffer` is packets that a link holds
-    before it blocks.
+    before it blocks; `tile_bandwidth` is packets a nanosecond over all links of a tile, both ways. None: a link passes
+    one packet in the time of a hop.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Machine:
     packet_bits: int = 32
     control_bits: int = 32
     link_buffer: int = 8
+    tile_bandwidth: float | None = None
     error_band: tuple[float, float] = (0.0, 0.0)
     weights: WeightFormat | None = None
     payload_bits: int | None = None

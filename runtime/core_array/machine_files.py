@@ -6,7 +6,7 @@
                source = "Davies 2018, Table 2"}
 
 A key of `[limits]` may be left out: the core has no such limit. So may `[weights]`: nobody says how they are stored;
-and `payload_bits`: packets carry no numbers. Every other key must be there.
+`payload_bits`: packets carry no numbers; and `tile_bandwidth`: a link passes a packet in the time of a hop.
 """
 
 import re
@@ -25,6 +25,7 @@ from .units import (
     ENERGY,
     NO_UNIT,
     POWER,
+    RATE,
     TIME,
     Quantity,
     amount,
@@ -32,6 +33,7 @@ from .units import (
     choice,
     count,
     curve,
+    rate,
     read_quantity,
     size,
 )
@@ -47,6 +49,7 @@ ARRAY = {
     "packet_bits": Quantity(BITS, count),
     "control_bits": Quantity(BITS, count),
     "link_buffer": Quantity(NO_UNIT, count),
+    "tile_bandwidth": Quantity(RATE, rate),
     "error_band": Quantity(NO_UNIT, band),
     "payload_bits": Quantity(BITS, count),
 }
@@ -64,7 +67,7 @@ SECTIONS = {
     "energy": {field.name: Quantity(ENERGY, amount) for field in fields(Costs)},
     "weights": WEIGHTS,
 }
-OPTIONAL = {"weights", "payload_bits"}
+OPTIONAL = {"weights", "payload_bits", "tile_bandwidth"}
 """Sections and keys that may be left out."""
 
 

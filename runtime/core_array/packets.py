@@ -1,6 +1,6 @@
 """The same run packet by packet: links are shared, and hold few packets.
 
-    core 0 --x--> tile 1 --x--> tile 2       XY routing; a link passes one packet in the time of a hop
+    core 0 --x--> tile 1 --x--> tile 2       XY routing; a link passes packets at its bandwidth
     core 1 --------^                         and blocks the link before it when `link_buffer` packets wait for it
 
 Cores start by the same rules as in `waits`: when the last packet (or message) that tells of the step they need has
@@ -20,12 +20,14 @@ import numpy as np
 from .machine import Machine
 from .policy import Case, Execution
 
+LINKS = 8
+"""Of a tile: to four others, both ways."""
 FORGET = 256
 """Events after which links drop what is past."""
 
 
 class Links:
-    """The links of a mesh, each with the times at which it is busy. `bandwidth` is packets in the time of a hop."""
+    """The links of a mesh, each with the times at which it is busy. `bandwidth` is times the machine's."""
 
     def __init__(self, machine: Machine, bandwidth: float):
         self.machine = machine
@@ -35,7 +37,8 @@ class Links:
         self.ends: list[list[float]] = [[] for _ in range(count)]
         hops = machine.time.hop_x, machine.time.hop_x, machine.time.hop_y, machine.time.hop_y
         self.hop = [*hops] * (width * height)
-        self.service = [hop / bandwidth for hop in self.hop]
+        shared = machine.tile_bandwidth
+        self.service = [(LINKS / shared if shared else hop) / bandwidth for hop in self.hop]
         self.known: dict[tuple[int, int], list[int]] = {}
 
     def route(self, source: int, target: int) -> list[int]:
@@ -233,7 +236,7 @@ class Delivery:
 
 
 def deliver(case: Case, run: Execution, bandwidth: float = 1.0) -> Execution:
-    """A run again, packet by packet, over links that pass `bandwidth` packets in the time of a hop."""
+    """A run again, packet by packet, over links of `bandwidth` times the machine's."""
     done = Delivery(case, run, bandwidth).run_all()
     cores = np.flatnonzero(run.mapping.barrier)
     done[:, cores] = run.finish[:, cores]

@@ -19,8 +19,9 @@ from .machine import Machine
 from .mapping import Mapping
 from .packets import deliver
 from .policy import POLICIES, Case, Execution, execute
+from .recording import Recording
 from .trace import Event, events_of
-from .traffic import Recording, Traffic, count
+from .traffic import Traffic, count
 
 
 @dataclass(frozen=True)

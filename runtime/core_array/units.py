@@ -12,6 +12,7 @@ ENERGY = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3, "uJ": 1e6}
 POWER = {"nW": 1e-9, "uW": 1e-6, "mW": 1e-3, "W": 1.0}
 BYTES = {"bytes": 1, "KiB": 1024, "MiB": 1024**2}
 BITS = {"bits": 1}
+RATE = {"K/s": 1e-6, "M/s": 1e-3, "G/s": 1.0}
 NO_UNIT: Mapping[str, float] = {}
 
 
@@ -29,6 +30,14 @@ def amount(value: Any, unit: float) -> float:
     if checked < 0:
         raise ValueError(f"expected a number that is not negative, found {value}")
     return checked * unit
+
+
+def rate(value: Any, unit: float) -> float:
+    """A number above nothing."""
+    checked = amount(value, unit)
+    if checked == 0:
+        raise ValueError(f"expected a number above 0, found {value}")
+    return checked
 
 
 def count(value: Any, unit: float) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gossamer.benchmarks.spiking_modules import inputs_of, module_of
 from gossamer.benchmarks.spiking_workloads import workload
-from gossamer.compiler.mapping_choice import Tried, choose, choose_cores
+from gossamer.compiler.mapping_choice import Tried, choose, choose_cores, choose_slack
 from gossamer.compiler.simulation import simulate
 from gossamer.dialects.diagnostics import UserError
 from gossamer.passes.solvers.core_capacity import CapacityError
@@ -47,6 +47,26 @@ def test_what_does_not_fit_is_no_choice():
     assert choose([quick, slow], None, 128).method == "quick"
     with pytest.raises(CapacityError):
         choose([quick, Attempts("slow", lambda cores: 2.0, least=10)], 8, 128)
+
+
+def test_finer_methods_are_tried_once_on_the_best_number():
+    quick, slow = (Attempts(name, lambda cores: 1000 / cores + 10 * cores) for name in ("quick", "slow"))
+    loose, steady = Attempts("loose", lambda cores: 100.0), Attempts("steady", lambda cores: 900.0, least=9)
+    assert choose([quick, slow, loose, steady], None, 128).method == "loose"
+    assert (loose.asked, steady.asked) == ([8], [8])
+
+
+def test_of_what_is_about_as_fast_the_first_is_taken():
+    quick, slow = Attempts("quick", lambda cores: 100.0), Attempts("slow", lambda cores: 99.0)
+    assert choose([quick, slow], 8, 128).method == "quick"
+    assert choose([quick, Attempts("slow", lambda cores: 90.0)], 8, 128).method == "slow"
+
+
+def test_slots_are_as_few_as_are_about_as_fast_as_the_best():
+    times = {None: 120.0, 2: 100.0, 3: 90.0, 4: 81.0, 6: 80.5, 8: 80.0, 16: 81.0, 32: 82.0}
+    assert choose_slack([2, 3, 4, 6, 8, 16, 32], times.__getitem__) == 6
+    assert choose_slack([2, 32], lambda slack: 70.0 if (slack or 0) >= 32 else 99.0) == 32
+    assert choose_slack([2, 3], lambda slack: 50.0) is None
 
 
 def test_the_program_is_that_of_the_arrays_that_were_chosen():

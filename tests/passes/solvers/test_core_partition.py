@@ -124,6 +124,31 @@ def test_neurons_busy_at_once_are_spread():
     assert busy.max() <= 1.25 * busy.mean()
 
 
+def test_loose_partitions_send_fewer_packets_for_less_even_work():
+    """A torus on which each neuron reaches those near it, with uneven work."""
+    generator = np.random.default_rng(0)
+    source = np.repeat(np.arange(1024), 24)
+    dy, dx = np.round(generator.normal(0, 2, (2, len(source)))).astype(int)
+    target = (source // 32 + dy) % 32 * 32 + (source + dx) % 32
+    graph = graph_of(1024, source, target, work=generator.gamma(1.0, 10.0, 1024))
+    even, loose = (partition(graph, Capacity(16), 16, method=method) for method in ("multilevel", "loose"))
+    assert cut(graph, loose).km1 < 0.95 * cut(graph, even).km1
+    assert usage(graph, even, 16).balance <= 1.02
+    assert usage(graph, loose, 16).balance <= 1.07
+
+
+def test_steady_partitions_spread_neurons_that_talk_but_work_at_the_same_time():
+    """8 blocks, of which one works at a time; kept together, each core is idle most of the time."""
+    graph = blocks()
+    activity = (np.arange(1024) // 128 == np.arange(8)[:, None]).astype(np.float32)
+    graph = graph_of(1024, graph.sources(0, 1024), graph.target, graph.delay, activity=activity)
+    busiest = {}
+    for method in ("multilevel", "steady"):
+        core = partition(graph, Capacity(8), 8, method=method)
+        busiest[method] = sum(np.bincount(core, column, 8).max() for column in activity)
+    assert busiest["steady"] < 0.5 * busiest["multilevel"]
+
+
 def test_a_kernel_is_counted_once_on_a_core():
     graph = graph_of(20, np.zeros(0, int), np.zeros(0, int), memory=np.zeros(20), shared=np.array([50.0, 50.0]),
                      population=(np.arange(20) % 2).astype(np.int32))  # fmt: skip
@@ -220,7 +245,9 @@ def test_more_cores_than_the_array_has_are_refused():
 
 
 def test_an_unknown_method_is_told():
-    with pytest.raises(ValueError, match="unknown method 'metis', known are multilevel, spread, pymetis"):
+    with pytest.raises(
+        ValueError, match="unknown method 'metis', known are multilevel, loose, steady, spread, pymetis"
+    ):
         partition(blocks(), Capacity(8), 8, method="metis")
 
 

@@ -7,7 +7,8 @@ import pytest
 from gossamer.runtime.core_array.control import pairs_of, progress, told
 from gossamer.runtime.core_array.groups import dense_blocks
 from gossamer.runtime.core_array.mapping import NO_GROUP, Mapping
-from gossamer.runtime.core_array.traffic import Recording, count
+from gossamer.runtime.core_array.recording import Recording
+from gossamer.runtime.core_array.traffic import count
 from gossamer.runtime.spiking.arrays import Raster, Synapses
 from gossamer.tests.runtime.core_array.networks import machine, mapped, network, reference
 

@@ -39,6 +39,7 @@ def test_loihi_has_the_numbers_of_its_papers():
     assert davies.static_power == pytest.approx(0.816e-3)
     assert davies.limits.synapse_bytes == 131072
     assert davies.limits.fan_in is None
+    assert (davies.tile_bandwidth, fitted.tile_bandwidth) == (3.44, None)
     assert davies.sources["time.synapse"].startswith("Davies 2018")
 
 
@@ -102,6 +103,7 @@ def test_a_fault_names_file_and_line_and_what_was_expected(tmp_path: Path, fault
         ("[8, 4]", "[8, 1.5]", "expected a whole number from 1, found 1.5"),
         ("[8, 4]", "[8, true]", "expected a finite number, found True"),
         ("[0.089, 0.202]", "[0.3, 0.2]", "expected [low, high]"),
+        ("value = 3.44", "value = 0", "expected a number above 0, found 0"),
         ("[limits]", "[limit]", "did you mean 'limits'?"),
         ("title =", "name =", "`name`: unknown key"),
         ("[energy]", "[energy", "not TOML"),

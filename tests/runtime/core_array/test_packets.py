@@ -5,8 +5,8 @@ import pytest
 from gossamer.runtime.core_array.mapping import Mapping
 from gossamer.runtime.core_array.packets import Links, deliver
 from gossamer.runtime.core_array.policy import Case, execute
+from gossamer.runtime.core_array.recording import Recording
 from gossamer.runtime.core_array.simulator import case_of
-from gossamer.runtime.core_array.traffic import Recording
 from gossamer.runtime.spiking.arrays import Raster, Synapses
 from gossamer.tests.runtime.core_array.networks import machine, mapped, network, reference
 
@@ -61,7 +61,7 @@ def test_a_link_serves_in_its_idle_time(seed):
     np.testing.assert_array_equal(covered, taken)
 
 
-def burst(buffer: int = 8) -> tuple[Case, Mapping]:
+def burst(buffer: int = 8, bandwidth: float | None = None) -> tuple[Case, Mapping]:
     """Cores 0 and 2, on tiles 0 and 1, each send ten packets at once over the link from tile 1 to tile 2."""
     source, target = np.repeat(np.arange(20), 1), np.full(20, 20)
     synapses = Synapses.of(21, source, target, np.ones(20, np.int32), np.ones(20, int))
@@ -70,7 +70,7 @@ def burst(buffer: int = 8) -> tuple[Case, Mapping]:
     fired = np.zeros((2, 21), bool)
     fired[0, :20] = True
     # Packets leave in no time of their core, and nothing else costs any.
-    array = dataclasses.replace(machine(), link_buffer=buffer)
+    array = dataclasses.replace(machine(), link_buffer=buffer, tile_bandwidth=bandwidth)
     array = dataclasses.replace(array, time=dataclasses.replace(array.time, packet_out=0.0, control=0.0))
     return case_of(Recording.of(synapses, Raster.of(fired)), mapping, array), mapping
 
@@ -83,6 +83,15 @@ def test_two_bursts_over_one_link_take_the_time_of_both():
     # Twenty packets follow each other over the last link, the first of them at once.
     assert crowded.finish[1, 2] == pytest.approx(work + 20 * hop + case.machine.time.tile + case.work[1, 2])
     assert run.finish[1, 2] == pytest.approx(work + 2 * hop + case.machine.time.tile + case.work[1, 2])
+
+
+def test_links_share_the_bandwidth_of_their_tile():
+    case, _ = burst(buffer=100, bandwidth=4.0)
+    crowded = deliver(case, execute(case, "dependency"))
+    # Eight links of a tile at four packets a nanosecond: one in two nanoseconds, and the last one still takes a hop.
+    taken = 19 * 2.0 + case.machine.time.hop_x
+    expected = float(case.work[0, 0]) + taken + case.machine.time.tile + case.work[1, 2]
+    assert crowded.finish[1, 2] == pytest.approx(expected)
 
 
 def test_full_buffers_hold_the_sender():

@@ -6,7 +6,8 @@ from gossamer.runtime.core_array.control import progress
 from gossamer.runtime.core_array.inbox import ProtocolError
 from gossamer.runtime.core_array.mapping import Mapping
 from gossamer.runtime.core_array.protocol import Faults, Statistics, execute
-from gossamer.runtime.core_array.traffic import Recording, count
+from gossamer.runtime.core_array.recording import Recording
+from gossamer.runtime.core_array.traffic import count
 from gossamer.runtime.core_array.waits import DeadlockError
 from gossamer.runtime.spiking.arrays import Raster, Synapses
 from gossamer.tests.runtime.core_array.networks import (

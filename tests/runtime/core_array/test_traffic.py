@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from gossamer.runtime.core_array import recording
 from gossamer.runtime.core_array.mapping import Mapping
-from gossamer.runtime.core_array.traffic import Recording, count
+from gossamer.runtime.core_array.recording import Recording
+from gossamer.runtime.core_array.traffic import count
 from gossamer.runtime.spiking.arrays import NO_CORE, Raster, Synapses
 from gossamer.tests.runtime.core_array.networks import machine, mapped, network, reference
 
@@ -42,6 +44,15 @@ def test_counts_are_those_of_every_spike_walked(seed):
         np.testing.assert_array_equal(getattr(traffic, name), expected, err_msg=name)
     updated = np.bincount(mapping.core[~net.inputs], minlength=mapping.cores)
     np.testing.assert_array_equal(traffic.updates, updated)
+
+
+@pytest.mark.parametrize(("cells", "cells_a_synapse"), [(1 << 24, 0), (30, 1 << 30)])
+def test_synapses_are_sorted_or_written_into_tables_of_some_neurons(monkeypatch, cells, cells_a_synapse):
+    monkeypatch.setattr(recording, "CELLS", cells)
+    monkeypatch.setattr(recording, "SPARSE", cells_a_synapse)
+    monkeypatch.setattr(recording, "EVENTS", 10)
+    for seed in range(20):
+        test_counts_are_those_of_every_spike_walked(seed)
 
 
 def test_work_is_what_the_machine_charges_for_each_count():
