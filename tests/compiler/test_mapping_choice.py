@@ -52,7 +52,10 @@ def search(times: dict[tuple[int, str], float], made: list[tuple[int | None, str
         edges = SimpleNamespace(dmax=SimpleNamespace(max=lambda initial: 2))
         return SimpleNamespace(method=method, mapping=SimpleNamespace(cores=cores or 4, edges=edges))
 
-    return Search(onto, lambda mapped, slack: times.get((mapped.mapping.cores, mapped.method), 100.0), 62, False)
+    def time(mapped: Any, slack: int | None) -> float:
+        return times.get((mapped.mapping.cores, mapped.method), 100.0)
+
+    return Search(onto, time, 62, False)
 
 
 def test_all_methods_are_tried_on_a_number_of_cores_and_the_finer_ones_once():
