@@ -41,6 +41,7 @@ class LayerProgram:
         self.model = WhenProgram(self.times, self.kind.model.members, self.kind.boundary, self.layers)
         self.program = self.model.program
         self.cost, around = np.array(self.program.cost), self.times.graph.in_flight
+        self.seconds = sum(self.times.units.units[index].time for index in self.kind.model.members)
         self.bytes, sizes = np.zeros(len(self.cost)), self.times.graph.values
         for storage, column in self.model.keep.items():
             self.bytes[column] = sizes[storage].size * around
@@ -52,16 +53,16 @@ class LayerProgram:
     def policy(self, price: float = 0.0, limit: float = np.inf) -> Policy | None:
         """The policy of least seconds + price * bytes within the limit."""
         if (price, limit) not in self.solved:
-            tiny = 1e-6 * self.cost.sum() / max(float(self.bytes.sum()), 1.0)
+            tiny = 1e-6 * self.seconds / max(float(self.bytes.sum()), 1.0)
             self.program.cost = (self.cost + (price + tiny) * self.bytes).tolist()
             self.program.high[self.row] = limit
-            solution = self.program.solve(LIMIT, gap=1e-4 * float(self.cost.sum()))
+            solution = self.program.solve(LIMIT, gap=1e-4 * self.seconds)
             self.solved[price, limit] = None if solution is None else self.told(solution.values)
         return self.solved[price, limit]
 
     def least(self) -> float:
         """The fewest bytes with which a layer can do."""
-        price = 1e3 * float(self.cost.sum()) / max(float(self.bytes[self.bytes > 0].min(initial=np.inf)), 1.0)
+        price = 1e3 * self.seconds / max(float(self.bytes[self.bytes > 0].min(initial=np.inf)), 1.0)
         found = self.policy(price)
         return np.inf if found is None else found.bytes
 

@@ -6,6 +6,15 @@ from dataclasses import dataclass, field
 import highspy
 import numpy as np
 
+QUIET = (
+    ("output_flag", False),
+    ("threads", 1),
+    ("mip_rel_gap", 0.0),
+    ("mip_detect_symmetry", False),
+    ("mip_heuristic_run_feasibility_jump", False),
+)
+"""Options of every program; the last two take most of the time of small ones."""
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -42,9 +51,8 @@ class Program:
     def solve(self, seconds: float, gap: float = 0.0, start: np.ndarray | None = None) -> Solution | None:
         """The best solution found in so many seconds, within `gap` (absolute) of the least if there was time."""
         solver = highspy.Highs()
-        for option, value in (("output_flag", False), ("time_limit", seconds), ("mip_abs_gap", gap), ("threads", 1)):
+        for option, value in (*QUIET, ("time_limit", seconds), ("mip_abs_gap", gap)):
             solver.setOptionValue(option, value)
-        solver.setOptionValue("mip_rel_gap", 0.0)
         solver.passModel(self.model())
         if start is not None:
             known = highspy.HighsSolution()

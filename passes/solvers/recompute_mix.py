@@ -15,6 +15,12 @@ from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
 from .recompute_when import Times, When, placed
 
+ROUNDS, CLOSE = 3, 0.005
+"""How often a mix is corrected by its exact peak, and the share of the budget that may stay unused."""
+
+TIGHT = 0.4
+"""Where the leaner policy runs this share of the forward pass again late, one policy for all is tried too."""
+
 
 @dataclass(frozen=True)
 class Level:
@@ -43,17 +49,19 @@ class Mixer:
         lean = self.leanest()
         if lean is None or not self.layers:
             return None
-        trial = self.uniform(lean)
+        trial = self.uniform(lean, budget)
         fat, target = self.level(0.0), lean.bytes + budget - trial.peak
-        if fat is None or self.uniform(fat).peak <= budget:
+        if fat is None or self.uniform(fat, budget).peak <= budget:
             return self.trials.best(budget)
         fat, lean = self.around(fat, lean, target)
-        target = lean.bytes + budget - self.uniform(lean).peak
-        for _ in range(3):
-            found = self.between(fat, lean, target)
-            if found.peak <= budget:
+        target = lean.bytes + budget - self.uniform(lean, budget).peak
+        for _ in range(ROUNDS):
+            left = budget - self.between(fat, lean, target, budget).peak
+            if 0 <= left < CLOSE * budget:
                 break
-            target -= found.peak - budget
+            target += left
+        if lean.seconds > TIGHT * sum(unit.time for unit in self.units.units):
+            self.heu(budget)
         return self.trials.best(budget)
 
     def heu(self, budget: int) -> Trial | None:
@@ -61,12 +69,12 @@ class Mixer:
         lean = self.leanest()
         if lean is None or not self.layers:
             return None
-        target = lean.bytes + budget - self.uniform(lean).peak
+        target = lean.bytes + budget - self.uniform(lean, budget).peak
         for _ in range(3):
             share = (target - lean.bytes) / len(self.layers)
             own = [p.policy(limit=q.bytes + share) for p, q in zip(self.programs, lean.policies, strict=True)]
             policies = tuple(a or b for a, b in zip(own, lean.policies, strict=True))
-            found = self.uniform(self.of(policies))
+            found = self.uniform(self.of(policies), budget)
             if found.peak <= budget:
                 break
             target -= found.peak - budget
@@ -98,7 +106,7 @@ class Mixer:
             fat, lean = (between, lean) if between.bytes > target else (fat, between)
         return fat, lean
 
-    def between(self, fat: Level, lean: Level, target: float) -> Trial:
+    def between(self, fat: Level, lean: Level, target: float, budget: int) -> Trial:
         """As many layers as fit follow the one, one layer takes what is left, the others follow the other."""
         chosen, left = [], target - lean.bytes
         filled = False
@@ -112,15 +120,17 @@ class Mixer:
                 policy = less
             left -= policy.bytes - less.bytes
             chosen.append((kind, layer, policy))
-        return self.trial(chosen)
+        return self.trial(chosen, budget)
 
-    def uniform(self, level: Level) -> Trial:
-        return self.trial([(kind, layer, level.policies[kind]) for kind, layer in self.layers])
+    def uniform(self, level: Level, budget: int) -> Trial:
+        return self.trial([(kind, layer, level.policies[kind]) for kind, layer in self.layers], budget)
 
-    def trial(self, chosen: list[tuple[int, Layer, Policy]]) -> Trial:
+    def trial(self, chosen: list[tuple[int, Layer, Policy]], budget: int) -> Trial:
+        """Of the schedules in which windows take what would be late and in which not, the better for the budget."""
         kept, when = set(self.rest), dict[int, When]()
         for kind, layer, policy in chosen:
             keeps, runs = follow(self.kinds[kind], layer, policy)
             kept |= keeps
             when |= runs
-        return self.trials.of(Choice(frozenset(kept), placed(self.times, when)))
+        tried = [self.trials.of(Choice(frozenset(kept), placed(self.times, when, spill))) for spill in (True, False)]
+        return min(tried, key=lambda trial: (max(trial.peak - budget, 0), trial.exposed))

@@ -48,7 +48,8 @@ class Times:
             found[index] = need = min(direct) if direct else found[index]
             for storage in unit.reads if need is not None else ():
                 maker = self.units.maker[storage]
-                found[maker] = need if found[maker] is None else min(need, found[maker] or 0)
+                known = found[maker]
+                found[maker] = need if known is None or need is None else min(need, known)
         return found
 
     @cached_property
@@ -68,10 +69,12 @@ class Times:
         """Seconds that the graph's own ops take in each window."""
         found, air = dict[int, float](), set[int]()
         for op in self.graph.ops:
-            air -= {op.waits}
+            if op.waits is not None:
+                air.discard(op.waits)
             for window in air:
                 found[window] = found.get(window, 0.0) + op.time
-            air |= {op.starts} - {None}
+            if op.starts is not None:
+                air.add(op.starts)
         return found
 
     def room(self, window: int) -> float:
@@ -130,6 +133,7 @@ class Packing:
         self.times, self.when, self.need = times, when, first_needs(times, when)
         self.room = {window: times.room(window) for window in (*times.ahead, *(window for _, window in times.behind))}
         self.order = {window: place for place, window in enumerate(self.room)}
+        self.opens = {window: at for at, window in times.behind}
         self.turn: dict[int, int] = {}
         self.found: dict[int, int] = {}
         self.readers: dict[int, list[int]] = {}
@@ -144,21 +148,18 @@ class Packing:
     def windows(self, index: int) -> list[int]:
         """Windows in which the unit finds what it reads, and its readers find it."""
         times, need = self.times, self.need[index]
-        if When.LATE in self.when.values() and len(times.units.units[index].ops) > 1:
+        if len(times.units.units[index].ops) > 1:
             return []
         count = times.opened(need)
         windows = [window for _, window in times.behind[max(0, count - LOOK) : count]]
         if self.when[index] is When.AHEAD:
             windows = times.ahead
         makers = self.makers(index)
-        late = [self.need[m] for m in makers if m not in self.turn]
+        late = max((self.need[m] for m in makers if m not in self.turn), default=-1)
         after = max((self.turn[m] for m in makers if m in self.turn), default=0)
         before = min((self.turn[r] for r in self.readers.get(index, ()) if r in self.turn), default=len(self.order))
-        opens = dict(zip((window for _, window in times.behind), (at for at, _ in times.behind), strict=True))
         return [
-            window
-            for window in windows
-            if after <= self.order[window] <= before and all(opens.get(window, -1) >= need for need in late)
+            window for window in windows if after <= self.order[window] <= before and self.opens.get(window, -1) >= late
         ]
 
     def fit(self, index: int) -> None:
