@@ -1,0 +1,150 @@
+"""A training step as one program: forward, loss and backward in one call, with gradients where torch has them.
+
+    step = gossamer.compile_training(model, lambda model, x, y: cross_entropy(model(x), y), (x, y))
+    for x, y in data:
+        optimizer.zero_grad()
+        loss = step(x, y)                 as: loss = loss_fn(model, x, y); loss.backward()
+        optimizer.step()
+
+Loss, gradients and buffers are eager's, bit for bit, and so are the random numbers drawn.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, StringAttr, TensorType
+from xdsl.ir import Attribute
+
+from ..dialects.diagnostics import UserError
+from ..runtime.dtypes import DTYPES, describe
+from ..runtime.executor import Program
+from ..runtime.gradients import accumulate, storage
+from .context import print_module
+from .entry import read_binder
+from .frontends.joint import ImportedStep, import_step
+from .training_state import Compiled
+
+OTHER_SHAPE = (
+    "a step is compiled for the shapes of its example: compile another for this batch, or leave it out "
+    "(DataLoader(.., drop_last=True))"
+)
+
+Scale = torch.Tensor | float | torch.amp.GradScaler | None
+
+
+def compile_training(
+    model: nn.Module,
+    loss_fn: Callable[..., torch.Tensor],
+    example: torch.Tensor | tuple[Any, ...],
+) -> "TrainingStep":
+    """Compile the training step of which `loss_fn(model, *example)` is the loss.
+
+    The step is called as `loss_fn` is, without the model: `step(*batch)`, with batches of the example's shapes. It runs
+    in the mode (`train` or `eval`), under the autocast, and for the parameters (those that require a gradient) that it
+    was compiled with. Neither the model nor the random streams change here.
+
+    Raises UserError where the step cannot be captured, saying why, where and what to do.
+    """
+    if not isinstance(model, nn.Module):
+        raise UserError(f"a model is a torch.nn.Module, got a {type(model).__name__}")
+    if not callable(loss_fn):
+        raise UserError(
+            f"loss_fn is a function of (model, *batch), got a {type(loss_fn).__name__}",
+            hint="gossamer.compile_training(model, lambda model, x, y: mse_loss(model(x), y), (x, y))",
+        )
+    if isinstance(example, torch.Tensor):
+        example = (example,)
+    if not isinstance(example, tuple | list):
+        raise UserError(f"the example is a tuple: a batch, got a {type(example).__name__}", hint="write `(batch,)`")
+    compiled = Compiled.of(model)
+    return TrainingStep(import_step(model, loss_fn, tuple(example)), compiled)
+
+
+class TrainingStep:
+    """Called with a batch, gives its loss and leaves gradients in the parameters. Made by `compile_training`.
+
+    `module` is the IR that runs, `weights` its tensors by name.
+    """
+
+    def __init__(self, imported: ImportedStep, compiled: Compiled):
+        self.module: ModuleOp = imported.module
+        self.weights = imported.weights
+        self.compiled = compiled
+        function = imported.function
+        self.bind = read_binder(function, None)
+        self.program = Program.build(self.module, self.weights, "step")
+        self.strides = [strides_of(attributes.data) for attributes in (function.arg_attrs or ())]
+        self.inputs = [text(attributes.data, "aten.name") for attributes in (function.arg_attrs or ())]
+        results = list(function.res_attrs or ())[1:]
+        loss = function.function_type.outputs.data[0]
+        assert isinstance(loss, TensorType)
+        self.loss = loss
+        self.parameters = [text(attributes.data, "train.gradient_of") for attributes in results]
+        self.gradient_inputs = [text(attributes.data, "train.gradient_of_input") for attributes in results]
+
+    def __call__(self, *batch: Any, scale: Scale = None) -> torch.Tensor:
+        """The loss of a batch; its gradients, times `scale`, are added to those that the parameters have.
+
+        `scale` is a number, a scalar tensor, or a `torch.amp.GradScaler`. Raises UserError where the batch, or what has
+        become of the model, is not what the step was compiled for.
+        """
+        self.compiled.check()
+        inputs = self.arguments(batch)
+        with torch.no_grad(), self.compiled.without_autocast():
+            loss, *gradients = self.program([*inputs, self.tangent(scale)])
+            given = dict(zip(self.inputs, inputs, strict=False))
+            taken = {storage(t) for t in (*inputs, *self.weights.values()) if isinstance(t, torch.Tensor)}
+            loss = loss.clone() if storage(loss) in taken else loss
+            taken.add(storage(loss))
+            for name, argument, gradient in zip(self.parameters, self.gradient_inputs, gradients, strict=True):
+                accumulate(self.weights[name] if name else given[argument], gradient, taken)
+                taken.add(storage(gradient))
+        return loss
+
+    def arguments(self, batch: tuple[Any, ...]) -> list[Any]:
+        """The batch as the program's inputs, each laid out in memory as in the example."""
+        try:
+            inputs = self.bind(batch, {})
+        except UserError as error:
+            if "dynamic_shapes" not in error.hint:
+                raise
+            raise UserError(error.message, details=error.details, hint=OTHER_SHAPE) from None
+        return [laid_out(value, strides) for value, strides in zip(inputs, self.strides, strict=False)]
+
+    def tangent(self, scale: Scale) -> torch.Tensor:
+        """The gradient of the loss. Raises UserError for a scale that is no number."""
+        one = torch.ones(self.loss.get_shape(), dtype=DTYPES[self.loss.element_type])
+        if scale is None:
+            return one
+        if isinstance(scale, torch.amp.GradScaler):
+            return scale.scale(one).to(one.dtype)  # pyright: ignore
+        if not isinstance(scale, int | float) and not (isinstance(scale, torch.Tensor) and scale.numel() == 1):
+            raise UserError(f"scale is {describe(scale)}, expected a number", hint="scale=scaler, or 1 / micro_batches")
+        return one.mul_(scale)
+
+    def ir(self) -> str:
+        """The text of the program."""
+        return print_module(self.module)
+
+
+def text(attributes: Mapping[str, Attribute], name: str) -> str:
+    """A text among attributes; empty where there is none."""
+    return found.data if isinstance(found := attributes.get(name), StringAttr) else ""
+
+
+def strides_of(attributes: Mapping[str, Attribute]) -> tuple[int, ...] | None:
+    """The strides that an argument had in the example."""
+    found = attributes.get("aten.strides")
+    return tuple(map(int, found.get_values())) if isinstance(found, DenseArrayBase) else None
+
+
+def laid_out(value: Any, strides: Sequence[int] | None) -> Any:
+    """A tensor with those strides: itself, or a copy."""
+    if strides is None or not isinstance(value, torch.Tensor) or value.stride() == strides:
+        return value
+    axes = zip(value.shape, value.stride(), strides, strict=True)
+    if all(size < 2 or own == other for size, own, other in axes):
+        return value
+    return torch.empty_strided(value.shape, strides, dtype=value.dtype, device=value.device).copy_(value)
