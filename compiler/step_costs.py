@@ -25,6 +25,7 @@ from xdsl.ir import Operation, SSAValue
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp
 from ..dialects.diagnostics import UserError
 from ..dialects.remat import BYTES, STORAGE, WORKSPACE, FreeOp, StorageAttr, set_number, set_seconds, storages_of
+from ..runtime.allocations import allocations
 from ..runtime.executor import Program, find
 from ..runtime.metering import Meter, storages
 from ..runtime.stopwatch import seconds
@@ -46,6 +47,9 @@ def measure_step(
     """Write on `function` of `module` what it takes for `args`."""
     entry = find(module, function)
     write_places(entry, weights, args, metered(module, weights, args, function))
+    for op, size in allocations(module, weights, args, function).workspace.items():
+        if size:
+            set_number(op, WORKSPACE, size)
     write_times(entry, lambda: seconds(module, weights, args, function, progress=progress))
 
 
@@ -64,8 +68,6 @@ def write_places(function: FuncOp, weights: Mapping[str, Tensor], args: Sequence
     for op in function.body.block.ops:
         if (places := meter.places.get(op)) is not None:
             op.attributes[STORAGE] = ArrayAttr(StorageAttr.of(*place) for place in places)
-            if meter.workspace[op]:
-                set_number(op, WORKSPACE, meter.workspace[op])
     seen: set[int] = set()
     attributes = [dict(entry.data) for entry in function.arg_attrs] if function.arg_attrs else [{} for _ in args]
     for entry, value in zip(attributes, args, strict=True):

@@ -211,7 +211,7 @@ def assign(writer: Writer, op: Operation, expression: str, *, unpack: bool = Fal
 
 def observed(writer: Writer, op: Operation, text: str) -> str:
     """A line that tells the observer when it begins, and then what it read and gave."""
-    if isinstance(op, func.ReturnOp | YieldOp | KernelYieldOp):
+    if isinstance(op, ParameterOp | func.ReturnOp | YieldOp | KernelYieldOp):
         return text
     observer = writer.bind("observer", "observer", writer.observer)
     values, results = (sequence([writer.name(v) for v in vs]) if vs else "()" for vs in (op.operands, op.results))

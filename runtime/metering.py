@@ -24,13 +24,12 @@ Place = tuple[str, int]
 
 @dataclass
 class Meter:
-    """An observer that counts storages. `live` now, `peak` at most; `places` and `workspace` of each op."""
+    """An observer that counts storages. `live` now, `peak` at most; `places` of each op."""
 
     static: int = 0
     live: int = 0
     peak: int = 0
     places: dict[Operation, tuple[Place, ...]] = field(default_factory=dict)
-    workspace: dict[Operation, int] = field(default_factory=dict)
     peaks: list[tuple[Operation, int]] = field(default_factory=list)
     known: dict[int, int] = field(default_factory=dict)
     inside: list[int] = field(default_factory=list)
@@ -45,14 +44,13 @@ class Meter:
         return meter
 
     def begin(self, op: Operation, /) -> None:
-        """What functions of `op` take at most is its workspace."""
+        """What functions of `op` take counts for it."""
         self.inside.append(self.live)
 
     def end(self, op: Operation, results: Sequence[Any], operands: Sequence[Any], /) -> None:
         """Count new storages."""
         self.places[op] = tuple(self.place(results, index, operands) for index in range(len(results)))
         most = max(self.inside.pop(), self.live)
-        self.workspace[op] = max(self.workspace.get(op, 0), most - self.live)
         self.peak = max(self.peak, most)
         self.peaks.append((op, most))
         if self.inside:

@@ -1,4 +1,4 @@
-"""How long each op of a program takes, as it stands in the program: its operands are as warm as what ran before left them.
+"""How long each op of a program takes where it stands: its operands are as warm as what ran before left them.
 
     seconds(module, weights, args, "step", runs=9)  ->  {op: 0.00123, ..}
 
@@ -22,6 +22,8 @@ from .executor import Program
 
 WARM_UP = 1
 """Runs that are not counted: kernels are chosen, memory is taken from the system."""
+FEWEST, LONG = 3, 10.0
+"""Runs that are counted at least, and seconds after which no more are begun."""
 
 
 @dataclass
@@ -73,17 +75,23 @@ def seconds(
     runs: int = 9,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[Operation, float]:
-    """Seconds of each op of `function`; `progress(done, of)` is told of every run. Nothing is written, and the random
-    streams are as before."""
-    watch = stopwatch(run_device(weights))
+    """Seconds of each op of `function`; `progress(done, of)` is told of every run.
+
+    Nothing is written, and the random streams are as before.
+    """
+    watch = stopwatch(run_device(weights, None))
     program = Program.build(module, weights, function, observer=watch)
     laps: list[list[tuple[Operation, float]]] = []
+    start = time.monotonic()
     with torch.random.fork_rng():
         for run in range(WARM_UP + runs):
+            if run >= WARM_UP + FEWEST and time.monotonic() - start > LONG:
+                break
             program(args)
             laps.append(watch.read())
             progress(run + 1, WARM_UP + runs)
-    quiet = sorted(laps[WARM_UP:], key=lambda lap: sum(taken for _, taken in lap))[: (runs + 1) // 2]
+    counted = laps[WARM_UP:]
+    quiet = sorted(counted, key=lambda lap: sum(taken for _, taken in lap))[: (len(counted) + 1) // 2]
     found: dict[Operation, list[float]] = {}
     for lap in quiet:
         for op, taken in lap:

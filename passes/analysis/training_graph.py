@@ -73,16 +73,15 @@ class Reader:
         if len(self.function.body.blocks) != 1:
             raise UserError("a training step is a function of one block", place=place_of(self.function))
         changed = overwritten(self.function)
-        for argument in self.function.body.block.args:
-            self.given(argument)
+        weights = [op.value for op in self.function.body.block.ops if isinstance(op, ParameterOp)]
+        for value in (*self.function.args, *weights):
+            self.given(value)
         for op in self.function.body.block.ops:
-            if isinstance(op, ParameterOp):
-                self.given(op.value)
-            elif isinstance(op, FreeOp):
+            if isinstance(op, FreeOp):
                 self.touch(op.values)
             elif is_recomputation(op):
                 self.repeat(op)
-            elif not isinstance(op, ENDS):
+            elif not isinstance(op, (ParameterOp, *ENDS)):
                 self.add(op, changed)
         outputs = [value for op in self.function.body.block.ops if isinstance(op, ENDS) for value in op.operands]
         graph = Graph(
