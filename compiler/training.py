@@ -6,7 +6,8 @@
         loss = step(x, y)                 as: loss = loss_fn(model, x, y); loss.backward()
         optimizer.step()
 
-Loss, gradients and buffers are eager's, bit for bit, and so are the random numbers drawn.
+Loss, gradients and buffers are eager's, bit for bit, and so are the random numbers drawn; with `randomness="keyed"`
+each random op draws from a key of its own (`passes/key_random_ops.py`), and torch's stream is left alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +18,17 @@ from torch import nn
 from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, StringAttr, TensorType
 from xdsl.ir import Attribute
 
-from ..dialects.diagnostics import UserError
+from ..dialects.diagnostics import UserError, did_you_mean
 from ..runtime.dtypes import DTYPES, describe
 from ..runtime.executor import Program
 from ..runtime.gradients import accumulate, storage
 from .context import print_module
 from .entry import read_binder
 from .frontends.joint import ImportedStep, import_step
+from .pipeline import run_pipeline
 from .training_state import Compiled
+
+RANDOMNESS = ("eager", "keyed")
 
 OTHER_SHAPE = (
     "a step is compiled for the shapes of its example: compile another for this batch, or leave it out "
@@ -38,12 +42,18 @@ def compile_training(
     model: nn.Module,
     loss_fn: Callable[..., torch.Tensor],
     example: torch.Tensor | tuple[Any, ...],
+    *,
+    randomness: str = "eager",
+    seed: int | None = None,
 ) -> "TrainingStep":
     """Compile the training step of which `loss_fn(model, *example)` is the loss.
 
     The step is called as `loss_fn` is, without the model: `step(*batch)`, with batches of the example's shapes. It runs
     in the mode (`train` or `eval`), under the autocast, and for the parameters (those that require a gradient) that it
     was compiled with. Neither the model nor the random streams change here.
+
+    `randomness`   "eager": torch's own stream, in eager's order; "keyed": a function of the seed and the step's number
+    `seed`         of keyed randomness; by default torch's (`torch.initial_seed()`)
 
     Raises UserError where the step cannot be captured, saying why, where and what to do.
     """
@@ -58,17 +68,26 @@ def compile_training(
         example = (example,)
     if not isinstance(example, tuple | list):
         raise UserError(f"the example is a tuple: a batch, got a {type(example).__name__}", hint="write `(batch,)`")
+    if randomness not in RANDOMNESS:
+        raise UserError(f"no randomness '{randomness}'", hint=did_you_mean(randomness, RANDOMNESS))
+    if seed is not None and randomness != "keyed":
+        raise UserError("a seed is for keyed randomness", hint='randomness="keyed"; else torch.manual_seed(..) counts')
     compiled = Compiled.of(model)
-    return TrainingStep(import_step(model, loss_fn, tuple(example)), compiled)
+    imported = import_step(model, loss_fn, tuple(example))
+    if randomness == "keyed":
+        run_pipeline(imported.module, "key-random-ops")
+    return TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)
 
 
 class TrainingStep:
     """Called with a batch, gives its loss and leaves gradients in the parameters. Made by `compile_training`.
 
-    `module` is the IR that runs, `weights` its tensors by name.
+    `module` is the IR that runs, `weights` its tensors by name. Keyed random numbers are those of `seed` and `number`,
+    which counts the calls and may be set.
     """
 
-    def __init__(self, imported: ImportedStep, compiled: Compiled):
+    def __init__(self, imported: ImportedStep, compiled: Compiled, seed: int = 0):
+        self.seed, self.number = seed, 0
         self.module: ModuleOp = imported.module
         self.weights = imported.weights
         self.compiled = compiled
@@ -77,6 +96,7 @@ class TrainingStep:
         self.program = Program.build(self.module, self.weights, "step")
         self.strides = [strides_of(attributes.data) for attributes in (function.arg_attrs or ())]
         self.inputs = [text(attributes.data, "aten.name") for attributes in (function.arg_attrs or ())]
+        self.keyed = any("train.key" in attributes.data for attributes in (function.arg_attrs or ()))
         results = list(function.res_attrs or ())[1:]
         loss = function.function_type.outputs.data[0]
         assert isinstance(loss, TensorType)
@@ -93,7 +113,7 @@ class TrainingStep:
         self.compiled.check()
         inputs = self.arguments(batch)
         with torch.no_grad(), self.compiled.without_autocast():
-            loss, *gradients = self.program([*inputs, self.tangent(scale)])
+            loss, *gradients = self.program([*inputs, self.tangent(scale), *self.key()])
             given = dict(zip(self.inputs, inputs, strict=False))
             taken = {storage(t) for t in (*inputs, *self.weights.values()) if isinstance(t, torch.Tensor)}
             loss = loss.clone() if storage(loss) in taken else loss
@@ -123,6 +143,13 @@ class TrainingStep:
         if not isinstance(scale, int | float) and not (isinstance(scale, torch.Tensor) and scale.numel() == 1):
             raise UserError(f"scale is {describe(scale)}, expected a number", hint="scale=scaler, or 1 / micro_batches")
         return one.mul_(scale)
+
+    def key(self) -> list[int]:
+        """What keyed random ops share, where there are any; counts the calls."""
+        if not self.keyed:
+            return []
+        self.number += 1
+        return [self.seed, self.number - 1]
 
     def ir(self) -> str:
         """The text of the program."""

@@ -104,6 +104,9 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
         "aten.inputs": TemplateAttr(Template(tuple(step.template))),
         "aten.in_spec": StringAttr(spec_text(pytree.tree_structure((example, {})))),
     }
+    devices = {tensor.device for tensor in captured.parameters.values()}
+    if len(devices) == 1:
+        function.attributes["train.device"] = StringAttr(str(devices.pop()))
     function.location = definition_of(loss_fn.forward if isinstance(loss_fn, nn.Module) else loss_fn)
     weights.add_aliases()
     module = ModuleOp([*weights.declarations(), function])
