@@ -11,6 +11,9 @@
 | `remat.of`        | a recomputation | the name of the op that it repeats                                       |
 | `remat.life`      | a recomputation | which computation of that op it is: 1, 2, ..; the op itself is 0          |
 | `remat.window`    | a recomputation | the communication that it hides behind, by number                        |
+| `remat.budget`    | a function      | bytes that it was scheduled for; `remat.rung`: by what                   |
+| `remat.bound`     | a function      | seconds that any schedule in this budget adds                            |
+| `remat.floor`     | a function      | bytes that every schedule takes                                          |
 | `train.phase`     | an op           | `"forward"` or `"backward"`                                              |
 | `train.layer`     | an op           | position of its block among identical ones                               |
 | `train.path`      | an op           | the module of the model that it comes from                               |
@@ -34,6 +37,7 @@ from xdsl.utils.exceptions import VerifyException
 from .aten import ObjectType
 
 NAME, OF, LIFE, WINDOW = "remat.name", "remat.of", "remat.life", "remat.window"
+BUDGET, RUNG, BOUND, FLOOR = "remat.budget", "remat.rung", "remat.bound", "remat.floor"
 PHASE, LAYER, PATH = "train.phase", "train.layer", "train.path"
 TIME, STORAGE, WORKSPACE, BYTES = "train.time", "train.storage", "train.workspace", "train.bytes"
 
@@ -116,7 +120,7 @@ def set_number(op: Operation, name: str, number: int) -> None:
 
 
 def storages_of(op: Operation) -> tuple[StorageAttr, ...] | None:
-    """Where the results of `op` lie; None where that is not known. Raises VerifyException for another number of them."""
+    """Where the results of `op` lie; None where that is not known. Raises VerifyException for too many or too few."""
     found = op.attributes.get(STORAGE)
     if not isinstance(found, ArrayAttr):
         return None

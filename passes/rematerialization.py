@@ -1,4 +1,4 @@
-"""A schedule put into the text of a function: ops in its order, recomputations as ops of their own, frees where it says.
+"""A schedule put into the text of a function: ops in its order, recomputations as ops, frees where it says.
 
     schedule   a.0   y.0   free a.0   ..   a.1   d.0 = f(a.1)   free a.1
 
@@ -18,7 +18,7 @@ from xdsl.ir import Operation, SSAValue
 
 from ..dialects.diagnostics import UserError
 from ..dialects.remat import LIFE, NAME, OF, WINDOW, FreeOp, is_recomputation, set_number, text_of
-from .analysis.training_graph import ENDS, TrainingGraph, training_graph
+from .analysis.training_graph import ENDS, TrainingGraph, again, training_graph
 from .solvers.recompute_graph import INPUT, Graph, Schedule, Step
 
 Storage = tuple[int, int]
@@ -60,7 +60,7 @@ def place(training: TrainingGraph, step: Step, values: dict[Storage, SSAValue], 
     """Put one computation of an op before `end`; `values` of each life learns its results."""
     original, node = training.ops[step.op], training.graph.ops[step.op]
     if step.life:
-        op = original.clone()
+        op = again(original)
         original.attributes[NAME] = StringAttr(node.name)
         op.attributes.pop(NAME, None)
         op.attributes[OF] = StringAttr(node.name)
@@ -106,7 +106,8 @@ def hold(
             raise read_later(graph, schedule, storage, asked, last)
         if asked > last and graph.values[storage[0]].size:
             following = placed[asked].next_op
-            assert following is not None and following.parent is not None
+            assert following is not None
+            assert following.parent is not None
             following.parent.insert_op_before(FreeOp([values[storage]]), following)
 
 

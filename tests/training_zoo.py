@@ -65,6 +65,14 @@ CONFIGS = {
 }
 SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 GPT2: dict[str, Any] = {"n_layer": 3, "n_head": 2, "n_embd": 32, "n_positions": 32}
+T5: dict[str, Any] = {
+    "d_model": 32,
+    "d_kv": 16,
+    "d_ff": 64,
+    "num_layers": 2,
+    "num_heads": 2,
+    "decoder_start_token_id": 0,
+}
 
 
 def vit() -> Case:

@@ -17,11 +17,12 @@ from xdsl.traits import is_side_effect_free
 
 from ...dialects.aten import CallOp, Effects, ObjectType, dims
 from ...dialects.diagnostics import UserError, place_of
+from ...dialects.random_calls import is_draw
 from ...dialects.remat import StorageAttr, storages_of
 from .memory import ALWAYS_VIEWS, ASSERTIONS, may_share, writes
 
 FLOAT_BYTES: dict[Attribute, int] = {f64: 8, f32: 4, f16: 2, bf16: 2}
-KNOWN_NAMESPACES = ("aten", "prims", "gossamer", "operator", "math", "torch", "builtins", "_c10d_functional")
+KNOWN_NAMESPACES = ("aten", "prims", "gossamer", "operator", "math", "torch", "builtins", "random", "_c10d_functional")
 """Whose ops do what their schemas say."""
 
 
@@ -68,7 +69,9 @@ MEASURE = "run the function once, and write what it does as `train.storage`"
 
 
 def why_fixed(op: Operation) -> str:
-    """Why `op` must not run a second time; empty where it may."""
+    """Why `op` must not run a second time; empty where it may, or where there is another op that does the same."""
+    if is_draw(op):
+        return ""
     inner = [call for call in op.walk() if isinstance(call, CallOp)]
     if any(call.target.data in ASSERTIONS for call in inner):
         return "asserts"

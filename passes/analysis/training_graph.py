@@ -1,7 +1,7 @@
 """A function as a graph with costs and a schedule of it: what its text says runs when, and which copy is read.
 
     %a = aten.call "aten.gelu.default"(%x)                         graph      a = gelu(x)   b = sum(a)   c = mul(a, b)
-    %b = aten.call "aten.sum.default"(%a)                  ->      schedule   a.0   b.0 free a.0   a.1   c.0 free a.1, b.0
+    %b = aten.call "aten.sum.default"(%a)                  ->      schedule   a.0   b.0, free a.0   a.1   c.0, free a.1
     %a1 = aten.call "aten.gelu.default"(%x) {remat.of = "a"}
     %c = aten.call "aten.mul.Tensor"(%a1, %b)
 
@@ -17,8 +17,9 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.traits import IsolatedFromAbove
 
-from ...dialects.aten import AssignOp, ParameterOp, UpdateOp
+from ...dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp
 from ...dialects.diagnostics import UserError, place_of
+from ...dialects.random_calls import is_draw, replay
 from ...dialects.remat import (
     BYTES,
     LAYER,
@@ -33,6 +34,7 @@ from ...dialects.remat import (
     seconds_of,
     text_of,
 )
+from ...dialects.template import Name
 from ..solvers.recompute_graph import INPUT, Graph, Op, Phase, Schedule, Step, Value
 from .calls import target
 from .storages import overwritten, storages, tensor_bytes, why_fixed
@@ -187,15 +189,30 @@ class Reader:
             yield Step(step.op, step.life, step.reads, tuple(sorted(frees.get(position, ()))))
 
 
-def same_computation(op: Operation, other: Operation) -> bool:
-    """Would both compute the same of the same operands?"""
+def again(op: Operation) -> Operation:
+    """Another computation of `op`: the same op, or the replay of a draw."""
+    if not (isinstance(op, CallOp) and is_draw(op)):
+        return op.clone()
+    state = op.operands[0].owner
+    device = state.template.data.args[0] if isinstance(state, CallOp) else None
+    if not isinstance(device, Name) or device.argument is None:
+        raise UserError("a draw reads a state of the random stream", place=place_of(op), hint="see split-random-ops")
+    return replay(op, device.argument)
+
+
+def same_computation(op: Operation, original: Operation) -> bool:
+    """Would `op` compute what `original` does, of the same operands?"""
 
     def meaning(op: Operation) -> tuple[object, ...]:
         plain = {name: value for name, value in op.attributes.items() if not name.startswith(("remat.", "train."))}
         return op.name, op.properties, plain, op.result_types, len(op.regions)
 
-    regions = zip(op.regions, other.regions, strict=False)
-    return meaning(op) == meaning(other) and all(one.is_structurally_equivalent(two) for one, two in regions)
+    expected = again(original) if isinstance(original, CallOp) and is_draw(original) else original
+    regions = zip(op.regions, expected.regions, strict=False)
+    equal = meaning(op) == meaning(expected) and all(one.is_structurally_equivalent(two) for one, two in regions)
+    if expected is not original:
+        expected.erase()
+    return equal
 
 
 def static_bytes(function: FuncOp) -> Iterator[int]:
