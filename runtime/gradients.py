@@ -1,7 +1,7 @@
 """Gradients into `.grad`, as autograd leaves them there.
 
     no .grad yet     the gradient itself, where it lies in memory as the parameter does, else a copy that does
-    one is there     .grad += gradient
+    one is there     .grad += gradient, in place; a sparse one becomes dense by a dense one
 
 A hook of the tensor sees the gradient first, and may change it; a post-accumulate hook is called last.
 """
@@ -19,12 +19,15 @@ def accumulate(parameter: Tensor, gradient: Tensor, taken: Container[int] = ()) 
     for hook in (parameter._backward_hooks or {}).values():
         replaced = hook(gradient)
         gradient = gradient if replaced is None else replaced
-    if parameter.grad is not None:
-        parameter.grad += gradient
-    elif storage(gradient) not in taken and lies_as(gradient, parameter):
-        parameter.grad = gradient
+    if parameter.grad is None:
+        steal = gradient.layout is not torch.strided or (
+            storage(gradient) not in taken and lies_as(gradient, parameter)
+        )
+        parameter.grad = gradient if steal else copied(gradient, parameter)
+    elif parameter.grad.layout is not torch.strided is gradient.layout:
+        parameter.grad = gradient + parameter.grad
     else:
-        parameter.grad = copied(gradient, parameter)
+        parameter.grad += gradient
     for hook in (getattr(parameter, "_post_accumulate_grad_hooks", None) or {}).values():
         hook(parameter)
 

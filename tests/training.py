@@ -7,12 +7,34 @@ from typing import Any
 import gossamer
 import torch
 from torch import nn
+from torch.nn import functional
+
+
+class Perceptron(nn.Module):
+    def __init__(self, p: float = 0.0):
+        super().__init__()
+        self.up, self.down, self.norm, self.p = nn.Linear(8, 16), nn.Linear(16, 8), nn.LayerNorm(8), p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = functional.dropout(functional.gelu(self.up(x)), self.p, self.training)
+        return self.norm(self.down(hidden) + x)
+
+
+def squared(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return functional.mse_loss(model(x), y)
+
+
+def pairs(count: int = 3, dtype: torch.dtype = torch.float32) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(torch.randn(4, 8, dtype=dtype), torch.randn(4, 8, dtype=dtype)) for _ in range(count)]
 
 
 def same(ours: torch.Tensor | None, eager: torch.Tensor | None) -> bool:
     """Equal to the bit, NaN included, and laid out alike; or both None."""
     if ours is None or eager is None:
         return ours is eager
+    if eager.layout is torch.sparse_coo:
+        parts = ((t.is_coalesced(), t._indices().tolist(), t._values().tolist()) for t in (ours, eager))
+        return ours.layout is eager.layout and next(parts) == next(parts)
     if ours.dtype is not eager.dtype or ours.shape != eager.shape or ours.stride() != eager.stride():
         return False
     return torch.equal(ours.contiguous().view(-1).view(torch.uint8), eager.contiguous().view(-1).view(torch.uint8))

@@ -83,6 +83,12 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
     Raises UserError where it cannot be captured, saying why, where and what to do.
     """
     leaves, spec = pytree.tree_flatten(example)
+    signature = batch_signature(loss_fn)
+    try:
+        parse_forward(signature).bind(*example)
+    except TypeError as error:
+        hint = f"it is called as loss_fn(model, *example), and takes {signature} beside the model"
+        raise UserError(f"loss_fn cannot be called with the example: {error}", hint=hint) from None
     try:
         captured = capture(model, loss_fn, spec, leaves)
     except UserError:
@@ -95,7 +101,6 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
         weights.add(name, WeightKind.PARAMETER, parameter)
     for name, buffer in captured.buffers.items():
         weights.add(name, WeightKind.BUFFER, buffer)
-    signature = batch_signature(loss_fn)
     names = argument_names(pytree.tree_structure((example, {})), parse_forward(signature))
     step = Step(captured, weights, names, leaves, layers(model))
     function = step.function()

@@ -82,6 +82,8 @@ class Objective(nn.Module):
         own |= zip(buffers, self._buffers.values(), strict=True)
         after: dict[str, Any] = dict(own)
         loss = functional_call(self.call, after, tensors)
+        if loss._is_view() or any(loss is tensor for tensor in own.values()):
+            loss = loss.clone()  # a result that is an input would have no gradient
         for name in buffers:
             if after[name] is not own[name]:
                 own[name].copy_(after[name].detach())  # a buffer that forward replaced, as one it wrote in place

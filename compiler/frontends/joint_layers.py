@@ -3,8 +3,8 @@
     h: ModuleList of 12 GPT2Block            "transformer.h.3.mlp" -> 3
     encoder.block, decoder.block: 6 each     "decoder.block.2"     -> 8: blocks are numbered through the model
 
-Blocks stand in a list or sequence, are of one class, and have parameters of the same names and shapes; inside a block
-no others are looked for.
+Blocks stand in a list or sequence, are of one class, and have most of their parameters' names and shapes in common (the
+first block of T5 has one more than the others); inside a block no others are looked for.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,8 @@ def layers(model: nn.Module) -> dict[str, int]:
     def visit(module: nn.Module, path: str) -> None:
         children = [(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
         if isinstance(module, nn.ModuleList | nn.Sequential) and repeated([child for _, child in children]):
-            found.update((name, len(found) + index) for index, (name, _) in enumerate(children))
+            for name, _ in children:
+                found[name] = len(found)
             return
         for name, child in children:
             visit(child, name)
@@ -29,9 +30,11 @@ def layers(model: nn.Module) -> dict[str, int]:
 
 
 def repeated(blocks: list[nn.Module]) -> bool:
-    """At least two blocks of one structure, with parameters."""
-    structures = {(type(block), tuple((n, p.shape) for n, p in block.named_parameters())) for block in blocks}
-    return len(blocks) > 1 and len(structures) == 1 and bool(next(iter(structures))[1])
+    """At least two blocks of one class that have most parameters, by name and shape, in common."""
+    parameters = [{(name, p.shape) for name, p in block.named_parameters()} for block in blocks]
+    if len(blocks) < 2 or len({type(block) for block in blocks}) > 1:
+        return False
+    return 2 * len(set.intersection(*parameters)) > max(map(len, parameters))
 
 
 def layer_of(path: str, numbers: Mapping[str, int]) -> int | None:
