@@ -33,8 +33,13 @@ from .context import write_text
 from .machine import cache_file, identity
 
 Progress = Callable[[int, int], None]
+"""Told how many runs are done, and of how many."""
 UNCOUNTED = (ParameterOp, UpdateOp, AssignOp, ReturnOp, FreeOp)
 """Ops that no line of a program executes on its own."""
+
+
+def silent(done: int, of: int) -> None:
+    """No progress is shown."""
 
 
 def measure_step(
@@ -42,7 +47,7 @@ def measure_step(
     weights: Mapping[str, Tensor],
     args: Sequence[Any],
     function: str = "step",
-    progress: Progress = lambda done, of: None,
+    progress: Progress = silent,
 ) -> None:
     """Write on `function` of `module` what it takes for `args`."""
     entry = find(module, function)

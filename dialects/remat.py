@@ -14,6 +14,7 @@
 | `remat.budget`    | a function      | bytes that it was scheduled for; `remat.rung`: by what                   |
 | `remat.bound`     | a function      | seconds that any schedule in this budget adds                            |
 | `remat.floor`     | a function      | bytes that every schedule takes                                          |
+| `remat.measured`  | a function      | bytes that it took at most when it ran                                   |
 | `train.phase`     | an op           | `"forward"` or `"backward"`                                              |
 | `train.layer`     | an op           | position of its block among identical ones                               |
 | `train.path`      | an op           | the module of the model that it comes from                               |
@@ -37,7 +38,7 @@ from xdsl.utils.exceptions import VerifyException
 from .aten import ObjectType
 
 NAME, OF, LIFE, WINDOW = "remat.name", "remat.of", "remat.life", "remat.window"
-BUDGET, RUNG, BOUND, FLOOR = "remat.budget", "remat.rung", "remat.bound", "remat.floor"
+BUDGET, RUNG, BOUND, FLOOR, MEASURED = (f"remat.{name}" for name in ("budget", "rung", "bound", "floor", "measured"))
 PHASE, LAYER, PATH = "train.phase", "train.layer", "train.path"
 TIME, STORAGE, WORKSPACE, BYTES = "train.time", "train.storage", "train.workspace", "train.bytes"
 

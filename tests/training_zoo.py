@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 Case = tuple[nn.Module, Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]
-WORDS, BATCH, LENGTH = 128, 2, 16
+WORDS, BATCH, LENGTH = 64, 4, 32
 
 
 def mlp() -> Case:
