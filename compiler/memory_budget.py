@@ -44,7 +44,7 @@ def fit(
     run_pipeline(module, "split-random-ops")
     measure_step(module, weights, args, FUNCTION, progress)
     scheduled = module.clone()
-    run_pipeline(scheduled, [ScheduleRecompute(str(budget), rung or DEFAULT_RUNG)])
+    run_pipeline(scheduled, [ScheduleRecompute(budget, rung or DEFAULT_RUNG)])
     function = find(scheduled, FUNCTION)
     static = training_graph(function).graph.static
     with torch.random.fork_rng():

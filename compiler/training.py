@@ -28,6 +28,7 @@ from .explain_memory import explain_memory
 from .frontends.joint import ImportedStep, import_step
 from .memory_budget import fit
 from .pipeline import run_pipeline
+from .step_costs import Progress, silent
 from .training_state import Compiled
 
 RANDOMNESS = ("eager", "keyed")
@@ -163,12 +164,21 @@ class TrainingStep:
         self.number += 1
         return [self.seed, self.number - 1]
 
-    def fit(self, batch: tuple[Any, ...], memory_budget: int | str, rung: str | None = None) -> None:
-        """Let the step run within `memory_budget` from now on. It runs some times, and changes nothing."""
+    def fit(
+        self,
+        batch: tuple[Any, ...],
+        memory_budget: int | str,
+        rung: str | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        """Let the step run within `memory_budget` from now on. It runs some times, and changes nothing else.
+
+        `progress(done, of)` is told of these runs.
+        """
         numbers = [self.seed, self.number] if self.keyed else []
         with torch.no_grad(), self.compiled.without_autocast():
             inputs = [*self.arguments(batch), self.tangent(None), *numbers]
-            self.module = fit(self.kept, self.weights, inputs, memory_budget, rung)
+            self.module = fit(self.kept, self.weights, inputs, memory_budget, rung, progress)
         self.program = Program.build(self.module, self.weights, "step")
 
     def explain(self) -> str:

@@ -50,13 +50,13 @@ class ScheduleRecompute(ModulePass):
     """Recompute what does not fit."""
 
     name = "schedule-recompute"
-    budget: str = "100%"
+    budget: int | str = "100%"
     rung: str = DEFAULT_RUNG
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for function in op.ops:
             if isinstance(function, FuncOp) and any(PHASE in step.attributes for step in function.body.block.ops):
-                schedule(function, self.budget, self.rung)
+                schedule(function, str(self.budget), self.rung)
 
 
 def schedule(function: FuncOp, budget: str, rung: str) -> Plan:

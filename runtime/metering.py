@@ -57,17 +57,16 @@ class Meter:
             self.inside[-1] = max(self.inside[-1], most)
 
     def place(self, results: Sequence[Any], index: int, operands: Sequence[Any]) -> Place:
-        """Where one result lies."""
+        """Where one result lies; a function of the op may have made it, and counted it, before."""
         size = 0
         for storage in storages(results[index]):
-            if storage._cdata not in self.known:
-                size += storage.nbytes()
-                self.add(storage)
-                continue
             for kind, values in (("result", results[:index]), ("operand", operands)):
                 for number, value in enumerate(values):
                     if any(other._cdata == storage._cdata for other in storages(value)):
                         return kind, number
+            size += storage.nbytes()
+            if storage._cdata not in self.known:
+                self.add(storage)
         return "new", size
 
     def add(self, storage: torch.UntypedStorage) -> None:

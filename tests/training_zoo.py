@@ -32,8 +32,9 @@ def cnn() -> Case:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return functional.relu(x + self.norm(self.convolution(x)))
 
+    blocks = nn.Sequential(*(Residual() for _ in range(4)))
     head = nn.Sequential(nn.MaxPool2d(2), Residual(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
-    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), Residual(), head)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), blocks, head)
     return model, classes, (torch.randn(4, 3, 12, 12), torch.randint(4, (4,)))
 
 
