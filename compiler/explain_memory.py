@@ -9,7 +9,7 @@
 All of it is read from the text of the program. Bytes kept are those alive when the backward pass begins.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
@@ -126,7 +126,8 @@ def explain_memory(function: FuncOp) -> MemoryReport:
 def layers(training: TrainingGraph, function: FuncOp) -> list[Layer]:
     """Each layer in order, what stands in none first."""
     graph = training.graph
-    kept, again, seconds, hidden = Counter[int | None](), Counter[int | None](), Counter(), Counter()
+    kept, again = Counter[int | None](), Counter[int | None]()
+    seconds, hidden = defaultdict[int | None, float](float), defaultdict[int | None, float](float)
     names: dict[int | None, Counter[str]] = {}
     for value, life in alive_at_turn(training):
         kept[graph.ops[graph.values[value].producer].layer] += 0 if life else graph.values[value].size

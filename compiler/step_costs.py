@@ -123,8 +123,9 @@ def signature(op: Operation) -> str:
 def operand_text(value: SSAValue) -> str:
     """The type of an operand, and the view that it is: products of a transposed matrix take another time."""
     owner = value.owner
-    view = isinstance(owner, CallOp) and is_view(owner) and owner.operands
-    return f"{value.type} of {owner.target.data}{owner.template.data.text}" if view else str(value.type)
+    if not isinstance(owner, CallOp) or not owner.operands or not is_view(owner):
+        return str(value.type)
+    return f"{value.type} of {owner.target.data}{owner.template.data.text}"
 
 
 def kept_times(file: Path) -> dict[str, float]:

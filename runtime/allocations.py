@@ -112,9 +112,9 @@ def changes(run: Callable[[], object]) -> list[int]:
         kept = run()
     results = profiler.profiler and profiler.profiler.kineto_results
     assert results is not None
-    events = sorted((event for event in results.events() if event.name() == "[memory]"), key=lambda e: e.start_ns())
+    events: list[Any] = [event for event in results.events() if event.name() == "[memory]"]
     del kept
-    return [event.nbytes() for event in events if event.device_type() == torch.autograd.DeviceType.CPU]
+    return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
 
 
 @contextmanager
