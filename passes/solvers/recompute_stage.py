@@ -8,9 +8,10 @@ Gradients of weights that nobody reads can wait: a backward pass that is split l
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .recompute_graph import Graph, Phase, Schedule, Step
+from .recompute_graph import INPUT, Graph, Phase, Schedule, Step
+from .recompute_memory import live_bytes, with_frees
 
 POINTS = 24
 """So many first parts of what is recomputed are looked at."""
@@ -20,38 +21,20 @@ def sequenced(graph: Graph, order: Iterable[int]) -> Schedule:
     """Ops in an order, anew each time they come again. Each reads the latest life; what nobody reads more is freed."""
     life = [-1] * len(graph.ops)
     steps: list[Step] = []
-    last: dict[tuple[int, int], int] = {}
-    holder: dict[int, tuple[int, int]] = {}
-    for at, index in enumerate(order):
+    for index in order:
         op = graph.ops[index]
         life[index] += 1
-        reads = tuple(life[graph.values[v].producer] if graph.values[v].producer >= 0 else 0 for v in op.reads)
-        for value in op.reads:
-            if value in holder:
-                last[holder[value]] = at
-        for value in op.results:
-            base = graph.values[value].base
-            holder[value] = (value, life[index]) if base is None else holder.get(base, (base, 0))
-            last[holder[value]] = at
-        steps.append(Step(index, life[index], reads))
-    kept = {holder[value] for value in graph.outputs if value in holder}
-    frees: dict[int, list[tuple[int, int]]] = {}
-    for storage, at in last.items():
-        if storage not in kept and graph.values[storage[0]].producer >= 0:
-            frees.setdefault(at, []).append(storage)
-    return Schedule(tuple(Step(s.op, s.life, s.reads, tuple(frees.get(at, ()))) for at, s in enumerate(steps)))
+        producers = (graph.values[value].producer for value in op.reads)
+        steps.append(Step(index, life[index], tuple(0 if made == INPUT else life[made] for made in producers)))
+    return with_frees(replace(graph, in_flight=1), steps)
 
 
-def live_bytes(graph: Graph, schedule: Schedule) -> tuple[list[int], list[int]]:
-    """Of one micro-batch: bytes there while each step runs, and after it."""
-    during, after, live = [], [], 0
-    for step in schedule.steps:
-        op = graph.ops[step.op]
-        live += sum(graph.values[v].size for v in op.results if graph.values[v].base is None)
-        during.append(live + op.workspace)
-        live -= sum(graph.values[v].size for v, _ in step.frees)
-        after.append(live)
-    return during, after
+def batch_bytes(graph: Graph, schedule: Schedule) -> tuple[list[int], list[int]]:
+    """Of one micro-batch: bytes alive during each step, and after it."""
+    during = live_bytes(replace(graph, in_flight=1, static=0), schedule)
+    freed = [sum(graph.values[value].size for value, _ in step.frees) for step in schedule.steps]
+    space = [graph.ops[step.op].workspace for step in schedule.steps]
+    return during, [most - gone - own for most, gone, own in zip(during, freed, space, strict=True)]
 
 
 def seconds(graph: Graph, steps: Sequence[Step]) -> float:
@@ -173,7 +156,7 @@ def stage_cost(graph: Graph, schedule: Schedule, *, split: bool = False) -> Stag
     counts = sorted({round(len(clones) * i / POINTS) for i in range(POINTS + 1)} | {guests})
     found = [early(graph, cut, count) for count in counts]
     plain = sequenced(graph, cut.forward + cut.order(0))
-    during, after = live_bytes(graph, plain)
+    during, after = batch_bytes(graph, plain)
     late = len(during) - len(cut.weights)
     bare = [Step(op) for op, again in cut.backward if not again]
     return StageCost(
@@ -194,7 +177,7 @@ def early(graph: Graph, cut: Parts, count: int) -> Early:
     """The first `count` clones run early."""
     schedule = sequenced(graph, cut.forward + cut.order(count))
     first, late = len(cut.forward), len(schedule.steps) - len(cut.weights)
-    during, after = live_bytes(graph, schedule)
+    during, after = batch_bytes(graph, schedule)
     rebuilt = schedule.steps[first : first + count]
     kept = after[first - 1] if first else 0
     held = (after[first + count - 1] - kept) if count else 0

@@ -7,7 +7,7 @@
     .. 0.gelu.gradient  0.fc1.gradient  0.fc1.weight  0.reduce3.start  0.reduce3.wait  0.norm2.gradient ..
 
 Products take as long as their operations or the bytes they move, whichever is longer; all else the bytes it moves.
-All-reduces are windows, in place: what is reduced is a view of the partial sum. Masks of dropout are ops of their own,
+Collectives are windows; what one reads stays until it is over. Masks of dropout are ops of their own,
 drawn from a key, so that they can be drawn again.
 """
 
@@ -176,7 +176,7 @@ def input_gradient(b: Builder, name: str, which: str, wide: int, norm: int, line
         return b.reduce(f"reduce{which}", partial)
     pending = b.start_reduce(f"reduce{which}", partial)
     b.weight(f"{name}.weight", (wide, gathered), *linear)
-    return b.scattered(f"reduce{which}", *pending)
+    return b.wait(pending, b.sizes.shard)
 
 
 def backward_attention(b: Builder, saved: Saved, gradient: int) -> int:

@@ -72,36 +72,41 @@ class Builder:
             return []
         return [self.stream(name, (), elements, moved=elements)]
 
-    def start(self, name: str, value: int, share: float) -> tuple[int, int]:
-        """Begin a collective that takes `share` of the time of an all-reduce: what is on its way, and the window."""
+    def start(self, name: str, value: int, share: float) -> "Pending":
+        """Begin a collective that takes `share` of the time of an all-reduce."""
         seconds = share * self.rates.all_reduce(self.sizes.hidden, self.sizes.execution.ranks)
         self.windows.append(Window(seconds, self.rates.efficiency, TENSOR_PARALLEL))
-        window, view = len(self.windows) - 1, Value(len(self.ops), base=value)
-        return self.add(f"{name}.start", (value,), [view], 0.0, starts=window)[0], window
+        window = len(self.windows) - 1
+        return Pending(name, value, self.add(f"{name}.start", (value,), self.new(0), 0.0, starts=window)[0], window)
 
-    def wait(self, name: str, pending: int, window: int, size: int | None = None) -> int:
-        """Its result: in place, or new where it has another size."""
-        result = Value(len(self.ops), base=pending) if size is None else Value(len(self.ops), size)
-        return self.add(f"{name}.wait", (pending,), [result], 0.0, waits=window)[0]
+    def wait(self, pending: "Pending", size: int) -> int:
+        """The result of a collective; what it reads stays until then."""
+        reads = (pending.handle, pending.value)
+        return self.add(f"{pending.name}.wait", reads, self.new(size), 0.0, waits=pending.window)[0]
 
-    def reduce(self, name: str, value: int) -> int:
-        """The sum of partial sums, or this rank's shard of it."""
-        execution = self.sizes.execution
-        if execution.ranks == 1:
-            return value
-        return self.scattered(name, *self.start_reduce(name, value))
-
-    def start_reduce(self, name: str, value: int) -> tuple[int, int]:
+    def start_reduce(self, name: str, value: int) -> "Pending":
         """Begin to reduce: half of an all-reduce where the result stays scattered."""
         return self.start(name, value, 0.5 if self.sizes.execution.sequence_parallel else 1.0)
 
-    def scattered(self, name: str, pending: int, window: int) -> int:
-        """The result of `start_reduce`."""
-        return self.wait(name, pending, window, self.sizes.shard if self.sizes.execution.sequence_parallel else None)
+    def reduce(self, name: str, value: int) -> int:
+        """The sum of partial sums, or this rank's shard of it."""
+        if self.sizes.execution.ranks == 1:
+            return value
+        return self.wait(self.start_reduce(name, value), self.sizes.shard)
 
     def gather(self, name: str, value: int) -> int:
         """The whole of what ranks hold shards of; itself where they hold all of it."""
         execution = self.sizes.execution
         if execution.ranks == 1 or not execution.sequence_parallel:
             return value
-        return self.wait(name, *self.start(name, value, 0.5), self.sizes.hidden)
+        return self.wait(self.start(name, value, 0.5), self.sizes.hidden)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A collective on its way: what it reads, what its wait reads, its window."""
+
+    name: str
+    value: int
+    handle: int
+    window: int

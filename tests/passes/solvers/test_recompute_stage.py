@@ -3,8 +3,8 @@
 import pytest
 from gossamer.passes.solvers.recompute_graph import Graph, Op, Phase, Value, Window
 from gossamer.passes.solvers.recompute_stage import (
+    batch_bytes,
     deferrable,
-    live_bytes,
     parts,
     seconds,
     sequenced,
@@ -40,10 +40,10 @@ INSIDE = [0, 1, 2, 3, 4, 5, 1, 6, 7, 8]
 
 def test_a_storage_lives_until_its_last_read_and_through_its_views():
     graph = chain()
-    during, after = live_bytes(graph, sequenced(graph, KEEP_ALL))
+    during, after = batch_bytes(graph, sequenced(graph, KEEP_ALL))
     assert during == [1, 11, 30, 60, 60, 40, 40, 80, 40]
     assert after == [1, 10, 30, 60, 40, 40, 40, 40, 0]
-    during, after = live_bytes(graph, sequenced(graph, KEEP_NOTHING))
+    during, after = batch_bytes(graph, sequenced(graph, KEEP_NOTHING))
     assert after[:3] == [1, 11, 1]
     assert max(during) == 80
 

@@ -2,7 +2,7 @@
 
 import pytest
 from gossamer.passes.solvers.recompute_graph import Phase
-from gossamer.passes.solvers.recompute_stage import live_bytes, parts, sequenced
+from gossamer.passes.solvers.recompute_stage import batch_bytes, parts, sequenced
 from gossamer.passes.solvers.transformer import (
     MODELS,
     Execution,
@@ -24,7 +24,7 @@ def kept(model, execution, part):
     """Bytes that the plain schedule holds when the forward pass ends."""
     graph = stage_graph(model, execution, UNIT, part)
     schedule = sequenced(graph, range(len(graph.ops)))
-    return live_bytes(graph, schedule)[1][len(parts(graph, schedule).forward) - 1]
+    return batch_bytes(graph, schedule)[1][len(parts(graph, schedule).forward) - 1]
 
 
 def sizes(n, h, t, s, a, *, parallel, fused, dropout):
