@@ -148,12 +148,15 @@ def deferrable(graph: Graph) -> frozenset[int]:
     )
 
 
-def stage_cost(graph: Graph, schedule: Schedule, *, split: bool = False) -> StageCost:
-    """What a schedule costs a stage. Where it says nothing of windows of the forward pass, they are filled in order."""
+def stage_cost(graph: Graph, schedule: Schedule, *, split: bool = False, points: int = POINTS) -> StageCost:
+    """What a schedule costs a stage. Where it says nothing of windows of the forward pass, they are filled in order.
+
+    `points` first parts of what is recomputed are looked at, beside the one that forward windows hide; 0: none early.
+    """
     cut = parts(graph, schedule, split=split)
     clones, first = cut.clones, len(cut.forward)
-    guests = cut.guests or fitting(graph, cut)
-    counts = sorted({round(len(clones) * i / POINTS) for i in range(POINTS + 1)} | {guests})
+    guests = (cut.guests or fitting(graph, cut)) if points else 0
+    counts = sorted({round(len(clones) * i / max(points, 1)) for i in range(points + 1)} | {guests, len(clones)})
     found = [early(graph, cut, count) for count in counts]
     plain = sequenced(graph, cut.forward + cut.order(0))
     during, after = batch_bytes(graph, plain)

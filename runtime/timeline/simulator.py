@@ -54,15 +54,20 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Event:
-    """A task on a device. `rebuilt` seconds before `start` were a stall in which this task's values were recomputed;
-    `exposed` seconds of the task are recomputation, and `hosted` seconds were hidden in a forward pass before."""
+    """A task on a device. In `stalls`, from when to when, its values were rebuilt; `exposed` seconds of the task are
+    recomputation, and `hosted` seconds of it were hidden in a forward pass before."""
 
     task: Task
     start: float
     end: float
-    rebuilt: float = 0.0
+    stalls: tuple[tuple[float, float], ...] = ()
     exposed: float = 0.0
     hosted: float = 0.0
+
+    @property
+    def rebuilt(self) -> float:
+        """Seconds of recomputation in stalls."""
+        return sum(end - start for start, end in self.stalls)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Device:
     held: int = 0
     at: int = 0
     prepared: dict[tuple[int, int], int] = field(default_factory=dict)
-    rebuilt: dict[tuple[int, int], float] = field(default_factory=dict)
+    stalls: dict[tuple[int, int], list[tuple[float, float]]] = field(default_factory=dict)
     hosted: dict[tuple[int, int], float] = field(default_factory=dict)
     ahead: int = 0
     events: list[Event] = field(default_factory=list)
@@ -190,7 +195,8 @@ class Run:
         best = max((n for n in range(at, len(work.early))
                     if work.early[n].seconds - spent <= gap and work.early[n].held <= room), default=at)  # fmt: skip
         if best > at:
-            device.rebuilt[key] = device.rebuilt.get(key, 0.0) + work.early[best].seconds - spent
+            span = (device.free, device.free + work.early[best].seconds - spent)
+            device.stalls.setdefault(key, []).append(span)
             self.set_prepared(device, key, work, best)
 
     def set_prepared(self, device: Device, key: tuple[int, int], work: Work, to: int) -> None:
@@ -212,11 +218,12 @@ class Run:
         best = min(choices, key=end_of)
         early, ran = work.early[best], work.early[best].seconds - spent
         start, end = max(arrived, device.free + ran), end_of(best)
+        stalls = device.stalls.pop(key, [])
         if ran:
             device.memory.append((start - ran, device.held + early.held))
+            stalls.append((start - ran, start))
         exposed = early.backward - (work.early[0].backward - work.recompute)
-        stalled = device.rebuilt.pop(key, 0.0) + ran
-        device.events.append(Event(task, start, end, stalled, exposed, device.hosted.pop(key, 0.0)))
+        device.events.append(Event(task, start, end, tuple(stalls), exposed, device.hosted.pop(key, 0.0)))
         device.ahead = 0
         device.memory.append((start, others + early.peak))
         device.held = others + (work.deferred if self.plan.split else 0)
