@@ -94,3 +94,13 @@ def live_bytes(graph: Graph, schedule: Schedule) -> list[int]:
 def peak(graph: Graph, schedule: Schedule) -> int:
     """The most bytes alive at any step."""
     return max(live_bytes(graph, schedule), default=graph.static)
+
+
+def touches(graph: Graph, schedule: Schedule) -> dict[Storage, list[int]]:
+    """Of each life of a storage, the positions of the steps that make or read it, as a micro-batch meets them."""
+    homes: dict[Storage, Storage | None] = {}
+    found: dict[Storage, list[int]] = {}
+    for position in in_order_of_a_batch(graph, schedule.steps):
+        for storage in dict.fromkeys(touched(graph, schedule.steps[position], homes)):
+            found.setdefault(storage, []).append(position)
+    return found

@@ -51,13 +51,10 @@ class Walk:
 
     def __init__(self, graph: Graph, choice: Choice):
         self.graph, self.choice = graph, choice
-        stays, handles = pinned(graph) | choice.kept, in_the_air(graph)
-        self.stays = [
-            (owner in stays and value not in handles) or graph.values[owner].producer == INPUT
-            for value, owner in enumerate(graph.storage)
-        ]
-        self.handles = handles
-        self.current: list[int | None] = [0 if stay else None for stay in self.stays]
+        self.handles, firm, owner = in_the_air(graph), pinned(graph), graph.storage
+        self.firm = [owner[v] in firm or graph.values[owner[v]].producer == INPUT for v in range(len(owner))]
+        stays = [owner[v] in choice.kept and v not in self.handles for v in range(len(owner))]
+        self.current: list[int | None] = [0 if a or b else None for a, b in zip(self.firm, stays, strict=True)]
         self.lives = [0] * len(graph.ops)
         self.out: list[Step] = []
         self.inside = insides(graph)
@@ -65,6 +62,10 @@ class Walk:
         self.renewals: dict[int, list[int]] = {}
         for storage, op in choice.renewed:
             self.renewals.setdefault(op, []).append(storage)
+        self.members: dict[int, list[int]] = {}
+        for value, storage in enumerate(graph.storage if choice.renewed else ()):
+            if not self.firm[value]:
+                self.members.setdefault(storage, []).append(value)
         self.guests: dict[int, list[int]] = {}
         for op, window in choice.placed.items():
             self.guests.setdefault(window, []).append(op)
@@ -110,18 +111,18 @@ class Walk:
             self.out.append(Step(index, self.lives[index], self.read(op.reads)))
             self.forget(value for value in op.reads if op.waits is not None and value in self.handles)
             for value in op.results:
-                if not self.stays[value]:
+                if self.gone(value):
                     self.current[value] = self.lives[index]
 
     def forget(self, values: Iterable[int]) -> None:
         for value in values:
-            if not self.stays[value]:
+            if not self.firm[value]:
                 self.current[value] = None
 
     def renew(self, index: int) -> None:
         """Forget the lives of what op `index` reads anew, if they can come back while the air is as it is."""
         for storage in self.renewals.get(index, ()):
-            members = [v for v, owner in enumerate(self.graph.storage) if owner == storage and not self.stays[v]]
+            members = self.members.get(storage, [])
             before = [self.current[value] for value in members]
             self.forget(members)
             if self.clashes(self.missing([value for value in members if value not in self.handles]), self.air):
