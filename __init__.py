@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from .compiler.api import CompiledModel, compile, load
     from .compiler.frontends import adapters
     from .compiler.networks import simulate
+    from .compiler.timeline_simulation import simulate_pipeline
 
-__all__ = ["CompiledModel", "adapters", "compile", "load", "simulate", "snn"]
+__all__ = ["CompiledModel", "adapters", "compile", "load", "simulate", "simulate_pipeline", "snn"]
 
 MODULES = {"adapters": ".compiler.frontends.adapters", "snn": ".compiler.snn"}
+PLACES = {"simulate": ".compiler.networks", "simulate_pipeline": ".compiler.timeline_simulation"}
 
 
 def __getattr__(name: str) -> object:
@@ -28,5 +30,4 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'gossamer' has no attribute '{name}'; known: {', '.join(__all__)}")
     if name in MODULES:
         return import_module(MODULES[name], __name__)
-    place = ".compiler.networks" if name == "simulate" else ".compiler.api"
-    return getattr(import_module(place, __name__), name)
+    return getattr(import_module(PLACES.get(name, ".compiler.api"), __name__), name)

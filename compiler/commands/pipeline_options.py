@@ -1,8 +1,10 @@
-"""The options of `gossamer simulate --pipeline`, and what runs them."""
+"""The options of `gossamer simulate --pipeline`."""
 
 import argparse
-import json
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..timeline_simulation import PipelineSimulation
 
 OPTIONS = ("hardware", "tensor_parallel", "stages", "micro_batch", "micro_batches", "schedule", "chunks", "sequence",
            "flash", "sequence_parallel", "dropout", "overlap_weights", "memory")  # fmt: skip
@@ -30,23 +32,14 @@ def configure(add) -> list[argparse.Action]:
         add("--overlap-weights", action="store_true",
             help="gradients of weights are computed while the gradient of the input is reduced"),
         add("--memory", metavar="SIZE", help="on each device, as in 36GiB (what the accelerator has, less a tenth)"),
-        add("--policy", dest="recompute", default="mix", choices=POLICIES, help="who decides what to recompute (mix)"),
     ]  # fmt: skip
 
 
-def execute(arguments: argparse.Namespace) -> None:
-    """Simulate, report, write what is asked for."""
-    from ..context import write_text
+def simulated(arguments: argparse.Namespace) -> "PipelineSimulation":
+    """A training step, by the policy that was asked for and by the baselines."""
     from ..terminal import progress
     from ..timeline_simulation import simulate_pipeline
 
     with progress("planning") as show:
         options = {name: getattr(arguments, name) for name in OPTIONS}
-        found = simulate_pipeline(arguments.pipeline, policy=arguments.recompute, show=show, **options)
-    print(found, end="")
-    if arguments.json:
-        write_text(arguments.json, json.dumps(found.as_dict(), indent=2) + "\n")
-    if arguments.trace:
-        found.write_trace(arguments.trace)
-    if arguments.plots:
-        found.write_plots(arguments.plots)
+        return simulate_pipeline(arguments.pipeline, policy=arguments.policy, show=show, **options)
