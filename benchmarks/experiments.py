@@ -9,6 +9,7 @@
 | kernel-sweep                     | every generated product, density 1 % .. 100 %, against torch     |
 | few-rows                         | linear(relu(x)) of 2 to 128 rows by how their zeros agree        |
 | opt-decode, llama-decode         | one token through a model whose activations are mostly zero      |
+| pipeline, -windows, -orders      | simulated training steps against other policies of recomputation |
 | spiking-mlp, -recurrent, -conv   | a hundred steps of a spiking network, against its libraries      |
 """
 
@@ -19,7 +20,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from . import decode, feed_forward, kernel_sweep, peers, spiking_inference
+from . import decode, feed_forward, kernel_sweep, peers, pipeline_timeline, spiking_inference
 from . import few_rows as batched
 from . import kernels as generated
 from .core_array import core_array
@@ -284,6 +285,9 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     "few-rows": few_rows,
     **{name: partial(decoder, name) for name in DECODERS},
     "core-array": lambda settings, show: core_array(settings.quick, show),
+    "pipeline": lambda settings, show: pipeline_timeline.pipelines(settings.quick, show),
+    "pipeline-windows": lambda settings, show: pipeline_timeline.windows(settings.quick, show),
+    "pipeline-orders": lambda settings, show: pipeline_timeline.orders(settings.quick, show),
     "spiking-events": lambda settings, show: spiking_events(settings.quick, show),
     **{f"spiking-{name}": partial(spiking, name) for name in spiking_inference.NETS},
 }

@@ -20,8 +20,8 @@ from ..runtime.timeline.zero_bubble import Durations, zero_bubble_h1, zero_bubbl
 from .timeline_policies import POLICIES, Attempt, Planner, Policy, planned
 from .timeline_setting import Setting
 
-ROUNDS = 5
-"""So often is a budget made smaller."""
+ROUNDS = 4
+"""So often are budgets made smaller."""
 MOVES = 12
 """So many layers move at most."""
 ZERO_BUBBLE = {"zb-h1": zero_bubble_h1, "zb-h2": zero_bubble_h2, "zb-v": zero_bubble_v}
@@ -115,23 +115,33 @@ class Pipeline:
     def attempted(self, name: str, policy: Policy, key: tuple, attempt: Attempt, partition: tuple[int, ...]) -> Outcome:
         """One attempt on every stage, with smaller budgets where what runs early or waits does not fit."""
         setting = self.setting
-        static = tuple(setting.static(partition, d) for d in range(setting.stages))
+        budgets, plan = [setting.memory] * setting.stages, self.plan(self.bare(partition))
+        for _ in range(ROUNDS):
+            found = self.once(name, policy, key, attempt, partition, plan, budgets)
+            if found.timeline is None or found.fits or not policy.budgeted:
+                return found
+            plan = found.timeline.plan
+            over = [max(0, found.peak(device) - setting.memory) for device in range(setting.stages)]
+            budgets = [budget - more * 5 // 4 for budget, more in zip(budgets, over, strict=True)]
+        return self.once(name, policy, key, attempt, partition, plan, budgets)
+
+    def once(
+        self, name: str, policy: Policy, key: tuple, attempt: Attempt, partition: tuple[int, ...], plan: Plan,
+        budgets: Sequence[int],
+    ) -> Outcome:  # fmt: skip
+        """One attempt with so many micro-batches in flight as in `plan`, and these budgets."""
+        setting = self.setting
+        static = tuple(setting.static(partition, device) for device in range(setting.stages))
         limits = [setting.memory - each for each in static]
-        budgets = [setting.memory] * setting.stages
-        plan = self.plan(self.bare(partition))
         points = POINTS if policy.fill or policy.host else 0
-        while True:
-            try:
-                costs = self.stages(key, attempt, partition, plan, static, budgets, points)
-            except UserError as fault:
-                return Outcome(name, partition, static=static, refused=str(fault))
-            plan = self.plan(costs)
-            timeline = simulate(plan, costs, transfer=setting.transfer, limits=limits, fill=policy.fill,
-                                host=policy.host)  # fmt: skip
-            over = [timeline.peak(d) - limits[d] for d in range(setting.stages)]
-            if max(over) <= 0 or not policy.budgeted or min(budgets) < setting.memory / 2:
-                return Outcome(name, partition, timeline, costs, static, max(over))
-            budgets = [budget - max(0, more) for budget, more in zip(budgets, over, strict=True)]
+        try:
+            costs = self.stages(key, attempt, partition, plan, static, budgets, points)
+        except UserError as fault:
+            return Outcome(name, partition, static=static, refused=str(fault))
+        timeline = simulate(self.plan(costs), costs, transfer=setting.transfer, limits=limits, fill=policy.fill,
+                            host=policy.host)  # fmt: skip
+        over = max(timeline.peak(device) - limits[device] for device in range(setting.stages))
+        return Outcome(name, partition, timeline, costs, static, over)
 
     def stages(
         self, key: tuple, attempt: Attempt, partition: Sequence[int], plan: Plan, static: Sequence[int],
