@@ -5,6 +5,8 @@
 | rung     | does                                                                             |
 |----------|----------------------------------------------------------------------------------|
 | `mincut` | minimum cuts, each judged by its exact peak; local moves to the budget           |
+| `heu`    | one policy for all identical layers, and local moves                             |
+| `mix`    | several policies for identical layers, and local moves: the default              |
 
 Every plan meets its budget to the byte: cuts and programs propose, the exact peak of the schedule decides. A pipeline
 stage is a graph of identical layers (`Op.layer`) with windows and `in_flight` micro-batches, and goes the same way.
@@ -12,18 +14,21 @@ stage is a graph of identical layers (`Op.layer`) with windows and `in_flight` m
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from ...dialects.diagnostics import UserError, did_you_mean
-from .recompute_cut import Cut, curve_of, network_of
+from .recompute_cut import Curve, Cut, curve_of, network_of
 from .recompute_floor import floor
 from .recompute_graph import Graph, Phase, Schedule
+from .recompute_mix import Mixer
 from .recompute_repair import loosen, tighten
 from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
 from .recompute_units import Units, units_of
+from .recompute_when import Times
 
-RUNGS = ("mincut",)
+RUNGS = ("mincut", "heu", "mix")
 
 
 @dataclass(frozen=True)
@@ -55,20 +60,40 @@ class Planner:
 
     def __init__(self, graph: Graph):
         self.graph, self.units, self.trials = graph, units_of(graph), Trials(graph)
-        self.curve = curve_of(network_of(self.units))
         self.floor, self.floor_op = floor(graph)
         self.free = self.units.free()
         self.everything = Choice(frozenset(self.units.maker))
 
-    def plan(self, budget: int, rung: str = "mincut") -> Plan:
+    @cached_property
+    def curve(self) -> Curve:
+        return curve_of(network_of(self.units))
+
+    @cached_property
+    def times(self) -> Times:
+        return Times(self.units)
+
+    @cached_property
+    def mixer(self) -> Mixer:
+        return Mixer(self.trials, self.times)
+
+    def plan(self, budget: int, rung: str = "mix") -> Plan:
         if rung not in RUNGS:
             raise UserError(f"there is no rung '{rung}' of recomputation", hint=did_you_mean(rung, RUNGS))
         if self.trials.of(self.everything).peak > budget:
-            self.by_cuts(budget)
+            if rung != "mincut":
+                self.by_layers(budget, rung)
+            if rung == "mincut" or self.trials.best(budget) is None or not self.graph.windows:
+                self.by_cuts(budget)
         best = self.trials.best(budget)
         if best is None:
             raise self.out_of_reach(budget)
         return self.told(best, budget, rung)
+
+    def by_layers(self, budget: int, rung: str) -> None:
+        """Give layers policies, and spend what those leave."""
+        best = self.mixer.heu(budget) if rung == "heu" else self.mixer.mix(budget)
+        if best:
+            loosen(self.trials, self.units, best, budget)
 
     def by_cuts(self, budget: int) -> None:
         """Try the cuts around the budget, and everything kept, each brought under it."""
@@ -131,12 +156,12 @@ def short_lived(units: Units, cuts: Iterable[Cut]) -> Iterator[Choice]:
         yield Choice(keep, {}, frozenset(move for move in renewed if move[0] not in keep))
 
 
-def plan(graph: Graph, budget: int, rung: str = "mincut") -> Plan:
+def plan(graph: Graph, budget: int, rung: str = "mix") -> Plan:
     """The fastest schedule found whose peak is at most `budget` bytes; a `UserError` if there is none."""
     return Planner(graph).plan(budget, rung)
 
 
-def frontier(graph: Graph, budgets: Iterable[int], rung: str = "mincut") -> list[Plan]:
+def frontier(graph: Graph, budgets: Iterable[int], rung: str = "mix") -> list[Plan]:
     """A plan for each budget, in their order; what a smaller budget found is open to larger ones."""
     planner, budgets = Planner(graph), list(budgets)
     plans = {budget: planner.plan(budget, rung) for budget in sorted(budgets)}
