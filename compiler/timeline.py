@@ -2,28 +2,33 @@
 
     setting, policy  --graphs of stages, schedules-->  costs  --order of tasks-->  timeline, memory
 
-A policy is tried on equal stages; where layers may move, one moves from the slowest device to another as long as that
-is faster. Budgets of planners shrink until what runs early or waits fits too.
+A policy is tried on equal stages. Where layers may move, one by one moves to another device as long as that is faster,
+from equal stages and from those that are best where nothing is recomputed. Budgets of planners shrink until what runs
+early or waits fits too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import permutations
 
 from ..dialects.diagnostics import UserError, did_you_mean
-from ..passes.solvers.recompute_graph import Graph, Schedule
+from ..passes.solvers.recompute_graph import Graph
 from ..passes.solvers.recompute_memory import keep_all
 from ..passes.solvers.recompute_stage import POINTS, StageCost, stage_cost
 from ..passes.solvers.transformer_graph import Part, stage_graph
 from ..runtime.timeline.orders import FIXED, Plan, interleaved
 from ..runtime.timeline.simulator import Timeline, simulate
 from ..runtime.timeline.zero_bubble import Durations, zero_bubble_h1, zero_bubble_h2, zero_bubble_v
-from .timeline_policies import POLICIES, Attempt, Planner, Policy, planned
+from .timeline_policies import POLICIES, Attempt, Planner, planned
 from .timeline_setting import Setting
 
 ROUNDS = 4
 """So often are budgets made smaller."""
 MOVES = 12
 """So many layers move at most."""
+NEAR = 1 + 1e-6
+"""This many times the bound is the bound."""
 ZERO_BUBBLE = {"zb-h1": zero_bubble_h1, "zb-h2": zero_bubble_h2, "zb-v": zero_bubble_v}
 
 
@@ -56,6 +61,21 @@ class Outcome:
         return self.static[device] + (self.timeline.peak(device) if self.timeline else 0)
 
 
+def rank(outcome: Outcome) -> tuple[float, int]:
+    """The less the better: seconds, then bytes that are missing, a schedule that is missing last."""
+    return outcome.seconds, outcome.excess if outcome.timeline is not None else 2**62
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a schedule is wanted for."""
+
+    part: Part
+    static: int
+    in_flight: int
+    budget: int
+
+
 @dataclass
 class Pipeline:
     """A setting under study. Graphs, schedules and costs of stages are kept: many partitions share them."""
@@ -63,111 +83,97 @@ class Pipeline:
     setting: Setting
     planner: Planner = planned
     show: Callable[[str], object] = lambda text: None
-    schedules: dict[tuple, Schedule | UserError] = field(default_factory=dict)
-    costs: dict[tuple, StageCost] = field(default_factory=dict)
+    costs: dict[tuple, StageCost | UserError] = field(default_factory=dict)
+    plain: dict[Part, StageCost] = field(default_factory=dict)
 
     def best(self, name: str) -> Outcome:
         """A policy, on the partition that suits it where it may choose."""
         if name not in POLICIES:
             raise UserError(f"there is no policy '{name}'", hint=did_you_mean(name, POLICIES))
-        self.show(f"{self.setting.name}: {POLICIES[name].title}")
-        found = self.outcome(name, self.setting.even())
-        for _ in range(MOVES if POLICIES[name].moves else 0):
-            tried = [self.outcome(name, partition) for partition in self.neighbours(found)]
-            better = min(tried, key=lambda outcome: (outcome.seconds, outcome.excess), default=found)
-            if (better.seconds, better.excess) >= (found.seconds * (1 - 1e-9), found.excess):
+        policy, even = POLICIES[name], self.setting.even()
+        self.show(f"{self.setting.name}: {policy.title}")
+        first, *others = policy.attempts(max(even), self.planner)
+        found = self.attempted(name, first, even)
+        if found.seconds <= self.bound() * NEAR:
+            return found
+        if not policy.planned:
+            return next((each for each in (found, *self.each(name, others, even)) if each.fits), found)
+        partitions = [even]
+        if policy.moves:
+            starts = [found, self.attempted(name, first, self.ideal[1])]
+            found = min((self.moved(name, first, start) for start in starts), key=rank)
+            partitions = list(dict.fromkeys([found.partition, even]))
+        return min(
+            [found, *(each for partition in partitions for each in self.each(name, others, partition))], key=rank
+        )
+
+    def each(self, name: str, attempts: Sequence[Attempt], partition: tuple[int, ...]) -> Iterator[Outcome]:
+        """What attempts make of a partition."""
+        return (self.attempted(name, attempt, partition) for attempt in attempts)
+
+    def moved(self, name: str, attempt: Attempt, found: Outcome) -> Outcome:
+        """Layers moved, one by one, as long as that is faster."""
+        for _ in range(MOVES if found.seconds > self.bound() * NEAR else 0):
+            tried = (self.attempted(name, attempt, partition) for partition in self.neighbours(found.partition))
+            better = min(tried, key=rank, default=found)
+            if rank(better) >= rank(found):
                 break
             found = better
         return found
 
-    def neighbours(self, outcome: Outcome) -> list[tuple[int, ...]]:
-        """One layer moved from the device that works longest, or is fullest, to each other device."""
-        setting, partition = self.setting, outcome.partition
-        load = [0.0] * setting.stages
-        for chunk, device in enumerate(setting.place):
-            if outcome.fits:
-                cost = outcome.costs[chunk]
-                load[device] += cost.forward + cost.backward + cost.weights
-            else:
-                load[device] += partition[chunk]
-        slowest = max(range(setting.stages), key=load.__getitem__)
-        chunks = [[c for c, d in enumerate(setting.place) if d == device] for device in range(setting.stages)]
-        giver = max(chunks[slowest], key=partition.__getitem__)
-        found = []
-        for device in range(setting.stages):
-            taker = min(chunks[device], key=partition.__getitem__)
-            if device != slowest and partition[giver] > 1:
-                moved = list(partition)
-                moved[giver], moved[taker] = moved[giver] - 1, moved[taker] + 1
-                found.append(tuple(moved))
-        return found
+    def neighbours(self, partition: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """One layer moved from each device to each other."""
+        devices = range(self.setting.stages)
+        chunks = [[c for c, d in enumerate(self.setting.place) if d == device] for device in devices]
+        for giver, taker in permutations(devices, 2):
+            more, less = max(chunks[giver], key=partition.__getitem__), min(chunks[taker], key=partition.__getitem__)
+            if partition[more] > 1:
+                yield tuple(n - (c == more) + (c == less) for c, n in enumerate(partition))
 
-    def outcome(self, name: str, partition: tuple[int, ...]) -> Outcome:
-        """The first attempt of a policy that fits, else the one that is least over."""
-        policy, over = POLICIES[name], []
-        for number, attempt in enumerate(policy.attempts(max(partition), self.planner)):
-            found = self.attempted(name, policy, (name, number), attempt, partition)
-            if found.fits:
-                return found
-            over.append(found)
-        return min(over, key=lambda each: (each.timeline is None, each.excess))
-
-    def attempted(self, name: str, policy: Policy, key: tuple, attempt: Attempt, partition: tuple[int, ...]) -> Outcome:
+    def attempted(self, name: str, attempt: Attempt, partition: tuple[int, ...]) -> Outcome:
         """One attempt on every stage, with smaller budgets where what runs early or waits does not fit."""
         setting = self.setting
         budgets, plan = [setting.memory] * setting.stages, self.plan(self.bare(partition))
         for _ in range(ROUNDS):
-            found = self.once(name, policy, key, attempt, partition, plan, budgets)
-            if found.timeline is None or found.fits or not policy.budgeted:
+            found = self.once(name, attempt, partition, plan, budgets)
+            if found.timeline is None or found.fits or not POLICIES[name].planned:
                 return found
             plan = found.timeline.plan
             over = [max(0, found.peak(device) - setting.memory) for device in range(setting.stages)]
             budgets = [budget - more * 5 // 4 for budget, more in zip(budgets, over, strict=True)]
-        return self.once(name, policy, key, attempt, partition, plan, budgets)
+        return self.once(name, attempt, partition, plan, budgets)
 
     def once(
-        self, name: str, policy: Policy, key: tuple, attempt: Attempt, partition: tuple[int, ...], plan: Plan,
-        budgets: Sequence[int],
-    ) -> Outcome:  # fmt: skip
+        self, name: str, attempt: Attempt, partition: tuple[int, ...], plan: Plan, budgets: Sequence[int]
+    ) -> Outcome:
         """One attempt with so many micro-batches in flight as in `plan`, and these budgets."""
-        setting = self.setting
+        setting, policy = self.setting, POLICIES[name]
         static = tuple(setting.static(partition, device) for device in range(setting.stages))
         limits = [setting.memory - each for each in static]
-        points = POINTS if policy.fill or policy.host else 0
+        costs: list[StageCost] = []
         try:
-            costs = self.stages(key, attempt, partition, plan, static, budgets, points)
+            for chunk, layers in enumerate(partition):
+                part, device = setting.part(chunk, layers), setting.place[chunk]
+                flying = plan.in_flight(device)
+                costs.append(self.cost(attempt, Stage(part, static[device], flying, budgets[device]), policy.planned))
         except UserError as fault:
             return Outcome(name, partition, static=static, refused=str(fault))
         timeline = simulate(self.plan(costs), costs, transfer=setting.transfer, limits=limits, fill=policy.fill,
                             host=policy.host)  # fmt: skip
         over = max(timeline.peak(device) - limits[device] for device in range(setting.stages))
-        return Outcome(name, partition, timeline, costs, static, over)
+        return Outcome(name, partition, timeline, tuple(costs), static, over)
 
-    def stages(
-        self, key: tuple, attempt: Attempt, partition: Sequence[int], plan: Plan, static: Sequence[int],
-        budgets: Sequence[int], points: int,
-    ) -> tuple[StageCost, ...]:  # fmt: skip
-        """What each chunk costs by an attempt."""
-        found = []
-        for chunk, layers in enumerate(partition):
-            device = self.setting.place[chunk]
-            part, flying = self.setting.part(chunk, layers), plan.in_flight(device)
-            known = (*key, part, flying, static[device], budgets[device], points)
-            if known not in self.costs:
-                graph = self.graph(part, static[device], flying)
-                schedule = self.schedule(known, attempt, graph, budgets[device])
-                self.costs[known] = stage_cost(graph, schedule, split=self.setting.split, points=points)
-            found.append(self.costs[known])
-        return tuple(found)
-
-    def schedule(self, known: tuple, attempt: Attempt, graph: Graph, budget: int) -> Schedule:
-        """What an attempt gives, and gave before: a refusal too."""
-        if known not in self.schedules:
+    def cost(self, attempt: Attempt, stage: "Stage", planned: bool) -> StageCost:
+        """What a stage costs by an attempt. What was refused once is refused again."""
+        key = (attempt.name, stage, planned)
+        if key not in self.costs:
+            graph = self.graph(stage.part, stage.static, stage.in_flight)
             try:
-                self.schedules[known] = attempt(graph, budget)
+                schedule = attempt.schedule(graph, stage.budget)
+                self.costs[key] = stage_cost(graph, schedule, split=self.setting.split, points=POINTS if planned else 0)
             except UserError as fault:
-                self.schedules[known] = fault
-        found = self.schedules[known]
+                self.costs[key] = fault
+        found = self.costs[key]
         if isinstance(found, UserError):
             raise found
         return found
@@ -181,10 +187,10 @@ class Pipeline:
         return tuple(self.bare_part(self.setting.part(chunk, layers)) for chunk, layers in enumerate(partition))
 
     def bare_part(self, part: Part) -> StageCost:
-        if ("bare", part) not in self.costs:
+        if part not in self.plain:
             graph = self.graph(part)
-            self.costs["bare", part] = stage_cost(graph, keep_all(graph), split=self.setting.split, points=0)
-        return self.costs["bare", part]
+            self.plain[part] = stage_cost(graph, keep_all(graph), split=self.setting.split, points=0)
+        return self.plain[part]
 
     def plan(self, costs: Sequence[StageCost]) -> Plan:
         """The order of tasks."""
@@ -200,23 +206,28 @@ class Pipeline:
         return ZERO_BUBBLE[setting.schedule](setting.stages, setting.micro_batches, durations)
 
     def bound(self) -> float:
-        """No partition is faster in this order of tasks, even if nothing had to be recomputed.
+        """No partition is faster in this order of tasks, even if nothing had to be recomputed."""
+        return self.ideal[0]
 
-        Where devices have several chunks, work that is shared evenly and no stalls.
+    @cached_property
+    def ideal(self) -> tuple[float, tuple[int, ...]]:
+        """The bound, and the partition whose own bound it is, by dynamic programming over stages.
+
+        Where devices have several chunks: work that is shared evenly, without stalls.
         """
-        setting = self.setting
+        setting, even = self.setting, self.setting.even()
         if setting.chunks > 1:
-            total = sum(cost.forward + cost.backward + cost.weights for cost in self.bare(setting.even()))
-            return setting.micro_batches * total / setting.stages
-        best = {0: 0.0}
+            total = sum(cost.forward + cost.backward + cost.weights for cost in self.bare(even))
+            return setting.micro_batches * total / setting.stages, even
+        best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
         for stage in range(setting.stages):
             left = setting.stages - stage - 1
-            following: dict[int, float] = {}
-            for before, worst in best.items():
+            following: dict[int, tuple[float, tuple[int, ...]]] = {}
+            for before, (worst, given) in best.items():
                 most = setting.model.layers - before - left
                 for layers in range(1, most + 1) if left else (most,):
-                    reach = max(worst, self.at_least(stage, before, layers))
-                    following[before + layers] = min(following.get(before + layers, float("inf")), reach)
+                    reach = (max(worst, self.at_least(stage, before, layers)), (*given, layers))
+                    following[before + layers] = min(following.get(before + layers, reach), reach)
             best = following
         return best[setting.model.layers]
 

@@ -10,7 +10,7 @@
 | opt        | the same by the slower, exact planner                                                   |
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ..passes.solvers import recompute_megatron as megatron
@@ -20,8 +20,6 @@ from ..passes.solvers.recompute_plan import plan
 
 Planner = Callable[[Graph, int, str], Schedule]
 """A schedule of a graph within a budget of bytes, by a rung of `recompute_plan`. Raises UserError if there is none."""
-Attempt = Callable[[Graph, int], Schedule]
-"""A schedule of a stage, for a budget if it knows one."""
 
 
 def planned(graph: Graph, budget: int, rung: str) -> Schedule:
@@ -30,41 +28,52 @@ def planned(graph: Graph, budget: int, rung: str) -> Schedule:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """A way to a schedule of a stage, for a budget if it knows one. Two of one name give the same."""
+
+    name: str
+    schedule: Callable[[Graph, int], Schedule]
+
+
+@dataclass(frozen=True)
 class Policy:
-    """`attempts` gives schedules for all stages, the fastest first, of which the first that fits is taken.
+    """`attempts` are made on all stages; without a planner the first that fits is taken, else the fastest.
 
     `host`: windows of forward passes hide recomputation. `fill`: stalls do. `moves`: layers move between stages.
-    `budgeted`: attempts keep to the budget that they are told.
+    `planned`: attempts keep to the budget that they are told.
     """
 
     title: str
-    attempts: Callable[[int, Planner], Iterator[Attempt]]
+    attempts: Callable[[int, Planner], Iterable[Attempt]]
     host: bool = False
     fill: bool = False
     moves: bool = False
-    budgeted: bool = False
+    planned: bool = False
 
 
-def fixed(choice: Callable[[Graph], Schedule]) -> Callable[[int, Planner], Iterator[Attempt]]:
+def fixed(choice: Callable[[Graph], Schedule]) -> Callable[[int, Planner], list[Attempt]]:
     """One schedule, whatever the budget."""
-    return lambda layers, planner: iter([lambda graph, budget: choice(graph)])
+    return lambda layers, planner: [Attempt(choice.__name__, lambda graph, budget: choice(graph))]
 
 
-def counted(choice: Callable[[Graph, int], Schedule], least: int) -> Callable[[int, Planner], Iterator[Attempt]]:
+def counted(choice: Callable[[Graph, int], Schedule], least: int) -> Callable[[int, Planner], list[Attempt]]:
     """A schedule for each count of layers, the same on every stage."""
 
-    def attempts(layers: int, planner: Planner) -> Iterator[Attempt]:
-        for count in range(least, layers + 1):
-            yield lambda graph, budget, count=count: choice(graph, count)
+    def attempt(count: int) -> Attempt:
+        return Attempt(f"{choice.__name__} {count}", lambda graph, budget: choice(graph, count))
 
-    return attempts
+    return lambda layers, planner: [attempt(count) for count in range(least, layers + 1)]
 
 
-def by_rung(rung: str, *, windows: bool = True) -> Callable[[int, Planner], Iterator[Attempt]]:
-    """What a planner finds for each stage."""
-    return lambda layers, planner: iter(
-        [lambda graph, budget: planner(graph if windows else closed(graph), budget, rung)]
-    )
+def by_rungs(*rungs: str) -> Callable[[int, Planner], list[Attempt]]:
+    """What planners find for each stage; of `closed` windows where a rung says so."""
+
+    def attempt(rung: str, planner: Planner) -> Attempt:
+        name = rung.removesuffix(CLOSED)
+        shut = closed if rung.endswith(CLOSED) else lambda graph: graph
+        return Attempt(rung, lambda graph, budget: planner(shut(graph), budget, name))
+
+    return lambda layers, planner: [attempt(rung, planner) for rung in rungs]
 
 
 def closed(graph: Graph) -> Graph:
@@ -72,18 +81,18 @@ def closed(graph: Graph) -> Graph:
     return replace(graph, windows=tuple(replace(window, efficiency=0.0) for window in graph.windows))
 
 
+CLOSED = ", windows closed"
 POLICIES = {
     "none": Policy("nothing recomputed", fixed(keep_all)),
     "full": Policy("Megatron full", fixed(megatron.full)),
     "selective": Policy("Megatron selective", fixed(megatron.selective)),
     "uniform": Policy("Megatron uniform", counted(megatron.uniform, 1)),
     "block": Policy("Megatron block", counted(megatron.block, 0)),
-    "no-overlap": Policy("optimum, no overlap", by_rung("mix", windows=False), budgeted=True),
-    "heu": Policy("one policy, windows", by_rung("heu"), host=True, budgeted=True),
-    "heu-moved": Policy("the same, layers moved", by_rung("heu"), host=True, moves=True, budgeted=True),
-    "mix": Policy(
-        "mixed, windows, stalls, layers moved", by_rung("mix"), host=True, fill=True, moves=True, budgeted=True
-    ),
-    "opt": Policy("exact, the same", by_rung("opt"), host=True, fill=True, moves=True, budgeted=True),
-}
+    "no-overlap": Policy("optimum, no overlap", by_rungs("mix" + CLOSED), planned=True),
+    "heu": Policy("one policy, windows", by_rungs("heu"), host=True, planned=True),
+    "heu-moved": Policy("the same, layers moved", by_rungs("heu"), host=True, moves=True, planned=True),
+    "mix": Policy("mixed, also stalls, layers moved", by_rungs("mix", "heu", "mix" + CLOSED),
+                  host=True, fill=True, moves=True, planned=True),
+    "opt": Policy("exact, the same", by_rungs("opt", "mix"), host=True, fill=True, moves=True, planned=True),
+}  # fmt: skip
 BASELINES = ("none", "full", "selective", "uniform", "block", "no-overlap", "heu", "heu-moved")
