@@ -9,7 +9,7 @@
 | kernel-sweep                     | every generated product, density 1 % .. 100 %, against torch     |
 | few-rows                         | linear(relu(x)) of 2 to 128 rows by how their zeros agree        |
 | opt-decode, llama-decode         | one token through a model whose activations are mostly zero      |
-| pipeline, -windows, -orders      | simulated training steps against other policies of recomputation |
+| pipeline-nvlink, -pcie, ..       | simulated training steps by several policies of recomputation    |
 | spiking-mlp, -recurrent, -conv   | a hundred steps of a spiking network, against its libraries      |
 """
 
@@ -285,7 +285,10 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     "few-rows": few_rows,
     **{name: partial(decoder, name) for name in DECODERS},
     "core-array": lambda settings, show: core_array(settings.quick, show),
-    "pipeline": lambda settings, show: pipeline_timeline.pipelines(settings.quick, show),
+    **{
+        name: lambda settings, show, name=name: pipeline_timeline.pipelines(name, settings.quick, show)
+        for name in pipeline_timeline.TABLES
+    },
     "pipeline-windows": lambda settings, show: pipeline_timeline.windows(settings.quick, show),
     "pipeline-orders": lambda settings, show: pipeline_timeline.orders(settings.quick, show),
     "spiking-events": lambda settings, show: spiking_events(settings.quick, show),

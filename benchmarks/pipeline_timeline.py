@@ -5,7 +5,7 @@ of the layers beats even where nothing is recomputed. All on the same graphs and
 of a model, not measurements.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gossamer.compiler.timeline import Outcome, Pipeline
@@ -54,19 +54,22 @@ class Cluster:
 NVLINK = Cluster("a100-nvlink", 4, 4, "36GiB")
 PCIE, WIDE_PCIE = Cluster("a100-pcie", 2, 4, "36GiB"), Cluster("a100-pcie", 4, 2, "36GiB")
 HOPPER = Cluster("h100-nvlink", 8, 4, "72GiB")
-SETTINGS = {
-    NVLINK: (("2.7b", 8), ("6.7b", 4), ("6.7b", 8), ("13b", 2), ("13b", 4), ("13b", 8), ("20b", 2), ("20b", 4)),
-    PCIE: (("1.3b", 8), ("2.7b", 4), ("2.7b", 8), ("6.7b", 2), ("6.7b", 4), ("6.7b", 8), ("13b", 2)),
-    WIDE_PCIE: (("2.7b", 4), ("2.7b", 8), ("6.7b", 4), ("6.7b", 8), ("13b", 2), ("13b", 4)),
-    HOPPER: (("2.7b", 16), ("6.7b", 16), ("13b", 8), ("13b", 16), ("20b", 8), ("20b", 16)),
+TABLES = {
+    "pipeline-nvlink": (
+        (NVLINK, ("2.7b", 8), ("6.7b", 4), ("6.7b", 8), ("13b", 2), ("13b", 4), ("13b", 8), ("20b", 2), ("20b", 4)),
+    ),
+    "pipeline-pcie": (
+        (PCIE, ("1.3b", 8), ("2.7b", 4), ("2.7b", 8), ("6.7b", 2), ("6.7b", 4), ("6.7b", 8), ("13b", 2)),
+        (WIDE_PCIE, ("2.7b", 4), ("2.7b", 8), ("6.7b", 4), ("6.7b", 8), ("13b", 2), ("13b", 4)),
+    ),
+    "pipeline-h100": ((HOPPER, ("2.7b", 16), ("6.7b", 16), ("13b", 8), ("13b", 16), ("20b", 8), ("20b", 16)),),
+    "pipeline-flash": (
+        (NVLINK, ("6.7b", 4), ("13b", 2), ("13b", 4), ("20b", 2), ("20b", 4)),
+        (WIDE_PCIE, ("6.7b", 4), ("13b", 2)),
+        (HOPPER, ("13b", 16), ("20b", 8), ("20b", 16)),
+    ),
 }
-"""Settings in which not all activations fit; 2048 tokens, attention with scores."""
-FLASH = {
-    NVLINK: (("6.7b", 4), ("13b", 2), ("13b", 4), ("20b", 2), ("20b", 4)),
-    WIDE_PCIE: (("6.7b", 4), ("13b", 2)),
-    HOPPER: (("13b", 16), ("20b", 8), ("20b", 16)),
-}
-"""The same with 4096 tokens and fused attention."""
+"""Settings in which not all activations fit; 2048 tokens and attention with scores, or 4096 and fused attention."""
 SWEPT = ((NVLINK, "13b", 8), (NVLINK, "20b", 4), (PCIE, "13b", 2), (WIDE_PCIE, "13b", 4))
 
 
@@ -97,47 +100,74 @@ class Case:
         )
 
 
-def cases(quick: bool) -> Iterable[Case]:
-    """All rows, or two."""
-    found = [Case(cluster, *row, flash) for flash, table in ((False, SETTINGS), (True, FLASH))
-             for cluster, rows in table.items() for row in rows]  # fmt: skip
-    return found[:2] if quick else found
+def cases(name: str, quick: bool) -> list[Case]:
+    """The rows of a table, or one."""
+    found = [Case(cluster, *row, "flash" in name) for cluster, *rows in TABLES[name] for row in rows]
+    return found[:1] if quick else found
 
 
-def pipelines(quick: bool, show: Show) -> Section:
-    """Every setting against every policy."""
-    rows, reached, bounds, over = [], 0, [], []
-    for case in cases(quick):
+@dataclass(frozen=True)
+class Row:
+    """A case, the bound, and a step by each policy."""
+
+    case: Case
+    bound: float
+    outcomes: dict[str, Outcome]
+
+    @property
+    def ours(self) -> Outcome:
+        return self.outcomes[OURS]
+
+    @property
+    def near(self) -> float:
+        """Ours of the bound."""
+        return self.bound / self.ours.seconds
+
+    def ratio(self, peer: str) -> float | None:
+        """A peer over ours; None where it does not fit."""
+        return self.outcomes[peer].seconds / self.ours.seconds if self.outcomes[peer].fits else None
+
+    def cells(self) -> tuple[str, ...]:
+        """As the table shows it."""
+        full = self.outcomes["full"]
+        ratios = (self.ratio(peer) for peer in PEERS)
+        return (
+            str(self.case.cluster),
+            str(self.case),
+            *("OOM" if ratio is None else f"{ratio:.3f}" for ratio in ratios),
+            f"{self.ours.seconds:.2f} s",
+            f"{self.near:.1%}",
+            f"{full.seconds / self.bound:.2f}" if full.fits else "",
+            " ".join(map(str, self.ours.partition)),
+            "" if self.near >= GOAL else why(self.ours),
+        )
+
+
+def pipelines(name: str, quick: bool, show: Show) -> Section:
+    """The settings of a table against every policy."""
+    rows = []
+    for case in cases(name, quick):
         show(f"{case.cluster}, {case}")
         study = Pipeline(case.setting())
-        bound = study.bound()
-        outcomes = {name: study.best(name) for name in (*PEERS, OURS)}
-        ours, full = outcomes[OURS], outcomes["full"]
-        near = bound / ours.seconds
-        reached += near >= GOAL
-        bounds += [full.seconds / bound] if full.fits else []
-        over += [outcomes["no-overlap"].seconds / ours.seconds] if outcomes["no-overlap"].fits else []
-        rows.append((
-            str(case.cluster),
-            str(case),
-            *(f"{outcomes[name].seconds / ours.seconds:.3f}" if outcomes[name].fits else "OOM" for name in PEERS),
-            f"{ours.seconds:.2f} s",
-            f"{near:.1%}",
-            f"{full.seconds / bound:.2f}" if full.fits else "",
-            " ".join(map(str, ours.partition)),
-            "" if near >= GOAL else why(ours),
-        ))  # fmt: skip
+        rows.append(Row(case, study.bound(), {policy: study.best(policy) for policy in (*PEERS, OURS)}))
     columns = ("cluster", "model", *PEERS, "ours", "of the bound", "bound over full", "layers", "note")
-    behind = [float(cell) for row in rows for cell in row[6:9] if cell != "OOM"]
-    worst = min(behind, default=0.0)
-    verdict = "reached" if worst >= 1 - 1e-6 else "missed"
-    goals = [
-        f"goal {GOAL:.0%} of the bound: reached in {reached} of {len(rows)} settings",
-        f"goal never behind heu or the optimum without overlap: {verdict} (lowest {worst:.3f})",
-    ]
-    lynx = LYNX.format(most=max(bounds, default=0.0), over=max(over, default=0.0))
     title = "Training steps over pipelines, simulated: recomputation against its peers"
-    return Section("pipeline", title, columns, rows, [*NOTES, *goals, lynx])
+    return Section(name, title, columns, [row.cells() for row in rows], [*NOTES, *verdicts(rows)])
+
+
+def verdicts(rows: list[Row]) -> list[str]:
+    """Goals, and what others tell."""
+    reached = sum(row.near >= GOAL for row in rows)
+    behind = [ratio for row in rows for peer in PEERS[4:] if (ratio := row.ratio(peer)) is not None]
+    worst = min(behind, default=1.0)
+    full = [row.outcomes["full"].seconds / row.bound for row in rows if row.outcomes["full"].fits]
+    over = [ratio for row in rows if (ratio := row.ratio("no-overlap")) is not None]
+    return [
+        f"goal {GOAL:.0%} of the bound: reached in {reached} of {len(rows)} settings",
+        "goal never behind heu or the optimum without overlap: "
+        f"{'reached' if worst >= 1 - 1e-6 else 'missed'} (lowest {worst:.3f})",
+        LYNX.format(most=max(full, default=1.0), over=max(over, default=1.0)),
+    ]
 
 
 def why(outcome: Outcome) -> str:

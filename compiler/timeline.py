@@ -10,7 +10,7 @@ early or waits fits too.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import permutations
+from itertools import accumulate, chain, permutations
 
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..passes.solvers.recompute_graph import Graph
@@ -97,7 +97,7 @@ class Pipeline:
         if found.seconds <= self.bound() * NEAR:
             return found
         if not policy.planned:
-            return next((each for each in (found, *self.each(name, others, even)) if each.fits), found)
+            return next((each for each in chain([found], self.each(name, others, even)) if each.fits), found)
         partitions = [even]
         if policy.moves:
             starts = [found, self.attempted(name, first, self.ideal[1])]
@@ -114,7 +114,8 @@ class Pipeline:
     def moved(self, name: str, attempt: Attempt, found: Outcome) -> Outcome:
         """Layers moved, one by one, as long as that is faster."""
         for _ in range(MOVES if found.seconds > self.bound() * NEAR else 0):
-            tried = (self.attempted(name, attempt, partition) for partition in self.neighbours(found.partition))
+            hopeful = (each for each in self.neighbours(found.partition) if self.least(each) < found.seconds)
+            tried = (self.attempted(name, attempt, partition) for partition in hopeful)
             better = min(tried, key=rank, default=found)
             if rank(better) >= rank(found):
                 break
@@ -155,7 +156,7 @@ class Pipeline:
             for chunk, layers in enumerate(partition):
                 part, device = setting.part(chunk, layers), setting.place[chunk]
                 flying = plan.in_flight(device)
-                costs.append(self.cost(attempt, Stage(part, static[device], flying, budgets[device]), policy.planned))
+                costs.append(self.cost(attempt, Stage(part, static[device], flying, budgets[device]), policy.host))
         except UserError as fault:
             return Outcome(name, partition, static=static, refused=str(fault))
         timeline = simulate(self.plan(costs), costs, transfer=setting.transfer, limits=limits, fill=policy.fill,
@@ -163,14 +164,14 @@ class Pipeline:
         over = max(timeline.peak(device) - limits[device] for device in range(setting.stages))
         return Outcome(name, partition, timeline, tuple(costs), static, over)
 
-    def cost(self, attempt: Attempt, stage: "Stage", planned: bool) -> StageCost:
-        """What a stage costs by an attempt. What was refused once is refused again."""
-        key = (attempt.name, stage, planned)
+    def cost(self, attempt: Attempt, stage: "Stage", early: bool) -> StageCost:
+        """What a stage costs by an attempt, and what can run `early`. What was refused once is refused again."""
+        key = (attempt.name, stage, early)
         if key not in self.costs:
             graph = self.graph(stage.part, stage.static, stage.in_flight)
             try:
                 schedule = attempt.schedule(graph, stage.budget)
-                self.costs[key] = stage_cost(graph, schedule, split=self.setting.split, points=POINTS if planned else 0)
+                self.costs[key] = stage_cost(graph, schedule, split=self.setting.split, points=POINTS if early else 0)
             except UserError as fault:
                 self.costs[key] = fault
         found = self.costs[key]
@@ -254,6 +255,13 @@ class Pipeline:
             ramp + (batches - 1) * own.backward + (batches - ahead) * own.forward,
             ramp + (batches - ahead) * (own.forward + own.backward) + after if batches > ahead else 0.0,
         )
+
+    def least(self, partition: Sequence[int]) -> float:
+        """Seconds that no step of a partition is under; 0 where that is not known."""
+        if self.setting.chunks > 1:
+            return 0.0
+        before = accumulate(partition, initial=0)
+        return max(self.at_least(stage, *each) for stage, each in enumerate(zip(before, partition, strict=False)))
 
     def cost_of(self, part: Part) -> StageCost:
         """What a part costs where nothing is recomputed: each layer as much as any other."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from .recompute_graph import INPUT, Graph, Phase, Schedule, Step
 from .recompute_memory import live_bytes, with_frees
 
-POINTS = 24
+POINTS = 12
 """So many first parts of what is recomputed are looked at."""
 
 
