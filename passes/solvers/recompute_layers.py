@@ -72,13 +72,13 @@ def kinds_of(units: Units) -> list[Kind]:
 
 
 def shape_of(units: Units, layer: Layer) -> tuple:
-    """Sizes, and who reads what, with storages by their place in the layer; others are just others."""
+    """Sizes, and who reads what, with storages by their place in the layer."""
     place = {s: (k, n) for k, index in enumerate(layer.members) for n, s in enumerate(units.units[index].makes)}
     sizes = units.graph.values
     found: list[tuple] = []
     for index in layer.members:
         unit = units.units[index]
-        reads = tuple(sorted(place.get(storage, (-1, 0)) for storage in unit.reads))
+        reads = tuple(sorted(place[storage] for storage in unit.reads if storage in place))
         uses = tuple(storage in units.uses for storage in unit.makes)
         found.append((tuple(sizes[storage].size for storage in unit.makes), reads, uses, unit.group))
     windows = [units.graph.windows[window] for window in layer.windows]

@@ -129,6 +129,14 @@ class WhenProgram:
         else:
             self.program.high[self.rows[at]] = room
 
+    def hidden(self) -> float:
+        """More than all that hidden seconds cost in the objective."""
+        return EPSILON * sum(self.times.units.units[index].time for index in self.members)
+
+    def high_of(self, at: int) -> float:
+        """What `limit` said last."""
+        return self.program.high[self.rows[at]] if at in self.rows else np.inf
+
     def whens(self, values: np.ndarray) -> dict[int, When]:
         """When each unit runs again, of those that do."""
         return {index: when for (index, when), column in self.run.items() if values[column] > 0.5}
@@ -156,8 +164,8 @@ class WhenProgram:
 
 def rooms(times: Times, budget: int, places: Iterable[int]) -> dict[int, float]:
     """Bytes for what is kept or rebuilt at each place, besides what is there whatever is chosen."""
-    units, live, around = times.units, live_bytes(times.graph, keep_all(times.graph)), times.graph.in_flight - 1
-    needed = [(units.graph.values[s].size, units.uses[s][-1]) for s in units.maker if s in units.uses]
-    return {
-        at: float(budget - live[at] + sum(size * (around + (last >= at)) for size, last in needed)) for at in places
-    }
+    graph, uses, around = times.graph, times.units.uses, times.graph.in_flight - 1
+    live = live_bytes(graph, keep_all(graph))
+    needed = [(graph.values[storage].size, uses[storage][-1]) for storage in times.units.maker if storage in uses]
+    kept = {at: sum(size * (around + (last >= at)) for size, last in needed) for at in places}
+    return {at: float(budget - live[at] + bytes) for at, bytes in kept.items()}

@@ -108,31 +108,68 @@ class Times:
         return (windows if len(unit.ops) == 1 else []) + [When.LATE]
 
 
-def placed(times: Times, when: Mapping[int, When]) -> dict[int, int]:
-    """A window for each unit that is to run in one: the tightest that fits it, else the one with the most room."""
-    room = {window: times.room(window) for window in (*times.ahead, *(window for _, window in times.behind))}
-    turn: dict[int, int] = {}
-    order = {window: place for place, window in enumerate(room)}
-    found: dict[int, int] = {}
-    units, need = times.units, first_needs(times, when)
-    for index in sorted(when, key=lambda index: (when[index], need[index], index)):
-        if when[index] is When.LATE:
-            continue
-        after = max((turn[m] for s in units.units[index].reads if (m := units.maker[s]) in turn), default=0)
-        windows = times.ahead
-        if when[index] is When.WINDOW:
-            count = times.opened(need[index])
-            if not count:
-                continue
-            windows = [window for _, window in times.behind[max(0, count - LOOK) : count]]
-        windows = [window for window in windows if order[window] >= after] or windows[-1:]
-        time = units.units[index].time
-        fits = [window for window in windows if room[window] >= time]
-        window = min(fits, key=room.__getitem__) if fits else max(windows, key=lambda w: (room[w], order[w]))
-        room[window] -= time
-        turn[index] = order[window]
-        found[units.units[index].ops[-1]] = window
-    return found
+def placed(times: Times, when: Mapping[int, When], spill: bool = True) -> dict[int, int]:
+    """A window for each unit that is to run in one.
+
+    Each goes to the tightest window that it fits, else to the one with the most room: what is beyond is exposed, as it
+    would be late. With `spill`, what was to run late fills the windows that still have room.
+    """
+    packing = Packing(times, when)
+    todo = sorted(when, key=lambda index: (when[index], packing.need[index], index))
+    for late in (False, True)[: 1 + spill]:
+        for index in todo:
+            if index not in packing.turn and late == (when[index] is When.LATE):
+                packing.fit(index)
+    return packing.found
+
+
+class Packing:
+    """Windows that fill up."""
+
+    def __init__(self, times: Times, when: Mapping[int, When]):
+        self.times, self.when, self.need = times, when, first_needs(times, when)
+        self.room = {window: times.room(window) for window in (*times.ahead, *(window for _, window in times.behind))}
+        self.order = {window: place for place, window in enumerate(self.room)}
+        self.turn: dict[int, int] = {}
+        self.found: dict[int, int] = {}
+        self.readers: dict[int, list[int]] = {}
+        for index in when:
+            for maker in self.makers(index):
+                self.readers.setdefault(maker, []).append(index)
+
+    def makers(self, index: int) -> list[int]:
+        units = self.times.units
+        return [m for s in units.units[index].reads if (m := units.maker[s]) in self.when]
+
+    def windows(self, index: int) -> list[int]:
+        """Windows in which the unit finds what it reads, and its readers find it."""
+        times, need = self.times, self.need[index]
+        if When.LATE in self.when.values() and len(times.units.units[index].ops) > 1:
+            return []
+        count = times.opened(need)
+        windows = [window for _, window in times.behind[max(0, count - LOOK) : count]]
+        if self.when[index] is When.AHEAD:
+            windows = times.ahead
+        makers = self.makers(index)
+        late = [self.need[m] for m in makers if m not in self.turn]
+        after = max((self.turn[m] for m in makers if m in self.turn), default=0)
+        before = min((self.turn[r] for r in self.readers.get(index, ()) if r in self.turn), default=len(self.order))
+        opens = dict(zip((window for _, window in times.behind), (at for at, _ in times.behind), strict=True))
+        return [
+            window
+            for window in windows
+            if after <= self.order[window] <= before and all(opens.get(window, -1) >= need for need in late)
+        ]
+
+    def fit(self, index: int) -> None:
+        time, windows = self.times.units.units[index].time, self.windows(index)
+        fits = [window for window in windows if self.room[window] >= time]
+        if windows:
+            window = min(fits, key=self.room.__getitem__) if fits else max(windows, key=self.room.__getitem__)
+            if self.room[window] > 0:
+                self.room[window] -= time
+                self.turn[index] = self.order[window]
+                self.found[self.times.units.units[index].ops[-1]] = window
 
 
 def first_needs(times: Times, when: Mapping[int, When]) -> dict[int, int]:
