@@ -1,7 +1,7 @@
 """What one accelerator does in a second, and what joins it to others. Read from `accelerators/*.toml`.
 
 gossamer list accelerators
-load_accelerator("a100-nvlink").all_reduce(67e6, ranks=4)  ->  0.000459
+load_accelerator("a100-nvlink").send(16e6)  ->  0.00082
 """
 
 from collections.abc import Mapping
@@ -62,10 +62,6 @@ class Accelerator:
     def budget(self) -> int:
         """Bytes that a training step can count on."""
         return int(self.capacity * self.usable)
-
-    def all_reduce(self, size: float, ranks: int) -> float:
-        """Seconds of an all-reduce of `size` bytes: a ring sends 2 (ranks - 1) / ranks of them."""
-        return self.latency + 2 * (ranks - 1) / ranks * size / self.bus_bandwidth if ranks > 1 else 0.0
 
     def send(self, size: float) -> float:
         """Seconds until `size` bytes are at the next stage."""
