@@ -16,12 +16,26 @@ if TYPE_CHECKING:
     from .compiler.api import CompiledModel, compile, load
     from .compiler.frontends import adapters
     from .compiler.networks import simulate
+    from .compiler.timeline_simulation import simulate_pipeline
     from .compiler.training import compile_training
 
-__all__ = ["CompiledModel", "adapters", "compile", "compile_training", "load", "simulate", "snn"]
+__all__ = [
+    "CompiledModel",
+    "adapters",
+    "compile",
+    "compile_training",
+    "load",
+    "simulate",
+    "simulate_pipeline",
+    "snn",
+]
 
-PLACES = {"compile_training": ".compiler.training", "simulate": ".compiler.networks"}
 MODULES = {"adapters": ".compiler.frontends.adapters", "snn": ".compiler.snn"}
+PLACES = {
+    "compile_training": ".compiler.training",
+    "simulate": ".compiler.networks",
+    "simulate_pipeline": ".compiler.timeline_simulation",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -12,6 +12,7 @@
 | core-array                       | five spiking networks on a core array, against barriers          |
 | spiking-equality                 | the same five, equal in torch, step by step and by messages      |
 | spiking-events                   | synaptic events a second                                         |
+| pipeline-nvlink, -pcie, ..       | simulated training steps by several policies of recomputation    |
 | spiking-mlp, -recurrent, -conv   | a hundred steps of a spiking network, against its libraries      |
 """
 
@@ -22,7 +23,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from . import decode, feed_forward, kernel_sweep, peers, spiking_inference
+from . import decode, feed_forward, kernel_sweep, peers, pipeline_timeline, spiking_inference
 from . import few_rows as batched
 from . import kernels as generated
 from .core_array import core_array
@@ -289,6 +290,12 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     **{name: partial(decoder, name) for name in DECODERS},
     "core-array": lambda settings, show: core_array(settings.quick, show),
     "spiking-equality": lambda settings, show: spiking_equality(settings.quick, show),
+    **{
+        name: lambda settings, show, name=name: pipeline_timeline.pipelines(name, settings.quick, show)
+        for name in pipeline_timeline.TABLES
+    },
+    "pipeline-windows": lambda settings, show: pipeline_timeline.windows(settings.quick, show),
+    "pipeline-orders": lambda settings, show: pipeline_timeline.orders(settings.quick, show),
     "spiking-events": lambda settings, show: spiking_events(settings.quick, show),
     **{f"spiking-{name}": partial(spiking, name) for name in spiking_inference.NETS},
 }

@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
     "compile": "import a model, run the passes, save what came of it",
     "run": "run a model, and time it or compare it with eager torch",
     "explain": "say where a model is sparse, what was done there and why",
-    "simulate": "run a spiking network on a core array: time, energy, bounds, what to change",
+    "simulate": "a spiking network on a core array, or a training step over a pipeline: time, bounds, what to change",
     "opt": "apply passes to a module's text, as mlir-opt does",
     "fuzz": "compile random models and compare them with eager torch",
     "list": "name the passes, dialects, stages, ops or targets",
@@ -37,6 +37,7 @@ EPILOG = """examples:
   gossamer run out --inputs inputs.npz
   gossamer explain model.py:build
   gossamer simulate net.nir --machine loihi1 --steps 100
+  gossamer simulate --pipeline gpt-6.7b --hardware a100-nvlink --tensor-parallel 4 --micro-batch 8
   gossamer opt dumps/01_simplify.mlir -p insert-gathers
 """
 INTERNAL_ERROR, INTERRUPTED, BROKEN_PIPE = 70, 130, 141

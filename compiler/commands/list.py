@@ -4,6 +4,7 @@ examples:
   gossamer list passes
   gossamer list ops
   gossamer list machines
+  gossamer list accelerators
 """
 
 import argparse
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from ...passes import PASSES, load_pass
 from ...runtime.core_array.machine_files import known_machines, load_machine
+from ...runtime.timeline.accelerator import known_accelerators, load_accelerator
 from ..context import DIALECTS, load_dialect
 from ..pipeline import DEFAULT_PIPELINE, IMPORT
 from ..terminal import print_table
@@ -70,6 +72,13 @@ def machines() -> Iterator[tuple[str, str]]:
         yield name, f"{machine.title}. {machine.cores} cores; a core: {limits}."
 
 
+def accelerators() -> Iterator[tuple[str, str]]:
+    for name in known_accelerators():
+        found = load_accelerator(name)
+        yield name, (f"{found.title}. {found.peak / 1e12:g} TFLOP/s, {found.capacity / 2**30:g} GiB, "
+                     f"all-reduces at {found.bus_bandwidth / 1e9:g} GB/s.")  # fmt: skip
+
+
 SINGULAR = {
     "passes": "pass",
     "dialects": "dialect",
@@ -77,6 +86,7 @@ SINGULAR = {
     "ops": "op",
     "targets": "target",
     "machines": "machine",
+    "accelerators": "accelerator",
 }
 TABLES: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
     "passes": passes,
@@ -85,6 +95,7 @@ TABLES: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
     "ops": ops,
     "targets": targets,
     "machines": machines,
+    "accelerators": accelerators,
 }
 
 

@@ -10,9 +10,12 @@ from typing import Any
 TIME = {"ps": 1e-3, "ns": 1.0, "us": 1e3, "ms": 1e6}
 ENERGY = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3, "uJ": 1e6}
 POWER = {"nW": 1e-9, "uW": 1e-6, "mW": 1e-3, "W": 1.0}
-BYTES = {"bytes": 1, "KiB": 1024, "MiB": 1024**2}
+BYTES = {"bytes": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 BITS = {"bits": 1}
 RATE = {"K/s": 1e-6, "M/s": 1e-3, "G/s": 1.0}
+SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+FLOPS = {"FLOP/s": 1.0, "GFLOP/s": 1e9, "TFLOP/s": 1e12}
+BANDWIDTH = {"B/s": 1.0, "GB/s": 1e9, "TB/s": 1e12}
 NO_UNIT: Mapping[str, float] = {}
 
 
@@ -32,8 +35,8 @@ def amount(value: Any, unit: float) -> float:
     return checked * unit
 
 
-def rate(value: Any, unit: float) -> float:
-    """A number above nothing."""
+def positive(value: Any, unit: float) -> float:
+    """A number above 0."""
     checked = amount(value, unit)
     if checked == 0:
         raise ValueError(f"expected a number above 0, found {value}")
@@ -46,6 +49,14 @@ def count(value: Any, unit: float) -> int:
     if scaled < 1 or scaled != int(scaled):
         raise ValueError(f"expected a whole number from 1, found {value}")
     return int(scaled)
+
+
+def share(value: Any, unit: float) -> float:
+    """A number from 0 to 1."""
+    checked = amount(value, unit)
+    if checked > 1:
+        raise ValueError(f"expected a share from 0 to 1, found {value}")
+    return checked
 
 
 def size(value: Any, unit: float) -> tuple[int, int]:

@@ -1,0 +1,276 @@
+"""A training step over a pipeline of devices: how long it takes by each policy of recomputation, and why.
+
+    setting, policy  --graphs of stages, schedules-->  costs  --order of tasks-->  timeline, memory
+
+A policy is tried on equal stages. Where layers may move, one by one moves to another device as long as that is faster,
+from equal stages and from those that are best where nothing is recomputed. Budgets of planners shrink until what runs
+early or waits fits too.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate, chain, permutations
+
+from ..dialects.diagnostics import UserError, did_you_mean
+from ..passes.solvers.recompute_graph import Graph
+from ..passes.solvers.recompute_memory import keep_all
+from ..passes.solvers.recompute_stage import POINTS, StageCost, stage_cost
+from ..passes.solvers.transformer_graph import Part, stage_graph
+from ..runtime.timeline.orders import FIXED, Plan, interleaved
+from ..runtime.timeline.simulator import Timeline, simulate
+from ..runtime.timeline.zero_bubble import Durations, zero_bubble_h1, zero_bubble_h2, zero_bubble_v
+from .timeline_policies import POLICIES, Attempt, Planner, planned
+from .timeline_setting import Setting
+
+ROUNDS = 4
+"""So often are budgets made smaller."""
+MOVES = 12
+"""So many layers move at most."""
+NEAR = 1 + 1e-6
+"""This many times the bound is the bound."""
+ZERO_BUBBLE = {"zb-h1": zero_bubble_h1, "zb-h2": zero_bubble_h2, "zb-v": zero_bubble_v}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A policy on a partition of the layers: its timeline, what each chunk costs, bytes on each device.
+
+    `excess` is by how many bytes the fullest device is over its memory; `refused` tells why there is no timeline.
+    """
+
+    policy: str
+    partition: tuple[int, ...]
+    timeline: Timeline | None = None
+    costs: tuple[StageCost, ...] = ()
+    static: tuple[int, ...] = ()
+    excess: int = 0
+    refused: str = ""
+
+    @property
+    def fits(self) -> bool:
+        return self.timeline is not None and self.excess <= 0
+
+    @property
+    def seconds(self) -> float:
+        """Of a step; infinite where it does not fit."""
+        return self.timeline.makespan if self.timeline is not None and self.fits else float("inf")
+
+    def peak(self, device: int) -> int:
+        """The most bytes on a device."""
+        return self.static[device] + (self.timeline.peak(device) if self.timeline else 0)
+
+
+def rank(outcome: Outcome) -> tuple[float, int]:
+    """The less the better: seconds, then bytes that are missing, a schedule that is missing last."""
+    return outcome.seconds, outcome.excess if outcome.timeline is not None else 2**62
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a schedule is wanted for."""
+
+    part: Part
+    static: int
+    in_flight: int
+    budget: int
+
+
+@dataclass
+class Pipeline:
+    """A setting under study. Graphs, schedules and costs of stages are kept: many partitions share them."""
+
+    setting: Setting
+    planner: Planner = planned
+    show: Callable[[str], object] = lambda text: None
+    costs: dict[tuple, StageCost | UserError] = field(default_factory=dict)
+    plain: dict[Part, StageCost] = field(default_factory=dict)
+
+    def best(self, name: str) -> Outcome:
+        """A policy, on the partition that suits it where it may choose."""
+        if name not in POLICIES:
+            raise UserError(f"there is no policy '{name}'", hint=did_you_mean(name, POLICIES))
+        policy, even = POLICIES[name], self.setting.even()
+        self.show(f"{self.setting.name}: {policy.title}")
+        first, *others = policy.attempts(max(even), self.planner)
+        found = self.attempted(name, first, even)
+        if found.seconds <= self.bound() * NEAR:
+            return found
+        if not policy.planned:
+            return next((each for each in chain([found], self.each(name, others, even)) if each.fits), found)
+        partitions = [even]
+        if policy.moves:
+            starts = [found, self.attempted(name, first, self.ideal[1])]
+            found = min((self.moved(name, first, start) for start in starts), key=rank)
+            partitions = list(dict.fromkeys([found.partition, even]))
+        return min(
+            [found, *(each for partition in partitions for each in self.each(name, others, partition))], key=rank
+        )
+
+    def each(self, name: str, attempts: Sequence[Attempt], partition: tuple[int, ...]) -> Iterator[Outcome]:
+        """What attempts make of a partition."""
+        return (self.attempted(name, attempt, partition) for attempt in attempts)
+
+    def moved(self, name: str, attempt: Attempt, found: Outcome) -> Outcome:
+        """Layers moved, one by one, as long as that is faster."""
+        for _ in range(MOVES if found.seconds > self.bound() * NEAR else 0):
+            hopeful = (each for each in self.neighbours(found.partition) if self.least(each) < found.seconds)
+            tried = (self.attempted(name, attempt, partition) for partition in hopeful)
+            better = min(tried, key=rank, default=found)
+            if rank(better) >= rank(found):
+                break
+            found = better
+        return found
+
+    def neighbours(self, partition: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """One layer moved from each device to each other."""
+        devices = range(self.setting.stages)
+        chunks = [[c for c, d in enumerate(self.setting.place) if d == device] for device in devices]
+        for giver, taker in permutations(devices, 2):
+            more, less = max(chunks[giver], key=partition.__getitem__), min(chunks[taker], key=partition.__getitem__)
+            if partition[more] > 1:
+                yield tuple(n - (c == more) + (c == less) for c, n in enumerate(partition))
+
+    def attempted(self, name: str, attempt: Attempt, partition: tuple[int, ...]) -> Outcome:
+        """One attempt on every stage, with smaller budgets where what runs early or waits does not fit."""
+        setting = self.setting
+        budgets, plan = [setting.memory] * setting.stages, self.plan(self.bare(partition))
+        for _ in range(ROUNDS):
+            found = self.once(name, attempt, partition, plan, budgets)
+            if found.timeline is None or found.fits or not POLICIES[name].planned:
+                return found
+            plan = found.timeline.plan
+            over = [max(0, found.peak(device) - setting.memory) for device in range(setting.stages)]
+            budgets = [budget - more * 5 // 4 for budget, more in zip(budgets, over, strict=True)]
+        return self.once(name, attempt, partition, plan, budgets)
+
+    def once(
+        self, name: str, attempt: Attempt, partition: tuple[int, ...], plan: Plan, budgets: Sequence[int]
+    ) -> Outcome:
+        """One attempt with so many micro-batches in flight as in `plan`, and these budgets."""
+        setting, policy = self.setting, POLICIES[name]
+        static = tuple(setting.static(partition, device) for device in range(setting.stages))
+        limits = [setting.memory - each for each in static]
+        costs: list[StageCost] = []
+        try:
+            for chunk, layers in enumerate(partition):
+                part, device = setting.part(chunk, layers), setting.place[chunk]
+                flying = plan.in_flight(device)
+                costs.append(self.cost(attempt, Stage(part, static[device], flying, budgets[device]), policy.host))
+        except UserError as fault:
+            return Outcome(name, partition, static=static, refused=str(fault))
+        timeline = simulate(self.plan(costs), costs, transfer=setting.transfer, limits=limits, fill=policy.fill,
+                            host=policy.host)  # fmt: skip
+        over = max(timeline.peak(device) - limits[device] for device in range(setting.stages))
+        return Outcome(name, partition, timeline, tuple(costs), static, over)
+
+    def cost(self, attempt: Attempt, stage: "Stage", early: bool) -> StageCost:
+        """What a stage costs by an attempt, and what can run `early`. What was refused once is refused again."""
+        key = (attempt.name, stage, early)
+        if key not in self.costs:
+            graph = self.graph(stage.part, stage.static, stage.in_flight)
+            try:
+                schedule = attempt.schedule(graph, stage.budget)
+                self.costs[key] = stage_cost(graph, schedule, split=self.setting.split, points=POINTS if early else 0)
+            except UserError as fault:
+                self.costs[key] = fault
+        found = self.costs[key]
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+    def graph(self, part: Part, static: int = 0, in_flight: int = 1) -> Graph:
+        setting = self.setting
+        return stage_graph(setting.model, setting.execution, setting.rates, part, static=static, in_flight=in_flight)
+
+    def bare(self, partition: Sequence[int]) -> tuple[StageCost, ...]:
+        """What each chunk costs where nothing is recomputed."""
+        return tuple(self.bare_part(self.setting.part(chunk, layers)) for chunk, layers in enumerate(partition))
+
+    def bare_part(self, part: Part) -> StageCost:
+        if part not in self.plain:
+            graph = self.graph(part)
+            self.plain[part] = stage_cost(graph, keep_all(graph), split=self.setting.split, points=0)
+        return self.plain[part]
+
+    def plan(self, costs: Sequence[StageCost]) -> Plan:
+        """The order of tasks."""
+        setting = self.setting
+        if setting.schedule in FIXED:
+            return FIXED[setting.schedule](setting.stages, setting.micro_batches)
+        if setting.schedule == "interleaved":
+            return interleaved(setting.stages, setting.micro_batches, setting.chunks)
+        durations = Durations(
+            [cost.forward for cost in costs], [cost.backward for cost in costs], [cost.weights for cost in costs],
+            setting.transfer,
+        )  # fmt: skip
+        return ZERO_BUBBLE[setting.schedule](setting.stages, setting.micro_batches, durations)
+
+    def bound(self) -> float:
+        """No partition is faster in this order of tasks, even if nothing had to be recomputed."""
+        return self.ideal[0]
+
+    @cached_property
+    def ideal(self) -> tuple[float, tuple[int, ...]]:
+        """The bound, and the partition whose own bound it is, by dynamic programming over stages.
+
+        Where devices have several chunks: work that is shared evenly, without stalls.
+        """
+        setting, even = self.setting, self.setting.even()
+        if setting.chunks > 1:
+            total = sum(cost.forward + cost.backward + cost.weights for cost in self.bare(even))
+            return setting.micro_batches * total / setting.stages, even
+        best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
+        for stage in range(setting.stages):
+            left = setting.stages - stage - 1
+            following: dict[int, tuple[float, tuple[int, ...]]] = {}
+            for before, (worst, given) in best.items():
+                most = setting.model.layers - before - left
+                for layers in range(1, most + 1) if left else (most,):
+                    reach = (max(worst, self.at_least(stage, before, layers)), (*given, layers))
+                    following[before + layers] = min(following.get(before + layers, reach), reach)
+            best = following
+        return best[setting.model.layers]
+
+    def at_least(self, stage: int, before: int, layers: int) -> float:
+        """Seconds of a step because of one stage, the longest of three chains that hold for this order of tasks.
+
+        Its work, with what runs before its first task and after its last; the way of the first micro-batch to its
+        backward pass there, and what that stage has left then; the same up to its last forward pass, and the way of the
+        last micro-batch from there. Of a split backward pass: its work, and what runs before.
+        """
+        setting, batches = self.setting, self.setting.micro_batches
+        own, whole = self.cost_of(setting.part(stage, layers)), self.cost_of(Part(setting.model.layers, True, True))
+        first = self.cost_of(Part(before, first=True)) if stage else None
+        travel = stage * setting.transfer
+        if setting.split:
+            ahead_of_it = first.forward + travel if first else 0.0
+            return ahead_of_it + batches * (own.forward + own.backward + own.weights)
+        ramp = whole.forward + whole.backward + 2 * (setting.stages - 1) * setting.transfer
+        around = first.forward + first.backward + 2 * travel if first else 0.0
+        after = ramp - around - own.forward - own.backward
+        ahead = batches if setting.schedule == "gpipe" else min(batches, setting.stages - stage)
+        return max(
+            around + batches * (own.forward + own.backward),
+            ramp + (batches - 1) * own.backward + (batches - ahead) * own.forward,
+            ramp + (batches - ahead) * (own.forward + own.backward) + after if batches > ahead else 0.0,
+        )
+
+    def least(self, partition: Sequence[int]) -> float:
+        """Seconds that no step of a partition is under; 0 where that is not known."""
+        if self.setting.chunks > 1:
+            return 0.0
+        before = accumulate(partition, initial=0)
+        return max(self.at_least(stage, *each) for stage, each in enumerate(zip(before, partition, strict=False)))
+
+    def cost_of(self, part: Part) -> StageCost:
+        """What a part costs where nothing is recomputed: each layer as much as any other."""
+        one, two = (self.bare_part(replace(part, layers=n)) for n in (1, 2))
+        more = part.layers - 1
+        early = replace(one.early[0], backward=one.backward + more * (two.backward - one.backward))
+        return replace(
+            one,
+            forward=one.forward + more * (two.forward - one.forward),
+            weights=one.weights + more * (two.weights - one.weights),
+            early=(early,),
+        )
