@@ -29,7 +29,7 @@ from .solvers.recompute_memory import peak
 from .solvers.recompute_plan import Plan, plan
 from .split_random_ops import join_random_ops
 
-DEFAULT_RUNG = "mincut"
+DEFAULT_RUNG = "mix"
 UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
          "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
 
