@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from .compiler.api import CompiledModel, compile, load
     from .compiler.frontends import adapters
     from .compiler.networks import simulate
+    from .compiler.training import compile_training
 
-__all__ = ["CompiledModel", "adapters", "compile", "load", "simulate", "snn"]
+__all__ = ["CompiledModel", "adapters", "compile", "compile_training", "load", "simulate", "snn"]
 
+PLACES = {"compile_training": ".compiler.training", "simulate": ".compiler.networks"}
 MODULES = {"adapters": ".compiler.frontends.adapters", "snn": ".compiler.snn"}
 
 
@@ -28,5 +30,4 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'gossamer' has no attribute '{name}'; known: {', '.join(__all__)}")
     if name in MODULES:
         return import_module(MODULES[name], __name__)
-    place = ".compiler.networks" if name == "simulate" else ".compiler.api"
-    return getattr(import_module(place, __name__), name)
+    return getattr(import_module(PLACES.get(name, ".compiler.api"), __name__), name)

@@ -67,22 +67,31 @@ def read_entry(function: FuncOp, device: torch.device | None = None) -> Entry:
 
     Raises UserError where an attribute is missing or is no such text, and where they do not fit each other.
     """
-    forward = parse_forward(text_of(function, "aten.forward"))
-    in_spec, out_spec = (parse_spec(text_of(function, f"aten.{name}_spec")) for name in ("in", "out"))
-    inputs = leaves_of(function, "aten.inputs", function.function_type.inputs.data)
+    binder = read_binder(function, device)
+    out_spec = parse_spec(text_of(function, "aten.out_spec"))
     outputs = leaves_of(function, "aten.outputs", function.function_type.outputs.data)
-    if in_spec.num_children != 2 or (in_spec.num_leaves, out_spec.num_leaves) != (len(inputs), len(outputs)):
-        raise UserError(f"the arguments or results of @{function.sym_name.data} do not fit their structure",
-                        place=place_of(function))  # fmt: skip
+    if out_spec.num_leaves != len(outputs):
+        raise no_fit(function)
     return Entry(
-        Binder(
-            forward,
-            in_spec,
-            input_leaves(function, argument_names(in_spec, forward), inputs, device),
-            texts_of(function, "aten.conditions"),
-        ),
-        assembler(out_spec, [itemgetter(x.index) if isinstance(x, Ref) else always(x) for x in outputs]),
+        binder, assembler(out_spec, [itemgetter(x.index) if isinstance(x, Ref) else always(x) for x in outputs])
     )
+
+
+def read_binder(function: FuncOp, device: torch.device | None = None) -> Binder:
+    """How a call becomes the inputs of `function`. Raises UserError as `read_entry` does."""
+    forward = parse_forward(text_of(function, "aten.forward"))
+    in_spec = parse_spec(text_of(function, "aten.in_spec"))
+    inputs = leaves_of(function, "aten.inputs", function.function_type.inputs.data)
+    if in_spec.num_children != 2 or in_spec.num_leaves != len(inputs):
+        raise no_fit(function)
+    leaves = input_leaves(function, argument_names(in_spec, forward), inputs, device)
+    return Binder(forward, in_spec, leaves, texts_of(function, "aten.conditions"))
+
+
+def no_fit(function: FuncOp) -> UserError:
+    """The error for a structure of another number of leaves than there are arguments or results."""
+    name = function.sym_name.data
+    return UserError(f"the arguments or results of @{name} do not fit their structure", place=place_of(function))
 
 
 def input_leaves(

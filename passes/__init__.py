@@ -25,6 +25,8 @@ PASSES: dict[str, str] = {
     "partition-cores": "gossamer.passes.partition_cores:PartitionCores",
     "place-cores": "gossamer.passes.place_cores:PlaceCores",
     "assign-dependencies": "gossamer.passes.assign_dependencies:AssignDependencies",
+    "split-random-ops": "gossamer.passes.split_random_ops:SplitRandomOps",
+    "key-random-ops": "gossamer.passes.key_random_ops:KeyRandomOps",
     "convert-memref-to-llvm": "gossamer.passes.convert_memref_to_llvm:ConvertMemrefToLLVM",
     "convert-vector-to-llvm": "gossamer.passes.convert_vector_to_llvm:ConvertVectorToLLVM",
     "convert-arith-to-llvm": "gossamer.passes.convert_arith_to_llvm:ConvertArithToLLVM",

@@ -4,6 +4,7 @@
     "operator.mul", "math.floor", "torch.sym_max"   the function on sizes of that name
     "transformers.grouped_mm_fallback.default"      a custom op; the package that registers it is imported when need be
     "cond", "while_loop", "scan", ..                see `higher_order.py`
+    "random.replay", "random.keyed", ..             see `random_calls.py`
 
     (operand<0>, [none, 1], dtype = torch.float32)  (x, (None, 1)), {"dtype": torch.float32}
 
@@ -25,14 +26,28 @@ from ..dialects.aten import CallOp
 from ..dialects.diagnostics import UserError, did_you_mean, place_of
 from ..dialects.template import Argument, Name, Ref, RegionRef, Template, show
 from .higher_order import HIGHER_ORDER, higher_order
+from .random_calls import RANDOM_CALLS
+
+
+def keeping(op: Callable[..., Any]) -> Callable[..., Any]:
+    """`op` in grad mode, but without a graph: what it keeps for its derivative it gives back only there."""
+
+    def call(*args: Any) -> Any:
+        with torch.enable_grad():
+            return op(*(arg.detach() if isinstance(arg, torch.Tensor) else arg for arg in args))
+
+    return call
+
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{f"operator.{name}": function for name, function in vars(operator).items() if callable(function)},
     **{f"math.{name}": function for name, function in vars(math).items() if callable(function)},
     **{f"torch.{name}": getattr(torch, name) for name in dir(torch) if name.startswith(("sym_", "_sym_"))},
+    **RANDOM_CALLS,
+    "aten.mkldnn_rnn_layer.default": keeping(torch.ops.aten.mkldnn_rnn_layer.default),
     **{f"builtins.{function.__name__}": function for function in (abs, bool, float, int, max, min, pow, round)},
 }
-"""Functions on sizes, by name."""
+"""Functions on sizes, random calls, and ops that need more than a call, by name."""
 
 PROVIDERS: dict[str, str] = {
     "gossamer": f"{__package__}.custom_ops",

@@ -1,11 +1,15 @@
 """What models of the `transformers` library need. Used only where the user has imported that library."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.utils import _pytree as pytree
+
+from ...dialects.diagnostics import UserError
 
 LIBRARY = "transformers"
 
@@ -45,3 +49,29 @@ def cache_of(own: Callable[[list[Any], Any], Any], values: list[Any], context: A
     for layer, own_keys, own_states in zip(cache.layers, keys, states, strict=True):
         layer.keys, layer.values = own_keys, own_states
     return cache
+
+
+@contextmanager
+def values_unseen(inputs: Sequence[torch.Tensor]) -> Iterator[None]:
+    """Let masks of attention be made without a look at values, as under torch.export: none is left out for being all
+    ones, and positions that the model numbers itself are those of one sequence a row.
+    """
+    masking = sys.modules.get(f"{LIBRARY}.masking_utils")
+    if masking is None:
+        yield
+        return
+
+    def packed(position_ids: torch.Tensor) -> None:
+        if any(position_ids is given for given in inputs):
+            raise UserError(
+                "the batch has position_ids, whose values decide what the model computes",
+                hint="pass an attention_mask instead, and let the model number the positions",
+            )
+
+    with patch.object(masking, "find_packed_sequence_indices", packed), patch.object(masking, "is_tracing", traced):
+        yield
+
+
+def traced(_: object = None) -> bool:
+    """What `is_tracing` says while a step is captured."""
+    return True

@@ -1,0 +1,210 @@
+"""A training step as one program: forward, loss and backward in one call, with gradients where torch has them.
+
+    step = gossamer.compile_training(model, lambda model, x, y: cross_entropy(model(x), y), (x, y))
+    for x, y in data:
+        optimizer.zero_grad()
+        loss = step(x, y)                 as: loss = loss_fn(model, x, y); loss.backward()
+        optimizer.step()
+
+Loss, gradients and buffers are eager's, bit for bit, and so are the random numbers drawn; with `randomness="keyed"`
+each random op draws from a key of its own (`passes/key_random_ops.py`), and torch's stream is left alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, StringAttr, TensorType
+from xdsl.ir import Attribute
+
+from ..dialects.aten import AssignOp
+from ..dialects.diagnostics import UserError, did_you_mean
+from ..runtime.dtypes import DTYPES, describe
+from ..runtime.executor import Program
+from ..runtime.gradients import accumulate, storage
+from .context import print_module
+from .entry import read_binder
+from .frontends.joint import ImportedStep, import_step
+from .pipeline import run_pipeline
+from .training_state import Compiled
+
+RANDOMNESS = ("eager", "keyed")
+
+OTHER_SHAPE = (
+    "a step is compiled for the shapes of its example: compile another for this batch, or leave it out "
+    "(DataLoader(.., drop_last=True))"
+)
+
+Scale = torch.Tensor | float | torch.amp.GradScaler | None
+
+
+def compile_training(
+    model: nn.Module,
+    loss_fn: Callable[..., torch.Tensor],
+    example: torch.Tensor | tuple[Any, ...],
+    *,
+    randomness: str = "eager",
+    seed: int | None = None,
+) -> "TrainingStep":
+    """Compile the training step of which `loss_fn(model, *example)` is the loss.
+
+    The step is called as `loss_fn` is, without the model: `step(*batch)`, with batches of the example's shapes. It runs
+    in the mode (`train` or `eval`), under the autocast, and for the parameters (those that require a gradient) that it
+    was compiled with. Neither the model nor the random streams change here.
+
+    `randomness`   "eager": torch's own stream, in eager's order; "keyed": a function of the seed and the step's number
+    `seed`         of keyed randomness; by default torch's (`torch.initial_seed()`)
+
+    Raises UserError where the step cannot be captured, saying why, where and what to do.
+    """
+    if not isinstance(model, nn.Module):
+        raise UserError(f"a model is a torch.nn.Module, got a {type(model).__name__}")
+    if not callable(loss_fn):
+        raise UserError(
+            f"loss_fn is a function of (model, *batch), got a {type(loss_fn).__name__}",
+            hint="gossamer.compile_training(model, lambda model, x, y: mse_loss(model(x), y), (x, y))",
+        )
+    if isinstance(example, torch.Tensor):
+        example = (example,)
+    if not isinstance(example, tuple | list):
+        raise UserError(f"the example is a tuple: a batch, got a {type(example).__name__}", hint="write `(batch,)`")
+    if randomness not in RANDOMNESS:
+        raise UserError(f"no randomness '{randomness}'", hint=did_you_mean(randomness, RANDOMNESS))
+    if seed is not None and randomness != "keyed":
+        raise UserError("a seed is for keyed randomness", hint='randomness="keyed"; else torch.manual_seed(..) counts')
+    compiled = Compiled.of(model, *([loss_fn] if isinstance(loss_fn, nn.Module) else []))
+    imported = import_step(model, loss_fn, tuple(example))
+    if randomness == "keyed":
+        run_pipeline(imported.module, "key-random-ops")
+    return TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)
+
+
+class TrainingStep:
+    """Called with a batch, gives its loss and leaves gradients in the parameters. Made by `compile_training`.
+
+    `module` is the IR that runs, `weights` its tensors by name. Keyed random numbers are those of `seed` and `number`,
+    which counts the calls and may be set.
+    """
+
+    def __init__(self, imported: ImportedStep, compiled: Compiled, seed: int = 0):
+        self.seed, self.number = seed, 0
+        self.module: ModuleOp = imported.module
+        self.weights = imported.weights
+        self.compiled = compiled
+        function = imported.function
+        self.bind = read_binder(function, None)
+        self.program = Program.build(self.module, self.weights, "step")
+        arguments = [attributes.data for attributes in (function.arg_attrs or ())]
+        self.inputs = [text(attributes, "aten.name") for attributes in arguments]
+        self.strides = [strides_of(attributes) for attributes in arguments]
+        self.keyed = any("train.key" in attributes for attributes in arguments)
+        self.written = {a.index for a in function.args for use in a.uses if isinstance(use.operation, AssignOp)}
+        _, *results = [attributes.data for attributes in (function.res_attrs or ())]
+        self.parameters = [text(attributes, "train.gradient_of") for attributes in results]
+        self.gradient_inputs = [text(attributes, "train.gradient_of_input") for attributes in results]
+        loss = function.function_type.outputs.data[0]
+        assert isinstance(loss, TensorType)
+        self.one = torch.ones(
+            loss.get_shape(), dtype=DTYPES[loss.element_type], device=text(function.attributes, "train.device") or None
+        )
+
+    def __call__(self, *batch: Any, scale: Scale = None) -> torch.Tensor:
+        """The loss of a batch; its gradients, times `scale`, are added to those that the parameters have.
+
+        `scale` is a number, a scalar tensor, or a `torch.amp.GradScaler`. Raises UserError where the batch, or what has
+        become of the model, is not what the step was compiled for.
+        """
+        self.compiled.check()
+        given = self.arguments(batch)
+        inputs = [self.laid_out(index, value) for index, value in enumerate(given)]
+        with torch.no_grad(), self.compiled.without_autocast():
+            loss, *gradients = self.program([*inputs, self.tangent(scale), *self.key()])
+            taken = {storage(t) for t in (*inputs, *self.weights.values()) if isinstance(t, torch.Tensor)}
+            loss = loss.clone() if storage(loss) in taken else loss
+            self.leave(gradients, given, taken | {storage(loss)})
+        return loss
+
+    def leave(self, gradients: Sequence[torch.Tensor], given: Sequence[Any], taken: set[int]) -> None:
+        """Leave gradients in the parameters and arguments that they are of; memory in `taken` belongs to others."""
+        arguments = dict(zip(self.inputs, given, strict=False))
+        for name, argument, gradient in zip(self.parameters, self.gradient_inputs, gradients, strict=True):
+            target = self.weights[name] if name else arguments[argument]
+            if target.requires_grad:
+                accumulate(target, gradient, taken)
+            taken.add(storage(gradient))
+
+    def arguments(self, batch: tuple[Any, ...]) -> list[Any]:
+        """The tensors of a batch. Raises UserError where they are not what the step is for."""
+        try:
+            given = self.bind(batch, {})
+        except UserError as error:
+            if "dynamic_shapes" not in error.hint:
+                raise
+            raise UserError(error.message, details=error.details, hint=OTHER_SHAPE) from None
+        for name, value in zip(self.inputs, given, strict=False):
+            if isinstance(value, torch.Tensor) and value.requires_grad:
+                self.refuse_gradient(name, value)
+        return given
+
+    def laid_out(self, index: int, value: Any) -> Any:
+        """An argument with the strides that it had in the example: itself, or a copy."""
+        strides = self.strides[index]
+        if strides is None or not isinstance(value, torch.Tensor) or value.stride() == strides:
+            return value
+        axes = zip(value.shape, value.stride(), strides, strict=True)
+        if all(size < 2 or own == other for size, own, other in axes):
+            return value
+        if index in self.written:
+            raise UserError(
+                f"argument '{self.inputs[index]}' is written in place, and lies otherwise in memory than the example",
+                details=[f"its strides are {list(value.stride())}, expected {list(strides)}"],
+            )
+        return torch.empty_strided(value.shape, strides, dtype=value.dtype, device=value.device).copy_(value)
+
+    def refuse_gradient(self, name: str, value: torch.Tensor) -> None:
+        """Raise UserError where the gradient that an argument requires would not reach it."""
+        if not value.is_leaf:
+            raise UserError(
+                f"argument '{name}' is computed from what requires a gradient, which a step does not reach",
+                hint=f"compute it inside loss_fn, or pass {name}.detach()",
+            )
+        if name not in self.gradient_inputs:
+            raise UserError(
+                f"argument '{name}' requires a gradient, and the step was compiled without",
+                hint=f"pass {name}.detach(), or compile with an example that requires one",
+            )
+
+    def tangent(self, scale: Scale) -> torch.Tensor:
+        """The gradient of the loss. Raises UserError for a scale that is no number."""
+        if scale is None:
+            return self.one
+        if isinstance(scale, torch.amp.GradScaler):
+            scaled = scale.scale(self.one)
+            assert isinstance(scaled, torch.Tensor)
+            return scaled.to(self.one.dtype)
+        if not isinstance(scale, int | float) and not (isinstance(scale, torch.Tensor) and scale.numel() == 1):
+            raise UserError(f"scale is {describe(scale)}, expected a number", hint="scale=scaler, or 1 / micro_batches")
+        return self.one * scale
+
+    def key(self) -> list[int]:
+        """What keyed random ops share, where there are any; counts the calls."""
+        if not self.keyed:
+            return []
+        self.number += 1
+        return [self.seed, self.number - 1]
+
+    def ir(self) -> str:
+        """The text of the program."""
+        return print_module(self.module)
+
+
+def text(attributes: Mapping[str, Attribute], name: str) -> str:
+    """A text among attributes; empty where there is none."""
+    return found.data if isinstance(found := attributes.get(name), StringAttr) else ""
+
+
+def strides_of(attributes: Mapping[str, Attribute]) -> tuple[int, ...] | None:
+    """The strides that an argument had in the example."""
+    found = attributes.get("aten.strides")
+    return tuple(map(int, found.get_values())) if isinstance(found, DenseArrayBase) else None
