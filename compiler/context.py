@@ -42,6 +42,7 @@ DIALECTS: dict[str, str] = {
     "core": "gossamer.dialects.core:Core",
     "cf": "xdsl.dialects.cf:Cf",
     "kernel": "gossamer.dialects.kernel:Kernel",
+    "remat": "gossamer.dialects.remat:Remat",
     "memref": "xdsl.dialects.memref:MemRef",
     "vector": "xdsl.dialects.vector:Vector",
     "llvm": "xdsl.dialects.llvm:LLVM",

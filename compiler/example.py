@@ -39,6 +39,11 @@ class Example:
 
 def load_example(name: str) -> Example:
     """Call the function that `FILE.py:FUNCTION` names. Raises UserError at the user's line that is at fault."""
+    return understand(*call(name))
+
+
+def call(name: str) -> tuple[object, Place, str]:
+    """What the function that `FILE.py:FUNCTION` names returns, where it stands and what it is called."""
     file, _, function = name.rpartition(":")
     path = Path(file or name)
     module = run_file(path)
@@ -50,7 +55,7 @@ def load_example(name: str) -> Example:
         raise UserError(f"{path}: no function '{function}'", hint=did_you_mean(function, own))
     with users_errors(path, f"{function}()"):
         result = build()
-    return understand(result, place_of_function(build, path), function)
+    return result, place_of_function(build, path), function
 
 
 def run_file(path: Path) -> ModuleType:

@@ -21,12 +21,15 @@ from xdsl.ir import Attribute
 from ..dialects.aten import AssignOp
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..runtime.dtypes import DTYPES, describe
-from ..runtime.executor import Program
+from ..runtime.executor import Program, find
 from ..runtime.gradients import accumulate, storage
 from .context import print_module
 from .entry import read_binder
+from .explain_memory import explain_memory
 from .frontends.joint import ImportedStep, import_step
+from .memory_budget import fit
 from .pipeline import run_pipeline
+from .step_costs import Progress, silent
 from .training_state import Compiled
 
 RANDOMNESS = ("eager", "keyed")
@@ -46,6 +49,8 @@ def compile_training(
     *,
     randomness: str = "eager",
     seed: int | None = None,
+    memory_budget: int | str | None = None,
+    rung: str | None = None,
 ) -> "TrainingStep":
     """Compile the training step of which `loss_fn(model, *example)` is the loss.
 
@@ -56,7 +61,11 @@ def compile_training(
     `randomness`   "eager": torch's own stream, in eager's order; "keyed": a function of the seed and the step's number
     `seed`         of keyed randomness; by default torch's (`torch.initial_seed()`)
 
-    Raises UserError where the step cannot be captured, saying why, where and what to do.
+    `memory_budget`   bytes that the step may take with its weights and batch (2**31, "2GiB"), or a share of what
+                      keeping all takes beyond them ("60%"); what does not fit is computed again
+    `rung`            how that is chosen (`passes/solvers/recompute_plan.py`)
+
+    Raises UserError where the step cannot be captured, saying why, where and what to do, and where it cannot fit.
     """
     if not isinstance(model, nn.Module):
         raise UserError(f"a model is a torch.nn.Module, got a {type(model).__name__}")
@@ -77,19 +86,23 @@ def compile_training(
     imported = import_step(model, loss_fn, tuple(example))
     if randomness == "keyed":
         run_pipeline(imported.module, "key-random-ops")
-    return TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)
+    step = TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)
+    if memory_budget is not None:
+        step.fit(tuple(example), memory_budget, rung)
+    return step
 
 
 class TrainingStep:
     """Called with a batch, gives its loss and leaves gradients in the parameters. Made by `compile_training`.
 
-    `module` is the IR that runs, `weights` its tensors by name. Keyed random numbers are those of `seed` and `number`,
-    which counts the calls and may be set.
+    `module` is the IR that runs, `kept` the one that computes nothing twice, `weights` their tensors by name. Keyed
+    random numbers are those of `seed` and `number`, which counts the calls and may be set.
     """
 
     def __init__(self, imported: ImportedStep, compiled: Compiled, seed: int = 0):
         self.seed, self.number = seed, 0
         self.module: ModuleOp = imported.module
+        self.kept = imported.module
         self.weights = imported.weights
         self.compiled = compiled
         function = imported.function
@@ -193,6 +206,27 @@ class TrainingStep:
             return []
         self.number += 1
         return [self.seed, self.number - 1]
+
+    def fit(
+        self,
+        batch: tuple[Any, ...],
+        memory_budget: int | str,
+        rung: str | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        """Let the step run within `memory_budget` from now on. It runs some times, and changes nothing else.
+
+        `progress(done, of)` is told of these runs.
+        """
+        numbers = [self.seed, self.number] if self.keyed else []
+        with torch.no_grad(), self.compiled.without_autocast():
+            inputs = [*self.arguments(batch), self.tangent(None), *numbers]
+            self.module = fit(self.kept, self.weights, inputs, memory_budget, rung, progress)
+        self.program = Program.build(self.module, self.weights, "step")
+
+    def explain(self) -> str:
+        """What is kept and what is computed again, layer by layer, with its bytes and seconds."""
+        return str(explain_memory(find(self.module, "step")))
 
     def ir(self) -> str:
         """The text of the program."""

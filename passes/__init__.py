@@ -27,6 +27,7 @@ PASSES: dict[str, str] = {
     "assign-dependencies": "gossamer.passes.assign_dependencies:AssignDependencies",
     "split-random-ops": "gossamer.passes.split_random_ops:SplitRandomOps",
     "key-random-ops": "gossamer.passes.key_random_ops:KeyRandomOps",
+    "schedule-recompute": "gossamer.passes.schedule_recompute:ScheduleRecompute",
     "convert-memref-to-llvm": "gossamer.passes.convert_memref_to_llvm:ConvertMemrefToLLVM",
     "convert-vector-to-llvm": "gossamer.passes.convert_vector_to_llvm:ConvertVectorToLLVM",
     "convert-arith-to-llvm": "gossamer.passes.convert_arith_to_llvm:ConvertArithToLLVM",

@@ -30,23 +30,29 @@ from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError, did_you_mean, place_of
 from ..dialects.kernel import LaunchOp
 from ..dialects.kernel import YieldOp as KernelYieldOp
+from ..dialects.remat import FreeOp
 from ..dialects.snn import RunOp
 from ..dialects.template import Argument, Name, Ref, RegionRef, Template, show_float
 from .calls import constant, number, resolve
 from .expressions import COMPARISONS, EXPRESSIONS, LOGIC
 from .kernels import bind
+from .observer import Observer
 from .source import Source
 from .state import snapshot, store
 
 
 @dataclass
 class Writer(Source):
-    """The text of one function. `devices` says which device stands for which, `kernels` for what type they are."""
+    """The text of one function. `devices` says which device stands for which, `kernels` for what type they are.
+
+    With an `observer` every op is seen as it runs, and nothing is written: what would be is among the results.
+    """
 
     weights: Mapping[str, torch.Tensor] = field(default_factory=dict)
     devices: Mapping[torch.device, torch.device] = field(default_factory=dict)
     kernels: str = "cpu"
     functions: dict[Region, str] = field(default_factory=dict)
+    observer: Observer | None = None
     written: set[SymbolRefAttr] = field(default_factory=set)
     updates: list[str] = field(default_factory=list)
     assigns: list[str] = field(default_factory=list)
@@ -84,13 +90,13 @@ class Writer(Source):
                 for result, value in zip(results, op.operands, strict=True):
                     self.line(depth, f"{self.name(result)} = {self.name(value)}")
             elif (text := statement(self, op)) is not None:
-                self.line(depth, text, op)
+                self.line(depth, text if self.observer is None else observed(self, op, text), op)
             if dead := [self.names[value] for value in dying.get(op, ()) if value in self.names]:
                 self.free(op, dead, depth)
 
     def free(self, op: Operation, dead: Sequence[str], depth: int) -> None:
         """Delete variables once `op` is done."""
-        if isinstance(op, scf.IfOp):
+        if isinstance(op, scf.IfOp | FreeOp):
             self.line(depth, f"del {', '.join(dead)}")
         else:
             self.lines[-1] += f"; del {', '.join(dead)}"
@@ -198,8 +204,19 @@ def operands(writer: Writer, op: Operation) -> Iterator[str]:
 def assign(writer: Writer, op: Operation, expression: str, *, unpack: bool = False) -> str:
     """`result = expression`, or `a, b = expression` where it gives several."""
     unpack = unpack or len(op.results) > 1
-    names = [writer.name(result) for result in op.results if unpack or result.first_use]
+    named = unpack or writer.observer is not None
+    names = [writer.name(result) for result in op.results if named or result.first_use]
     return f"{', '.join(names)}{',' * (unpack and len(names) == 1)} = {expression}" if names else expression
+
+
+def observed(writer: Writer, op: Operation, text: str) -> str:
+    """A line that tells the observer when it begins, and then what it read and gave."""
+    if isinstance(op, ParameterOp | func.ReturnOp | YieldOp | KernelYieldOp):
+        return text
+    observer = writer.bind("observer", "observer", writer.observer)
+    values, results = (sequence([writer.name(v) for v in vs]) if vs else "()" for vs in (op.operands, op.results))
+    name = writer.bind(("observed", op), "op", op)
+    return f"{observer}.begin({name}); {text}; {observer}.end({name}, {results}, {values})"
 
 
 def write_call(writer: Writer, op: CallOp) -> str:
@@ -234,6 +251,8 @@ def write_assign(writer: Writer, op: AssignOp) -> None:
 def write_return(writer: Writer, op: func.ReturnOp) -> str:
     """The results as a list; state is written last."""
     results = f"[{', '.join(map(writer.name, op.operands))}]"
+    if writer.observer is not None:
+        return f"return {results} + [{', '.join(writer.updates + writer.assigns)}]"
     if not writer.updates and not writer.assigns:
         return f"return {results}"
     writes = f"[{', '.join(writer.updates)}], [{', '.join(writer.assigns)}]"
@@ -294,6 +313,7 @@ STATEMENTS: dict[type[Operation], Callable[[Writer, Any], str | None]] = {
     RunOp: write_run,
     KernelYieldOp: write_kernel_yield,
     func.ReturnOp: write_return,
+    FreeOp: lambda *_: None,
     arith.ConstantOp: write_constant,
     arith.CmpfOp: write_comparison,
 }

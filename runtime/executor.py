@@ -24,6 +24,7 @@ from ..dialects.diagnostics import UserError, did_you_mean
 from .codegen import Writer
 from .devices import moved, named_devices, replacements, run_device
 from .faults import fault
+from .observer import Observer
 
 NUMBERS = itertools.count(1)
 
@@ -49,8 +50,12 @@ class Program:
         weights: Mapping[str, Tensor],
         function: str = "forward",
         device: torch.device | str | None = None,
+        observer: Observer | None = None,
     ) -> "Program":
         """`function` of `module` with `weights` (by symbol), on the device they lie on, or moved to `device`.
+
+        An `observer` sees every op as it runs; such a program writes no weight and no argument, and gives what it would
+        write after its results.
 
         Raises UserError where the function, a weight or something that an op calls is unknown.
         """
@@ -59,7 +64,8 @@ class Program:
         if device is not None:
             weights = {name: moved(weight, torch.device(device)) for name, weight in weights.items()}
         kernels = "cpu" if target is None else target.type
-        writer = Writer(weights=weights, devices=replacements(named_devices(entry), target), kernels=kernels)
+        devices = replacements(named_devices(entry), target)
+        writer = Writer(weights=weights, devices=devices, kernels=kernels, observer=observer)
         name = writer.program(entry)
         file = f"<gossamer {function} {next(NUMBERS)}>"
         exec(compile(writer.text, file, "exec"), writer.namespace)

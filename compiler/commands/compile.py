@@ -8,6 +8,7 @@ examples:
   gossamer compile model.py:build -o out --approximate 25% --strict-nan
   gossamer compile model.py:build --no-adapters --emit asm
   gossamer compile net.nir --dt 1e-3 -o out
+  gossamer compile train.py:step --memory-budget 2GiB -o out
 """
 
 import argparse
@@ -21,7 +22,7 @@ from ..dump import Dump, summary
 from ..pipeline import IMPORT, Trace
 from ..terminal import print_diffs, print_notes, print_timing, progress
 from ..watch import Announcer, PrintIR
-from .options import add_model_options, add_print_options
+from .options import add_model_options, add_print_options, add_training_options
 
 if TYPE_CHECKING:
     from ..models import Opened
@@ -41,11 +42,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--emit", choices=("llvm", "asm"), help="generated kernels as text: into the output folder, or here"
     )
     parser.add_argument("--json", action="store_true", help="write a summary for programs")
+    add_training_options(parser)
     add_print_options(parser)
 
 
 def execute(arguments: argparse.Namespace) -> None:
     """Compile, show, check, save."""
+    if arguments.memory_budget is not None:
+        from ..step_command import compile_step
+
+        return compile_step(arguments)
     from ..entry import import_notes
     from ..models import compile_model
 

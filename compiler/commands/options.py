@@ -24,6 +24,14 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_network_options(parser)
 
 
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """How a training step is fitted into memory."""
+    group = parser.add_argument_group("for training steps: a FUNCTION that returns (model, loss_fn, example)")
+    group.add_argument("--memory-budget", metavar="BYTES",
+                       help="2GiB, or 60%%: of what keeping all takes beyond weights and batch")  # fmt: skip
+    group.add_argument("--rung", metavar="NAME", help="how it is chosen what is computed again")
+
+
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """What NIR leaves open."""
     group = parser.add_argument_group("for .nir files")

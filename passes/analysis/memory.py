@@ -16,35 +16,41 @@ from xdsl.ir import Operation, SSAValue
 from ...dialects.aten import CallOp, Effects, ObjectType
 from ...dialects.sparse import GatherOp, ScatterOp, Sparse
 
-DECLARED = frozenset(
-    f"aten.{name}"
-    for name in (
-        # one view of one tensor
-        "_conj.default _fw_primal.default _neg_view.default _reshape_alias.default adjoint.default alias.default "
-        "as_strided.default broadcast_to.default conj.default detach.default diagonal.default expand.default "
-        "expand_as.default imag.default lift_fresh.default linalg_diagonal.default mH.a mH.default mT.a mT.default "
-        "matrix_H.a matrix_H.default moveaxis.int moveaxis.intlist movedim.int movedim.intlist narrow.Tensor "
-        "narrow.default numpy_T.a numpy_T.default permute.default positive.default real.default select.int "
-        "slice.Tensor slice_inverse.default squeeze.default squeeze.dim squeeze.dims swapaxes.default "
-        "swapdims.default t.default transpose.int unflatten.int unfold.default unsqueeze.default view.default "
-        "view.dtype view_as.default view_as_complex.default view_as_real.default "
-        # several views of one tensor
-        "chunk.default dsplit.array dsplit.int hsplit.array hsplit.int split.Tensor split.default split.sizes "
-        "split_with_sizes.default tensor_split.indices tensor_split.sections tensor_split.tensor_indices_or_sections "
-        "unbind.int vsplit.array vsplit.int "
-        # the tensor, a view or a copy of it, as it happens to lie
-        "_autocast_to_full_precision.default _autocast_to_reduced_precision.default _grad_sum_to_size.default "
-        "_ncf_unsqueeze.default _ncf_view.default as_tensor.default contiguous.default cpu.default cuda.default "
-        "flatten.using_ints pin_memory.default ravel.default reshape.default reshape_as.default resolve_conj.default "
-        "resolve_neg.default to.device to.dtype to.dtype_layout to.other to.prim_Device to.prim_dtype to.prim_other "
-        # parts of sparse, nested, dual and remote tensors
-        "_indices.default _make_dual.default _nested_get_values.default _nested_view_from_buffer.default "
-        "_nested_view_from_jagged.default _sparse_broadcast_to.default _unpack_dual.default _values.default "
-        "ccol_indices.default coalesce.default col_indices.default crow_indices.default indices.default "
-        "local_value.default row_indices.default to_here.default values.default "
-        "_test_autograd_multiple_dispatch_view.default"
-    ).split()
+ONE_VIEW = (
+    "_conj.default _fw_primal.default _neg_view.default _reshape_alias.default adjoint.default alias.default "
+    "as_strided.default broadcast_to.default conj.default detach.default diagonal.default expand.default "
+    "expand_as.default imag.default lift_fresh.default linalg_diagonal.default mH.a mH.default mT.a mT.default "
+    "matrix_H.a matrix_H.default moveaxis.int moveaxis.intlist movedim.int movedim.intlist narrow.Tensor "
+    "narrow.default numpy_T.a numpy_T.default permute.default positive.default real.default select.int "
+    "slice.Tensor slice_inverse.default squeeze.default squeeze.dim squeeze.dims swapaxes.default "
+    "swapdims.default t.default transpose.int unflatten.int unfold.default unsqueeze.default view.default "
+    "view.dtype view_as.default view_as_complex.default view_as_real.default"
 )
+SEVERAL_VIEWS = (
+    "chunk.default dsplit.array dsplit.int hsplit.array hsplit.int split.Tensor split.default split.sizes "
+    "split_with_sizes.default tensor_split.indices tensor_split.sections tensor_split.tensor_indices_or_sections "
+    "unbind.int vsplit.array vsplit.int"
+)
+AS_IT_LIES = (
+    "_autocast_to_full_precision.default _autocast_to_reduced_precision.default _grad_sum_to_size.default "
+    "_ncf_unsqueeze.default _ncf_view.default as_tensor.default contiguous.default cpu.default cuda.default "
+    "flatten.using_ints pin_memory.default ravel.default reshape.default reshape_as.default resolve_conj.default "
+    "resolve_neg.default to.device to.dtype to.dtype_layout to.other to.prim_Device to.prim_dtype to.prim_other"
+)
+"""The tensor, a view or a copy of it."""
+PARTS = (
+    "_indices.default _make_dual.default _nested_get_values.default _nested_view_from_buffer.default "
+    "_nested_view_from_jagged.default _sparse_broadcast_to.default _unpack_dual.default _values.default "
+    "ccol_indices.default coalesce.default col_indices.default crow_indices.default indices.default "
+    "local_value.default row_indices.default to_here.default values.default "
+    "_test_autograd_multiple_dispatch_view.default"
+)
+"""Parts of sparse, nested, dual and remote tensors."""
+
+ALWAYS_VIEWS = frozenset(f"aten.{name}" for name in f"{ONE_VIEW} {SEVERAL_VIEWS} _unsafe_view.default".split())
+"""Calls whose results are memory of their first operand, whatever that is."""
+
+DECLARED = frozenset(f"aten.{name}" for name in f"{ONE_VIEW} {SEVERAL_VIEWS} {AS_IT_LIES} {PARTS}".split())
 """Calls whose schema says that a result may be an argument's memory."""
 
 UNDECLARED = frozenset(

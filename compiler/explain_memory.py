@@ -1,0 +1,161 @@
+"""What a training step keeps for its backward pass, what it computes again, and what that takes.
+
+    budget 447,524 bytes: predicted peak 447,524, measured 447,524; keeping all takes 627,216
+    ..
+    layer  bytes kept  bytes again  ms again  ms hidden  ops computed again
+    -----  ----------  -----------  --------  ---------  ------------------
+    0      12,288      18,432       0.120     0.000      gelu, mul x2
+
+All of it is read from the text of the program. Bytes kept are those alive when the backward pass begins.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+
+from xdsl.dialects.builtin import FloatAttr
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Operation
+
+from ..dialects.remat import BOUND, BUDGET, FLOOR, MEASURED, RUNG, WINDOW, is_recomputation, number_of, text_of
+from ..passes.analysis.calls import target
+from ..passes.analysis.training_graph import TrainingGraph, training_graph
+from ..passes.solvers.recompute_check import check
+from ..passes.solvers.recompute_graph import Phase
+from ..passes.solvers.recompute_memory import keep_all, peak
+from .explain import table
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer, or what stands in none: bytes kept and computed again, seconds, and the ops that run again."""
+
+    layer: int | None
+    kept: int
+    again: int
+    seconds: float
+    hidden: float
+    ops: dict[str, int]
+
+    def row(self) -> tuple[str, ...]:
+        """For the table."""
+        names = ", ".join(name if count == 1 else f"{name} x{count}" for name, count in self.ops.items())
+        layer = "-" if self.layer is None else str(self.layer)
+        return (
+            layer,
+            f"{self.kept:,}",
+            f"{self.again:,}",
+            f"{self.seconds * 1e3:.3f}",
+            f"{self.hidden * 1e3:.3f}",
+            names,
+        )
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """Bytes and seconds of a step, and of each of its layers. None is what nobody measured or proved."""
+
+    static: int
+    keep_all: int
+    predicted: int
+    measured: int | None
+    budget: int | None
+    floor: int | None
+    rung: str | None
+    seconds: float
+    recomputed: float
+    hidden: float
+    exposed: float
+    bound: float | None
+    layers: tuple[Layer, ...]
+
+    @property
+    def gap(self) -> float | None:
+        """Seconds that another schedule in the budget could save at most."""
+        return None if self.bound is None else max(0.0, self.exposed - self.bound)
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return asdict(self) | {"gap": self.gap}
+
+    def __str__(self) -> str:
+        budget = "no budget" if self.budget is None else f"budget {self.budget:,} bytes"
+        measured = "not measured" if self.measured is None else f"measured {self.measured:,}"
+        floor = "" if self.floor is None else f"; no schedule takes less than {self.floor:,}"
+        share = f" ({self.exposed / self.seconds:.1%} more)" if self.seconds else ""
+        bound = "" if self.bound is None else f"; at least {ms(self.bound)}, so that {ms(self.gap or 0.0)} could be won"
+        lines = [
+            f"{budget}: predicted peak {self.predicted:,}, {measured}; keeping all takes {self.keep_all:,}",
+            f"weights and batch take {self.static:,} of it{floor}",
+            f"{ms(self.seconds)} a step, and {ms(self.recomputed)} computed again: {ms(self.hidden)} hidden,"
+            f" {ms(self.exposed)} exposed{share}{bound}",
+        ]
+        if self.rung:
+            lines.append(f"chosen by {self.rung}")
+        header = ("layer", "bytes kept", "bytes again", "ms again", "ms hidden", "ops computed again")
+        return "\n".join([*lines, "", *table([header, *(layer.row() for layer in self.layers)])])
+
+
+def ms(seconds: float) -> str:
+    """`1.234 ms`"""
+    return f"{seconds * 1e3:.3f} ms"
+
+
+def explain_memory(function: FuncOp) -> MemoryReport:
+    """What the text of a training step says. Raises UserError where bytes are not known."""
+    training = training_graph(function)
+    graph, bound = training.graph, function.attributes.get(BOUND)
+    account = check(graph, training.schedule)
+    return MemoryReport(
+        static=graph.static,
+        keep_all=peak(graph, keep_all(graph)),
+        predicted=account.peak,
+        measured=number_of(function, MEASURED),
+        budget=number_of(function, BUDGET),
+        floor=number_of(function, FLOOR),
+        rung=text_of(function, RUNG),
+        seconds=sum(op.time for op in graph.ops),
+        recomputed=account.recomputed,
+        hidden=account.hidden,
+        exposed=account.exposed,
+        bound=bound.value.data if isinstance(bound, FloatAttr) else None,
+        layers=tuple(layers(training, function)),
+    )
+
+
+def layers(training: TrainingGraph, function: FuncOp) -> list[Layer]:
+    """Each layer in order, what stands in none first."""
+    graph = training.graph
+    kept, again, seconds, hidden = Counter[int | None](), Counter[int | None](), Counter(), Counter()
+    names: dict[int | None, Counter[str]] = {}
+    for value, life in alive_at_turn(training):
+        kept[graph.ops[graph.values[value].producer].layer] += 0 if life else graph.values[value].size
+    for step, op in zip(training.schedule.steps, steps_of(function, set(training.ops)), strict=True):
+        if step.life:
+            node = graph.ops[step.op]
+            size = sum(graph.values[value].size for value in node.results)
+            again[node.layer] += size
+            seconds[node.layer] += node.time
+            hidden[node.layer] += node.time if WINDOW in op.attributes else 0.0
+            if size or node.time:
+                name = (target(training.ops[step.op]) or training.ops[step.op].name).split(".")
+                names.setdefault(node.layer, Counter())[name[1] if len(name) > 1 else name[0]] += 1
+    found = sorted({op.layer for op in graph.ops}, key=lambda layer: -1 if layer is None else layer)
+    return [Layer(k, kept[k], again[k], seconds[k], hidden[k], dict(names.get(k, ()))) for k in found]
+
+
+def steps_of(function: FuncOp, originals: Collection[Operation]) -> list[Operation]:
+    """The ops of the text that are steps of its schedule, in order."""
+    return [op for op in function.body.block.ops if op in originals or is_recomputation(op)]
+
+
+def alive_at_turn(training: TrainingGraph) -> set[tuple[int, int]]:
+    """The storages that are alive when the backward pass begins."""
+    graph, alive = training.graph, set[tuple[int, int]]()
+    for step in training.schedule.steps:
+        op = graph.ops[step.op]
+        if op.phase is Phase.BACKWARD:
+            break
+        alive |= {(value, step.life) for value in op.results if graph.values[value].base is None}
+        alive -= set(step.frees)
+    return alive

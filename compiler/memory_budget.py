@@ -1,0 +1,52 @@
+"""Let a training step fit into a memory budget: measure it, schedule it, measure what came of it.
+
+    step.module   ─ split-random-ops ─ times, bytes ─ schedule-recompute{budget="60%"} ─ run once ─>  step.module
+                                       (step_costs)                                     (allocations)
+
+The predicted peak is that of the schedule which the text of the program is (`analysis/training_graph.py`), the
+measured one what torch's allocator gave out, both with weights and batch. They are equal to the byte on the CPU.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from xdsl.dialects.builtin import ModuleOp
+
+from ..dialects.diagnostics import UserError
+from ..dialects.remat import MEASURED, set_number
+from ..passes.analysis.training_graph import training_graph
+from ..passes.schedule_recompute import DEFAULT_RUNG, ScheduleRecompute
+from ..runtime.allocations import allocations
+from ..runtime.executor import find
+from .pipeline import run_pipeline
+from .step_costs import Progress, measure_step, silent
+
+FUNCTION = "step"
+
+
+def fit(
+    module: ModuleOp,
+    weights: dict[str, Tensor],
+    args: Sequence[Any],
+    budget: int | str,
+    rung: str | None = None,
+    progress: Progress = silent,
+) -> ModuleOp:
+    """`module`, a training step, as it runs within `budget`; `module` itself learns what its ops take.
+
+    Raises UserError where the budget cannot be met, saying which can.
+    """
+    if isinstance(budget, bool) or not isinstance(budget, int | str):
+        message = f"memory_budget is a {type(budget).__name__}, expected bytes or a text"
+        raise UserError(message, hint='memory_budget="60%", "2GiB" or 2147483648')
+    run_pipeline(module, "split-random-ops")
+    measure_step(module, weights, args, FUNCTION, progress)
+    scheduled = module.clone()
+    run_pipeline(scheduled, [ScheduleRecompute(budget, rung or DEFAULT_RUNG)])
+    function = find(scheduled, FUNCTION)
+    static = training_graph(function).graph.static
+    with torch.random.fork_rng():
+        set_number(function, MEASURED, static + allocations(scheduled, weights, args, FUNCTION).peak)
+    return scheduled

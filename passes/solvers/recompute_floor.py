@@ -1,0 +1,33 @@
+"""The bytes that no schedule of these ops in this order can do without, and the op that needs them.
+
+While an op runs there is what it reads and makes, its workspace, and whatever cannot be computed again and is read
+later. Everything else could be elsewhere.
+"""
+
+from .recompute_graph import INPUT, Graph, Phase
+from .recompute_schedule import droppable
+
+
+def floor(graph: Graph) -> tuple[int, str]:
+    """Bytes and the name of the op that needs them."""
+    most, at = max(((bytes, -index) for index, bytes in enumerate(needed(graph))), default=(graph.static, 0))
+    return most, graph.ops[-at].name if graph.ops else ""
+
+
+def needed(graph: Graph) -> list[int]:
+    """Of each op, the bytes that are there while it runs, whatever is recomputed."""
+    loose, owner, sizes = set(droppable(graph)), graph.storage, [value.size for value in graph.values]
+    last = {owner[value]: len(graph.ops) for value in graph.outputs}
+    for index, op in enumerate(graph.ops):
+        for value in (*op.reads, *op.results):
+            last[owner[value]] = max(index, last.get(owner[value], index))
+    found, held, stash = [], dict[int, int](), 0
+    for index, op in enumerate(graph.ops):
+        own = {owner[value] for value in (*op.reads, *op.results) if graph.values[owner[value]].producer != INPUT}
+        held |= {storage: sizes[storage] for storage in own - loose}
+        own_bytes = sum(sizes[storage] for storage in own & loose)
+        found.append(graph.static + op.workspace + own_bytes + sum(held.values()))
+        held = {storage: size for storage, size in held.items() if last[storage] > index}
+        if op.phase is Phase.FORWARD:
+            stash = sum(held.values())
+    return [bytes + (graph.in_flight - 1) * stash for bytes in found]

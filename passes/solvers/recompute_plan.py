@@ -1,0 +1,143 @@
+"""A schedule of a training step within a budget: the front door of the planners.
+
+    plan(graph, budget, rung="mix") -> Plan        frontier(graph, budgets, rung) -> one Plan a budget, never slower
+                                                                                    where there is more memory
+| rung     | does                                                                             |
+|----------|----------------------------------------------------------------------------------|
+| `mincut` | minimum cuts, each judged by its exact peak; local moves to the budget           |
+
+Every plan meets its budget to the byte: cuts and programs propose, the exact peak of the schedule decides. A pipeline
+stage is a graph of identical layers (`Op.layer`) with windows and `in_flight` micro-batches, and goes the same way.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ...dialects.diagnostics import UserError, did_you_mean
+from .recompute_cut import Cut, curve_of, network_of
+from .recompute_floor import floor
+from .recompute_graph import Graph, Phase, Schedule
+from .recompute_repair import loosen, tighten
+from .recompute_schedule import Choice
+from .recompute_trial import Trial, Trials
+from .recompute_units import Units, units_of
+
+RUNGS = ("mincut",)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule, what found it, and its costs in seconds and bytes.
+
+    `lower_bound` is below the exposed seconds of any schedule in this budget; `gap` is what could still be won. No
+    budget under `floor` bytes can be met, because of the op `floor_op`.
+    """
+
+    schedule: Schedule
+    choice: Choice
+    rung: str
+    exposed: float
+    hidden: float
+    recomputed: float
+    peak: int
+    lower_bound: float
+    floor: int
+    floor_op: str
+
+    @property
+    def gap(self) -> float:
+        return max(0.0, self.exposed - self.lower_bound)
+
+
+class Planner:
+    """Plans one graph for several budgets; what was found for one serves others."""
+
+    def __init__(self, graph: Graph):
+        self.graph, self.units, self.trials = graph, units_of(graph), Trials(graph)
+        self.curve = curve_of(network_of(self.units))
+        self.floor, self.floor_op = floor(graph)
+        self.free = self.units.free()
+        self.everything = Choice(frozenset(self.units.maker))
+
+    def plan(self, budget: int, rung: str = "mincut") -> Plan:
+        if rung not in RUNGS:
+            raise UserError(f"there is no rung '{rung}' of recomputation", hint=did_you_mean(rung, RUNGS))
+        if self.trials.of(self.everything).peak > budget:
+            self.by_cuts(budget)
+        best = self.trials.best(budget)
+        if best is None:
+            raise self.out_of_reach(budget)
+        return self.told(best, budget, rung)
+
+    def by_cuts(self, budget: int) -> None:
+        """Try the cuts around the budget, and everything kept, each brought under it."""
+        tried = [self.trials.of(Choice(cut.kept | self.free)) for cut in self.curve.cuts]
+        above = [trial for trial in tried if trial.peak > budget]
+        for start in (self.trials.of(self.everything), *above[-1:]):
+            self.settle(start, budget)
+        if self.trials.best(budget) is None:
+            for choice in short_lived(self.units, self.curve.cuts):
+                if self.trials.of(choice).peak <= budget:
+                    break
+            self.settle(min(self.trials.found.values(), key=lambda trial: trial.peak), budget)
+        if best := self.trials.best(budget):
+            loosen(self.trials, self.units, best, budget)
+
+    def settle(self, trial: Trial, budget: int) -> None:
+        trial = tighten(self.trials, self.units, trial, budget)
+        if trial.peak <= budget:
+            loosen(self.trials, self.units, trial, budget)
+
+    def lower_bound(self, budget: int) -> float:
+        """No schedule in the budget exposes less: what it must run again at least, all windows full."""
+        room = (budget - self.unavoidable()) / self.graph.in_flight
+        return max(0.0, self.curve.least_seconds(room) - self.hideable())
+
+    def unavoidable(self) -> int:
+        """Bytes beside what may be kept, when the backward pass begins."""
+        return self.graph.static
+
+    def hideable(self) -> float:
+        """Seconds of recomputation that windows can hide."""
+        backward = {op.starts for op in self.graph.ops if op.phase is Phase.BACKWARD or self.graph.in_flight > 1}
+        return sum(self.graph.windows[window].room for window in backward if window is not None)
+
+    def out_of_reach(self, budget: int) -> UserError:
+        """That the budget cannot be met, and which can."""
+        least = min(self.trials.found.values(), key=lambda trial: trial.peak)
+        at = least.live.index(least.peak)
+        op = self.graph.ops[least.schedule.steps[at].op].name
+        proof = f"op '{self.floor_op}' alone needs {self.floor:,} bytes with what cannot be computed again"
+        message = f"a budget of {budget:,} bytes cannot be met"
+        reached = f"the smallest that can be met is {least.peak:,} bytes; op '{op}' sets it"
+        return UserError(message, details=[reached, proof], hint="a smaller batch needs less")
+
+    def told(self, trial: Trial, budget: int, rung: str) -> Plan:
+        hidden, bound = trial.recomputed - trial.exposed, min(self.lower_bound(budget), trial.exposed)
+        costs = (trial.exposed, hidden, trial.recomputed, trial.peak)
+        return Plan(trial.schedule, trial.choice, rung, *costs, bound, self.floor, self.floor_op)
+
+
+def short_lived(units: Units, cuts: Iterable[Cut]) -> Iterator[Choice]:
+    """Choices of little memory: what runs again lives for one layer; the leanest cut is kept, or a half of it, .."""
+    graph, lean = units.graph, [cut.kept for cut in cuts if cut.kept][-1:]
+    backward = [index for index, op in enumerate(graph.ops) if op.phase is Phase.BACKWARD]
+    turns = [b for a, b in pairwise(backward) if graph.ops[a].layer != graph.ops[b].layer]
+    renewed = frozenset((storage, turn) for storage in units.maker for turn in turns)
+    kept = sorted(lean[0]) if lean else []
+    for apart in (2**k for k in range(len(kept).bit_length() + 1)):
+        keep = frozenset(kept[apart - 1 :: apart]) | units.free()
+        yield Choice(keep, {}, frozenset(move for move in renewed if move[0] not in keep))
+
+
+def plan(graph: Graph, budget: int, rung: str = "mincut") -> Plan:
+    """The fastest schedule found whose peak is at most `budget` bytes; a `UserError` if there is none."""
+    return Planner(graph).plan(budget, rung)
+
+
+def frontier(graph: Graph, budgets: Iterable[int], rung: str = "mincut") -> list[Plan]:
+    """A plan for each budget, in their order; what a smaller budget found is open to larger ones."""
+    planner, budgets = Planner(graph), list(budgets)
+    plans = {budget: planner.plan(budget, rung) for budget in sorted(budgets)}
+    return [plans[budget] for budget in budgets]

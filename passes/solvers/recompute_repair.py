@@ -1,0 +1,142 @@
+"""Bring a choice under a budget, then spend what the budget leaves: local moves, judged by the exact peak.
+
+    tighten    at the peak, what is alive and not in use is dropped and runs again before its next reader: the fewest
+               seconds a byte first, until the peak fits
+    loosen     what runs again is kept where its bytes fit at every step: the most seconds a byte first
+
+A move of `tighten` is final, so it ends; `loosen` takes back moves whose schedule turns out not to fit.
+"""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .recompute_memory import forward_part, touches
+from .recompute_schedule import Choice
+from .recompute_trial import Trial, Trials
+from .recompute_units import Units
+
+AFTER_FORWARD = -1
+"""The use of a move that drops a storage for the whole time between the passes."""
+
+
+@dataclass(frozen=True, order=True)
+class Move:
+    """Drop a storage before it is used by op `use` of the backward pass: `price` seconds a byte, for `size` bytes."""
+
+    price: float
+    size: int
+    storage: int
+    use: int
+
+
+def tighten(trials: Trials, units: Units, trial: Trial, budget: int, patience: int = 16) -> Trial:
+    """A trial that meets the budget if the moves lead there, else the one of least peak that they led to.
+
+    Gives up where `patience` rounds bring no lower peak, or where each op runs five times on the average.
+    """
+    best, made, since = trial, set[tuple[int, int]](), 0
+    while since < patience and len(trial.schedule.steps) < 5 * len(trial.graph.ops):
+        moves = sorted(move for move in moves_at_peak(units, trial) if (move.storage, move.use) not in made)
+        if trial.peak <= budget or not moves:
+            break
+        excess, count = trial.peak - budget, 0
+        while excess > 0 and count < len(moves):
+            excess, count = excess - moves[count].size, count + 1
+        chosen = {(move.storage, move.use) for move in moves[:count]}
+        made |= chosen
+        dropped = {storage for storage, use in chosen if use == AFTER_FORWARD}
+        renewed = {move for move in chosen if move[1] != AFTER_FORWARD}
+        choice = trial.choice
+        trial = trials.of(replace(choice, kept=choice.kept - dropped, renewed=choice.renewed | renewed))
+        best, since = (trial, 0) if trial.peak < best.peak else (best, since + 1)
+    return best
+
+
+def moves_at_peak(units: Units, trial: Trial) -> list[Move]:
+    """What is idle at the peak and can come back."""
+    graph, steps = trial.graph, trial.schedule.steps
+    at, part = int(np.argmax(trial.live)), forward_part(graph, steps)
+    lives = touches(graph, trial.schedule)
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for (storage, _), positions in lives.items():
+        spans.setdefault(storage, []).append((positions[0], positions[-1]))
+    found = []
+    for (storage, life), positions in lives.items():
+        if storage not in units.maker or not graph.values[storage].size or positions[-1] < part:
+            continue
+        before, after = bisect_left(positions, at), bisect_right(positions, at)
+        idle = 0 < before == after < len(positions)
+        stays = life == 0 and storage in trial.choice.kept
+        size = graph.values[storage].size * (idle + (graph.in_flight - 1) * stays)
+        if not size:
+            continue
+        if stays and (not idle or positions[before - 1] < part):
+            reader, use = next(p for p in positions if p >= part or steps[p].life), AFTER_FORWARD
+        else:
+            reader = positions[after]
+            use = next(step.op for step in steps[reader:] if not step.life)
+        found.append(Move(seconds_to_bring_back(units, spans, storage, reader) / size, size, storage, use))
+    return found
+
+
+def seconds_to_bring_back(units: Units, spans: dict[int, list[tuple[int, int]]], storage: int, at: int) -> float:
+    """The time of what must run for a storage to be there at step `at`, given what is alive then."""
+    seconds, seen, waiting = 0.0, set[int](), [storage]
+    while waiting:
+        unit = units.maker[waiting.pop()]
+        if unit in seen:
+            continue
+        seen.add(unit)
+        seconds += units.units[unit].time
+        waiting += [s for s in units.units[unit].reads if not any(a < at <= b for a, b in spans.get(s, ()))]
+    return seconds
+
+
+def loosen(trials: Trials, units: Units, trial: Trial, budget: int, rounds: int = 8) -> Trial:
+    """A trial that runs less again and still meets the budget."""
+    failed = set[int]()
+    for _ in range(rounds):
+        keep = [storage for storage in worth_keeping(units, trial, budget) if storage not in failed]
+        while keep:
+            more = trials.of(kept_too(units, trial, keep))
+            if more.peak <= budget and (more.exposed, more.recomputed) <= (trial.exposed, trial.recomputed):
+                trial = more
+                break
+            failed |= {keep[0]} if len(keep) == 1 else set()
+            keep = keep[: len(keep) // 2]
+        else:
+            if not failed or len(failed) > rounds:
+                break
+    return trial
+
+
+def kept_too(units: Units, trial: Trial, storages: list[int]) -> Choice:
+    """The choice with more kept; what no longer runs again takes no place in windows."""
+    choice, kept = trial.choice, trial.choice.kept | frozenset(storages)
+    renewed = frozenset(move for move in choice.renewed if move[0] not in storages)
+    again = {op for unit in units.again(kept) for op in units.units[unit].ops}
+    return replace(choice, kept=kept, renewed=renewed, placed={o: w for o, w in choice.placed.items() if o in again})
+
+
+def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:
+    """Storages whose bytes fit beside what is alive, the most seconds a byte first, so far as all of them fit."""
+    graph, live, around = trial.graph, np.array(trial.live), trial.graph.in_flight - 1
+    ends, begins = dict[int, int](), dict[int, int]()
+    for (storage, life), positions in touches(graph, trial.schedule).items():
+        if life:
+            begins[storage] = min(positions[0], begins.get(storage, positions[0]))
+        else:
+            ends[storage] = positions[-1]
+    again = begins.keys() & units.maker.keys() - trial.choice.kept
+    size = {storage: max(graph.values[storage].size, 1) for storage in again}
+    found = []
+    for storage in sorted(again, key=lambda s: (-units.units[units.maker[s]].time / size[s], s)):
+        between = slice(ends[storage] + 1, begins[storage])
+        more = around * size[storage]
+        if max(live.max(initial=0), live[between].max(initial=0) + size[storage]) + more <= budget:
+            live += more
+            live[between] += size[storage]
+            found.append(storage)
+    return found

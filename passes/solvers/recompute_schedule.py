@@ -1,0 +1,166 @@
+"""From what is kept to a schedule: what is not kept is dropped after the forward pass, and runs again when it is read.
+
+    kept {x, b}     x.0   a.0   b.0   loss.0   free a.0   db.0 = loss'(b.0)   a.1 = f(x.0)   da.0 = b'(a.1, db.0)   ..
+
+Recomputations stand as late as possible, just before the first op of the backward pass that needs them, or inside a
+window, as soon as it opens. One life serves all later reads, up to a read that is `renewed`: there a new one begins.
+Views of what runs again are made again, as soon as somebody reads them. Fixed ops never run again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .recompute_graph import INPUT, Graph, Phase, Schedule, Step
+from .recompute_memory import with_frees
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is `kept`, by the value that owns the storage; which ops of the forward pass run again in which window
+    (`placed`, of `in_flight` > 1 in windows of the forward pass too); and where a new life of a storage begins
+    (`renewed`: the storage and the op of the backward pass that reads it)."""
+
+    kept: frozenset[int]
+    placed: Mapping[int, int] = field(default_factory=dict)
+    renewed: frozenset[tuple[int, int]] = frozenset()
+
+
+def pinned(graph: Graph) -> frozenset[int]:
+    """Storages that cannot be computed again: of outputs, and of what fixed ops or the backward pass make."""
+    owners = {graph.storage[value] for value in graph.outputs}
+    fixed = {op.starts if op.waits is None else op.waits for op in graph.ops if op.fixed} - {None}
+    for op in graph.ops:
+        if op.fixed or op.phase is Phase.BACKWARD or op.starts in fixed or op.waits in fixed:
+            owners.update(graph.storage[value] for value in op.results)
+    return frozenset(owners)
+
+
+def droppable(graph: Graph) -> tuple[int, ...]:
+    """Storages of the forward pass that can be computed again."""
+    fixed, owner = pinned(graph), graph.storage
+    return tuple(v for v, of in enumerate(graph.values) if owner[v] == v and of.producer != INPUT and v not in fixed)
+
+
+def schedule_of(graph: Graph, choice: Choice) -> Schedule:
+    """The schedule that does what was chosen."""
+    return with_frees(graph, Walk(graph, choice).steps())
+
+
+class Walk:
+    """The state of a micro-batch while its steps are written: which life of each value can be read now."""
+
+    def __init__(self, graph: Graph, choice: Choice):
+        self.graph, self.choice = graph, choice
+        self.handles, firm, owner = in_the_air(graph), pinned(graph), graph.storage
+        self.firm = [owner[v] in firm or graph.values[owner[v]].producer == INPUT for v in range(len(owner))]
+        stays = [owner[v] in choice.kept and v not in self.handles for v in range(len(owner))]
+        self.current: list[int | None] = [0 if a or b else None for a, b in zip(self.firm, stays, strict=True)]
+        self.lives = [0] * len(graph.ops)
+        self.out: list[Step] = []
+        self.inside = insides(graph)
+        self.air: set[int] = set()
+        self.renewals: dict[int, list[int]] = {}
+        for storage, op in choice.renewed:
+            self.renewals.setdefault(op, []).append(storage)
+        self.members: dict[int, list[int]] = {}
+        for value, storage in enumerate(graph.storage if choice.renewed else ()):
+            if not self.firm[value]:
+                self.members.setdefault(storage, []).append(value)
+        self.guests: dict[int, list[int]] = {}
+        for op, window in choice.placed.items():
+            self.guests.setdefault(window, []).append(op)
+
+    def steps(self) -> list[Step]:
+        for index, op in enumerate(self.graph.ops):
+            if op.waits is not None:
+                self.air.discard(op.waits)
+            if op.phase is Phase.FORWARD:
+                self.out.append(Step(index, 0, (0,) * len(op.reads)))
+            else:
+                self.renew(index)
+                self.run_again(self.before_window(index))
+                self.run_again(op.reads)
+                self.out.append(Step(index, 0, self.read(op.reads)))
+            if op.starts is not None:
+                self.air.add(op.starts)
+                if op.phase is Phase.BACKWARD or self.graph.in_flight > 1:
+                    self.fill(op.starts)
+        return self.out
+
+    def read(self, values: Sequence[int]) -> tuple[int, ...]:
+        return tuple(self.current[value] or 0 for value in values)
+
+    def missing(self, values: Iterable[int]) -> list[int]:
+        """The ops that must run again before `values` can be read, in order."""
+        graph, ops, waiting = self.graph, set[int](), [value for value in values if self.gone(value)]
+        while waiting:
+            producer = graph.values[waiting.pop()].producer
+            if producer not in ops:
+                ops.add(producer)
+                waiting += [value for value in graph.ops[producer].reads if self.gone(value)]
+        return sorted(ops)
+
+    def gone(self, value: int) -> bool:
+        """Whether no life of the value can be read: its own storage is gone, or nobody made this view of it yet."""
+        return self.current[value] is None
+
+    def run_again(self, values: Iterable[int]) -> None:
+        for index in self.missing(values):
+            op = self.graph.ops[index]
+            self.lives[index] += 1
+            self.out.append(Step(index, self.lives[index], self.read(op.reads)))
+            self.forget(value for value in op.reads if op.waits is not None and value in self.handles)
+            for value in op.results:
+                if self.gone(value):
+                    self.current[value] = self.lives[index]
+
+    def forget(self, values: Iterable[int]) -> None:
+        for value in values:
+            if not self.firm[value]:
+                self.current[value] = None
+
+    def renew(self, index: int) -> None:
+        """Forget the lives of what op `index` reads anew, if they can come back while the air is as it is."""
+        for storage in self.renewals.get(index, ()):
+            members = self.members.get(storage, [])
+            before = [self.current[value] for value in members]
+            self.forget(members)
+            if self.clashes(self.missing([value for value in members if value not in self.handles]), self.air):
+                for value, life in zip(members, before, strict=True):
+                    self.current[value] = life
+
+    def fill(self, window: int) -> None:
+        """Run the guests of a window that just opened, unless they communicate in a group that is in the air."""
+        for guest in sorted(self.guests.get(window, ())):
+            results = [
+                value for value in self.graph.ops[guest].results if self.gone(value) and value not in self.handles
+            ]
+            if not self.clashes(self.missing(results), self.air):
+                self.run_again(results)
+
+    def clashes(self, ops: Iterable[int], air: set[int]) -> bool:
+        """Whether one of `ops` starts a communication that must not start while the windows `air` are open."""
+        windows = self.graph.windows
+        groups = {windows[window].group for window in air} - {""}
+        starts = [op.starts for op in map(self.graph.ops.__getitem__, ops) if op.starts is not None]
+        return any(start in air or windows[start].group in groups for start in starts)
+
+    def before_window(self, index: int) -> list[int]:
+        """What the ops inside the window that op `index` starts read, and cannot be brought back inside it."""
+        window, inside = self.graph.ops[index].starts, self.inside.get(index, ())
+        reads = [value for op in inside for value in self.graph.ops[op].reads]
+        return [value for value in reads if window is not None and self.clashes(self.missing([value]), {window})]
+
+
+def in_the_air(graph: Graph) -> frozenset[int]:
+    """Results of what starts a communication that only its wait may read: each wait needs a start of its own."""
+    pins, landed = pinned(graph), {graph.storage[v] for op in graph.ops if op.waits is not None for v in op.results}
+    results = {value for op in graph.ops if op.starts is not None for value in op.results}
+    return frozenset(value for value in results if graph.storage[value] not in landed | pins)
+
+
+def insides(graph: Graph) -> dict[int, range]:
+    """Of each op that starts a window, the ops after it up to the one that waits for it."""
+    starts = {op.starts: index for index, op in enumerate(graph.ops) if op.starts is not None}
+    waits = {op.waits: index for index, op in enumerate(graph.ops) if op.waits is not None}
+    return {start: range(start + 1, waits[window] + 1) for window, start in starts.items() if window in waits}
