@@ -73,34 +73,38 @@ class Cut:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Corners from all kept to nothing kept, and for each price that was asked the least seconds + price * bytes."""
-
-    cuts: tuple[Cut, ...]
-    values: dict[float, float]
-
-    def least_seconds(self, room: float) -> float:
-        """What any schedule runs again that keeps at most `room` bytes between the passes."""
-        return max((value - price * room for price, value in self.values.items()), default=0.0)
-
-
-def curve_of(network: Network, most: int = 32) -> Curve:
-    """The curve by at most about `most` cuts, the widest gaps split first."""
-    ends = [cut_at(network, 0.0), Cut(frozenset(), 0.0, seconds_of(network.units, frozenset()))]
-    gaps, found, values = [tuple(ends)], {cut.kept: cut for cut in ends}, dict[float, float]()
-    while gaps and len(values) < most:
+def corners(network: Network, most: int = 32) -> list[Cut]:
+    """Corners of the curve from all kept to nothing kept, by at most `most` cuts: the widest gaps are split first."""
+    ends = (cut_at(network, 0.0), Cut(frozenset(), 0.0, seconds_of(network.units, frozenset())))
+    gaps, found = [ends], {cut.kept: cut for cut in ends}
+    for _ in range(most):
+        gaps = [(a, b) for a, b in gaps if a.bytes > b.bytes and a.seconds < b.seconds]
+        if not gaps:
+            break
         gaps.sort(key=lambda pair: (pair[0].bytes - pair[1].bytes) * (pair[1].seconds - pair[0].seconds))
         more, less = gaps.pop()
-        if more.bytes <= less.bytes or more.seconds >= less.seconds:
-            continue
-        price = (less.seconds - more.seconds) / (more.bytes - less.bytes)
-        cut = cut_at(network, price)
-        values[price] = cut.seconds + price * cut.bytes
-        if more.seconds + price * more.bytes > values[price] + 1e-6 * less.seconds and cut.kept not in found:
+        cut = cut_at(network, (less.seconds - more.seconds) / (more.bytes - less.bytes))
+        if cut.kept not in found:
             found[cut.kept] = cut
             gaps += [(more, cut), (cut, less)]
-    return Curve(tuple(sorted(found.values(), key=lambda cut: (-cut.bytes, cut.seconds))), values)
+    return sorted(found.values(), key=lambda cut: (-cut.bytes, cut.seconds))
+
+
+def least_seconds(network: Network, room: float, rounds: int = 12) -> float:
+    """What any schedule runs again that keeps at most `room` bytes between the passes: the best of some prices."""
+    more, less = cut_at(network, 0.0), Cut(frozenset(), 0.0, seconds_of(network.units, frozenset()))
+    best = 0.0
+    for _ in range(rounds):
+        if more.bytes <= max(room, less.bytes) or more.seconds >= less.seconds:
+            break
+        price = (less.seconds - more.seconds) / (more.bytes - less.bytes)
+        cut = cut_at(network, price)
+        value = cut.seconds + price * cut.bytes
+        best = max(best, value - price * room)
+        if value >= (more.seconds + price * more.bytes) * (1 - 1e-6):
+            break
+        more, less = (cut, less) if cut.bytes > room else (more, cut)
+    return best
 
 
 def cut_at(network: Network, price: float) -> Cut:

@@ -12,7 +12,6 @@ The d micro-batches between each hold what is alive when a forward pass ends, th
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 from .recompute_graph import INPUT, Graph, Phase, Schedule, Step
@@ -38,7 +37,8 @@ def with_frees(graph: Graph, steps: Sequence[Step]) -> Schedule:
     frees: list[list[Storage]] = [[] for _ in steps]
     for storage, position in last.items():
         frees[position].append(storage)
-    return Schedule(tuple(replace(step, frees=tuple(sorted(given))) for step, given in zip(steps, frees, strict=True)))
+    pairs = zip(steps, frees, strict=True)
+    return Schedule(tuple(Step(step.op, step.life, step.reads, tuple(sorted(given))) for step, given in pairs))
 
 
 def touched(graph: Graph, step: Step, homes: dict[Storage, Storage | None]) -> list[Storage]:

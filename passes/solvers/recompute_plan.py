@@ -5,6 +5,9 @@
 | rung     | does                                                                             |
 |----------|----------------------------------------------------------------------------------|
 | `mincut` | minimum cuts, each judged by its exact peak; local moves to the budget           |
+| `heu`    | one policy for all identical layers, and local moves                             |
+| `mix`    | several policies for identical layers, and local moves: the default              |
+| `opt`    | one program for the whole graph, started from `mix`, for a minute at most        |
 
 Every plan meets its budget to the byte: cuts and programs propose, the exact peak of the schedule decides. A pipeline
 stage is a graph of identical layers (`Op.layer`) with windows and `in_flight` micro-batches, and goes the same way.
@@ -12,26 +15,30 @@ stage is a graph of identical layers (`Op.layer`) with windows and `in_flight` m
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from ...dialects.diagnostics import UserError, did_you_mean
-from .recompute_cut import Cut, curve_of, network_of
+from .recompute_cut import Cut, Network, corners, least_seconds, network_of
 from .recompute_floor import floor
 from .recompute_graph import Graph, Phase, Schedule
+from .recompute_mix import Mixer
+from .recompute_opt import optimum
 from .recompute_repair import loosen, tighten
 from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
 from .recompute_units import Units, units_of
+from .recompute_when import Times
 
-RUNGS = ("mincut",)
+RUNGS = ("mincut", "heu", "mix", "opt")
 
 
 @dataclass(frozen=True)
 class Plan:
     """A schedule, what found it, and its costs in seconds and bytes.
 
-    `lower_bound` is below the exposed seconds of any schedule in this budget; `gap` is what could still be won. No
-    budget under `floor` bytes can be met, because of the op `floor_op`.
+    `lower_bound` is below the exposed seconds of any schedule in this budget, after `opt` of any that rebuilds storages
+    once at most; `gap` is what could still be won. No budget under `floor` bytes can be met, because of `floor_op`.
     """
 
     schedule: Schedule
@@ -53,31 +60,64 @@ class Plan:
 class Planner:
     """Plans one graph for several budgets; what was found for one serves others."""
 
-    def __init__(self, graph: Graph):
+    def __init__(self, graph: Graph, seconds: float = 60.0):
+        self.seconds = seconds
         self.graph, self.units, self.trials = graph, units_of(graph), Trials(graph)
-        self.curve = curve_of(network_of(self.units))
+        self.bounds: dict[int, float] = {}
         self.floor, self.floor_op = floor(graph)
         self.free = self.units.free()
         self.everything = Choice(frozenset(self.units.maker))
 
-    def plan(self, budget: int, rung: str = "mincut") -> Plan:
+    @cached_property
+    def network(self) -> Network:
+        return network_of(self.units)
+
+    @cached_property
+    def cuts(self) -> list[Cut]:
+        return corners(self.network)
+
+    @cached_property
+    def times(self) -> Times:
+        return Times(self.units)
+
+    @cached_property
+    def mixer(self) -> Mixer:
+        return Mixer(self.trials, self.times)
+
+    def plan(self, budget: int, rung: str = "mix") -> Plan:
         if rung not in RUNGS:
             raise UserError(f"there is no rung '{rung}' of recomputation", hint=did_you_mean(rung, RUNGS))
         if self.trials.of(self.everything).peak > budget:
-            self.by_cuts(budget)
+            if rung != "mincut":
+                self.by_layers(budget, rung)
+            if rung == "mincut" or self.trials.best(budget) is None or not self.graph.windows:
+                self.by_cuts(budget)
+            if rung == "opt":
+                self.by_program(budget)
         best = self.trials.best(budget)
         if best is None:
             raise self.out_of_reach(budget)
         return self.told(best, budget, rung)
 
+    def by_layers(self, budget: int, rung: str) -> None:
+        """Give layers policies, and spend what those leave."""
+        best = self.mixer.heu(budget) if rung == "heu" else self.mixer.mix(budget)
+        if best:
+            loosen(self.trials, self.units, best, budget)
+
+    def by_program(self, budget: int) -> None:
+        """Solve for the whole graph what the other rungs left open."""
+        best, gap = self.trials.best(budget), 1e-4 * sum(unit.time for unit in self.units.units)
+        self.bounds[budget] = optimum(self.trials, self.times, budget, best, self.seconds, gap)
+
     def by_cuts(self, budget: int) -> None:
         """Try the cuts around the budget, and everything kept, each brought under it."""
-        tried = [self.trials.of(Choice(cut.kept | self.free)) for cut in self.curve.cuts]
+        tried = [self.trials.of(Choice(cut.kept | self.free)) for cut in self.cuts]
         above = [trial for trial in tried if trial.peak > budget]
         for start in (self.trials.of(self.everything), *above[-1:]):
             self.settle(start, budget)
         if self.trials.best(budget) is None:
-            for choice in short_lived(self.units, self.curve.cuts):
+            for choice in short_lived(self.units, self.cuts):
                 if self.trials.of(choice).peak <= budget:
                     break
             self.settle(min(self.trials.found.values(), key=lambda trial: trial.peak), budget)
@@ -92,7 +132,7 @@ class Planner:
     def lower_bound(self, budget: int) -> float:
         """No schedule in the budget exposes less: what it must run again at least, all windows full."""
         room = (budget - self.unavoidable()) / self.graph.in_flight
-        return max(0.0, self.curve.least_seconds(room) - self.hideable())
+        return max(self.bounds.get(budget, 0.0), least_seconds(self.network, room) - self.hideable())
 
     def unavoidable(self) -> int:
         """Bytes beside what may be kept, when the backward pass begins."""
@@ -131,12 +171,12 @@ def short_lived(units: Units, cuts: Iterable[Cut]) -> Iterator[Choice]:
         yield Choice(keep, {}, frozenset(move for move in renewed if move[0] not in keep))
 
 
-def plan(graph: Graph, budget: int, rung: str = "mincut") -> Plan:
+def plan(graph: Graph, budget: int, rung: str = "mix") -> Plan:
     """The fastest schedule found whose peak is at most `budget` bytes; a `UserError` if there is none."""
     return Planner(graph).plan(budget, rung)
 
 
-def frontier(graph: Graph, budgets: Iterable[int], rung: str = "mincut") -> list[Plan]:
+def frontier(graph: Graph, budgets: Iterable[int], rung: str = "mix") -> list[Plan]:
     """A plan for each budget, in their order; what a smaller budget found is open to larger ones."""
     planner, budgets = Planner(graph), list(budgets)
     plans = {budget: planner.plan(budget, rung) for budget in sorted(budgets)}

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from gossamer.passes.solvers.recompute_cut import curve_of, cut_at, network_of, seconds_of
+from gossamer.passes.solvers.recompute_cut import corners, cut_at, least_seconds, network_of, seconds_of
 from gossamer.passes.solvers.recompute_units import Units, units_of
 
 from .training_steps import chain, drawn
@@ -31,15 +31,15 @@ def test_the_curve_bounds_every_choice_from_below():
     rng = np.random.default_rng(1)
     for _ in range(15):
         units = units_of(drawn(rng, 12))
-        curve = curve_of(network_of(units))
+        network = network_of(units)
         for kept in every_choice(units):
             room = sum(units.graph.values[s].size for s in kept)
-            assert curve.least_seconds(room) <= seconds_of(units, kept) + 1e-5
+            assert least_seconds(network, room) <= seconds_of(units, kept) + 1e-5
 
 
 def test_the_curve_falls_from_all_kept_to_nothing_kept():
-    curve = curve_of(network_of(units_of(chain(12))))
-    assert [cut.bytes for cut in curve.cuts] == sorted((cut.bytes for cut in curve.cuts), reverse=True)
-    assert [cut.seconds for cut in curve.cuts] == sorted(cut.seconds for cut in curve.cuts)
-    assert curve.cuts[0].seconds == 0
-    assert curve.cuts[-1].bytes == 0
+    cuts = corners(network_of(units_of(chain(12))))
+    assert [cut.bytes for cut in cuts] == sorted((cut.bytes for cut in cuts), reverse=True)
+    assert [cut.seconds for cut in cuts] == sorted(cut.seconds for cut in cuts)
+    assert cuts[0].seconds == 0
+    assert cuts[-1].bytes == 0

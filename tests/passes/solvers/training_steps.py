@@ -135,3 +135,29 @@ def execute(graph: Graph, schedule: Schedule) -> tuple[int, list[bytes]]:
             run(batch - behind if at >= turn or step.life else batch, step)
         told = leave(batch - behind)
     return most, told
+
+
+def pipeline_stage(layers: int, flying: int = 2, seconds: float = 0.5) -> Graph:
+    """Identical layers with a collective in each half of them, in both passes, as tensor parallelism has them."""
+    b, windows, value, inputs = Builder(), list[Window](), 0, []
+
+    def collective(name: str, read: int, size: int, phase: Phase, layer: int) -> int:
+        windows.append(Window(seconds, 1.0, "tp"))
+        (started,) = b.op(f"start_{name}", [read], [0], phase, starts=len(windows) - 1, layer=layer)
+        (done,) = b.op(f"wait_{name}", [started], [size], phase, waits=len(windows) - 1, layer=layer)
+        return done
+
+    for layer in range(layers):
+        (norm,) = b.op(f"norm{layer}", [value], [8], time=0.1, layer=layer)
+        (attention,) = b.op(f"attention{layer}", [norm], [30], time=0.4, layer=layer)
+        reduced = collective(f"f{layer}", attention, 8, Phase.FORWARD, layer)
+        (up,) = b.op(f"up{layer}", [reduced], [20], time=1.0, layer=layer)
+        (gelu,) = b.op(f"gelu{layer}", [up], [20], time=0.1, layer=layer)
+        inputs.append((layer, value, norm, attention, up, gelu))
+        (value,) = b.op(f"down{layer}", [gelu, reduced], [8], time=1.0, layer=layer)
+    gradient, backward = value, Phase.BACKWARD
+    for layer, read, norm, attention, up, gelu in reversed(inputs):
+        (gradient,) = b.op(f"mlp{layer}", [up, gelu, gradient], [2], backward, time=4.0, layer=layer)
+        gradient = collective(f"g{layer}", gradient, 2, backward, layer)
+        (gradient,) = b.op(f"inner{layer}", [read, norm, attention, gradient], [2], backward, time=1.0, layer=layer)
+    return b.graph([gradient], windows=tuple(windows), in_flight=flying)

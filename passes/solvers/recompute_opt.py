@@ -1,0 +1,53 @@
+"""The whole graph as one program, started from the best schedule so far, until its own peak fits.
+
+    solve  ->  schedule  ->  peak at op 412 over the budget by 3 bytes  ->  a row for op 412, 3 bytes less  ->  ..
+
+Memory is bounded at some ops from the start, at others where the exact peak of a schedule asks for it. Programs whose
+rows leave all the room that the graph does bound from below what schedules expose that keep a storage for all its
+readers in the backward pass or rebuild it once for all of them, and that move no collective into windows.
+"""
+
+import time
+
+from .recompute_graph import Phase
+from .recompute_program import WhenProgram, rooms
+from .recompute_repair import loosen, tighten
+from .recompute_trial import Trial, Trials
+from .recompute_when import Times
+
+ROUNDS, PLACES = 8, 64
+"""How often the program may be solved again, and at how many ops memory is bounded from the start."""
+
+
+def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, seconds: float, gap: float) -> float:
+    """Leaves the schedules that it finds with `trials`; seconds that none is under (see above)."""
+    deadline, bound, exact = time.monotonic() + seconds, 0.0, True
+    program = WhenProgram(times, tuple(range(len(times.units.units))))
+    backward = [index for index, op in enumerate(times.graph.ops) if op.phase is Phase.BACKWARD]
+    room = rooms(times, budget, backward)
+    reading = sorted({place for places in times.units.uses.values() for place in (places[0], places[-1])})
+    for place in reading[:: 1 + len(reading) // PLACES]:
+        program.limit(place, room[place])
+    for _ in range(ROUNDS if backward else 0):
+        left = deadline - time.monotonic()
+        solution = program.program.solve(left, gap, program.start(best.choice) if best else None) if left > 0 else None
+        if solution is None:
+            break
+        bound = max(bound, solution.bound - program.hidden()) if exact else bound
+        trial = trials.of(program.choice(solution.values))
+        settle(trials, times, trial, budget)
+        if trial.peak <= budget:
+            break
+        at = trial.schedule.steps[trial.live.index(trial.peak)].op
+        place = next((place for place in backward if place >= at), backward[-1])
+        exact = exact and place not in program.rows
+        program.limit(place, program.high_of(place) - (trial.peak - budget) if place in program.rows else room[place])
+        best = trials.best(budget) or best
+    return max(0.0, bound)
+
+
+def settle(trials: Trials, times: Times, trial: Trial, budget: int) -> None:
+    """Bring a trial under the budget, and spend what is left."""
+    met = tighten(trials, times.units, trial, budget)
+    if met.peak <= budget:
+        loosen(trials, times.units, met, budget)

@@ -1,0 +1,186 @@
+"""When units may run again, and which window a unit goes to.
+
+| `When`   | runs                                                                                                   |
+|----------|--------------------------------------------------------------------------------------------------------|
+| `LATE`   | just before the first op of the backward pass that needs it                                             |
+| `WINDOW` | in a window of the backward pass that opens before that                                                 |
+| `AHEAD`  | in a window of the forward pass of the micro-batch that comes `in_flight - 1` later                     |
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+from .recompute_graph import Graph, Phase
+from .recompute_units import Units
+
+LOOK = 6
+"""How many windows before its reader a unit may run in."""
+
+
+class When(IntEnum):
+    """In order of time."""
+
+    AHEAD = 0
+    WINDOW = 1
+    LATE = 2
+
+
+@dataclass(frozen=True)
+class Times:
+    """The places, as ops of the graph, between which units run and storages live in the backward pass."""
+
+    units: Units
+
+    @property
+    def graph(self) -> Graph:
+        return self.units.graph
+
+    @cached_property
+    def need(self) -> list[int | None]:
+        """Of each unit, the first op of the backward pass that reads what it makes, else that its readers are for."""
+        found: list[int | None] = [None] * len(self.units.units)
+        for index in range(len(found) - 1, -1, -1):
+            unit = self.units.units[index]
+            direct = [self.units.uses[storage][0] for storage in unit.makes if storage in self.units.uses]
+            found[index] = need = min(direct) if direct else found[index]
+            for storage in unit.reads if need is not None else ():
+                maker = self.units.maker[storage]
+                known = found[maker]
+                found[maker] = need if known is None or need is None else min(need, known)
+        return found
+
+    @cached_property
+    def span(self) -> dict[int, tuple[int, int]]:
+        """Of each storage that may be needed, from which op to which it is there if it is rebuilt late."""
+        found = {}
+        for storage, maker in self.units.maker.items():
+            need = self.need[maker]
+            if storage in self.units.uses:
+                found[storage] = self.units.uses[storage][0], self.units.uses[storage][-1]
+            elif need is not None and any(storage in unit.reads for unit in self.units.units[maker + 1 :]):
+                found[storage] = need, need
+        return found
+
+    @cached_property
+    def taken(self) -> dict[int, float]:
+        """Seconds that the graph's own ops take in each window."""
+        found, air = dict[int, float](), set[int]()
+        for op in self.graph.ops:
+            if op.waits is not None:
+                air.discard(op.waits)
+            for window in air:
+                found[window] = found.get(window, 0.0) + op.time
+            if op.starts is not None:
+                air.add(op.starts)
+        return found
+
+    def room(self, window: int) -> float:
+        """Seconds of other work that a window still hides."""
+        return max(0.0, self.graph.windows[window].room - self.taken.get(window, 0.0))
+
+    @cached_property
+    def ahead(self) -> list[int]:
+        """The windows of the forward pass, in order, if another micro-batch runs it."""
+        ops = self.graph.ops if self.graph.in_flight > 1 else ()
+        return [op.starts for op in ops if op.starts is not None and op.phase is Phase.FORWARD]
+
+    @cached_property
+    def behind(self) -> list[tuple[int, int]]:
+        """The windows of the backward pass, each after the op that opens it."""
+        ops = enumerate(self.graph.ops)
+        return [(at, op.starts) for at, op in ops if op.starts is not None and op.phase is Phase.BACKWARD]
+
+    @cached_property
+    def before(self) -> list[int]:
+        """Of each unit, how many windows of the backward pass open before it is needed."""
+        return [0 if need is None else self.opened(need) for need in self.need]
+
+    def opened(self, place: int) -> int:
+        """How many windows of the backward pass open before a place."""
+        return bisect_left(self.behind, (place, 0))
+
+    def whens(self, index: int) -> list[When]:
+        """When a unit may run again; collectives only late, since windows may be of their own group."""
+        unit = self.units.units[index]
+        if self.need[index] is None:
+            return []
+        windows = [When.AHEAD] * bool(self.ahead) + [When.WINDOW] * bool(self.before[index])
+        return (windows if len(unit.ops) == 1 else []) + [When.LATE]
+
+
+def placed(times: Times, when: Mapping[int, When], spill: bool = True) -> dict[int, int]:
+    """A window for each unit that is to run in one.
+
+    Each goes to the tightest window that it fits, else to the one with the most room: what is beyond is exposed, as it
+    would be late. With `spill`, what was to run late fills the windows that still have room.
+    """
+    packing = Packing(times, when)
+    todo = sorted(when, key=lambda index: (when[index], packing.need[index], index))
+    for late in (False, True)[: 1 + spill]:
+        for index in todo:
+            if index not in packing.turn and late == (when[index] is When.LATE):
+                packing.fit(index)
+    return packing.found
+
+
+class Packing:
+    """Windows that fill up."""
+
+    def __init__(self, times: Times, when: Mapping[int, When]):
+        self.times, self.when, self.need = times, when, first_needs(times, when)
+        self.room = {window: times.room(window) for window in (*times.ahead, *(window for _, window in times.behind))}
+        self.order = {window: place for place, window in enumerate(self.room)}
+        self.opens = {window: at for at, window in times.behind}
+        self.turn: dict[int, int] = {}
+        self.found: dict[int, int] = {}
+        self.readers: dict[int, list[int]] = {}
+        for index in when:
+            for maker in self.makers(index):
+                self.readers.setdefault(maker, []).append(index)
+
+    def makers(self, index: int) -> list[int]:
+        units = self.times.units
+        return [m for s in units.units[index].reads if (m := units.maker[s]) in self.when]
+
+    def windows(self, index: int) -> list[int]:
+        """Windows in which the unit finds what it reads, and its readers find it."""
+        times, need = self.times, self.need[index]
+        if len(times.units.units[index].ops) > 1:
+            return []
+        count = times.opened(need)
+        windows = [window for _, window in times.behind[max(0, count - LOOK) : count]]
+        if self.when[index] is When.AHEAD:
+            windows = times.ahead
+        makers = self.makers(index)
+        late = max((self.need[m] for m in makers if m not in self.turn), default=-1)
+        after = max((self.turn[m] for m in makers if m in self.turn), default=0)
+        before = min((self.turn[r] for r in self.readers.get(index, ()) if r in self.turn), default=len(self.order))
+        return [
+            window for window in windows if after <= self.order[window] <= before and self.opens.get(window, -1) >= late
+        ]
+
+    def fit(self, index: int) -> None:
+        time, windows = self.times.units.units[index].time, self.windows(index)
+        fits = [window for window in windows if self.room[window] >= time]
+        if windows:
+            window = min(fits, key=self.room.__getitem__) if fits else max(windows, key=self.room.__getitem__)
+            if self.room[window] > 0:
+                self.room[window] -= time
+                self.turn[index] = self.order[window]
+                self.found[self.times.units.units[index].ops[-1]] = window
+
+
+def first_needs(times: Times, when: Mapping[int, When]) -> dict[int, int]:
+    """Of each unit that runs again, the op before which it must, for its readers too."""
+    found: dict[int, int] = {}
+    for index in sorted(when, reverse=True):
+        need = min(times.need[index] or 0, found.get(index, len(times.graph.ops)))
+        found[index] = need
+        for storage in times.units.units[index].reads:
+            maker = times.units.maker[storage]
+            if maker in when:
+                found[maker] = min(need, found.get(maker, need))
+    return found
