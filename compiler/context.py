@@ -40,6 +40,7 @@ DIALECTS: dict[str, str] = {
     "sparse": "gossamer.dialects.sparse:Sparse",
     "snn": "gossamer.dialects.snn:Snn",
     "core": "gossamer.dialects.core:Core",
+    "comm": "gossamer.dialects.comm:Comm",
     "cf": "xdsl.dialects.cf:Cf",
     "kernel": "gossamer.dialects.kernel:Kernel",
     "remat": "gossamer.dialects.remat:Remat",

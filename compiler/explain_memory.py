@@ -24,6 +24,7 @@ from ..passes.solvers.recompute_check import check
 from ..passes.solvers.recompute_graph import Phase
 from ..passes.solvers.recompute_memory import keep_all, peak
 from .explain import table
+from .explain_windows import HEADER, OnTheWire, on_the_wire
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class MemoryReport:
     exposed: float
     bound: float | None
     layers: tuple[Layer, ...]
+    windows: tuple[OnTheWire, ...] = ()
 
     @property
     def gap(self) -> float | None:
@@ -93,7 +95,10 @@ class MemoryReport:
         if self.rung:
             lines.append(f"chosen by {self.rung}")
         header = ("layer", "bytes kept", "bytes again", "ms again", "ms hidden", "ops computed again")
-        return "\n".join([*lines, "", *table([header, *(layer.row() for layer in self.layers)])])
+        lines += ["", *table([header, *(layer.row() for layer in self.layers)])]
+        if self.windows:
+            lines += ["", *table([HEADER, *(window.row(number) for number, window in enumerate(self.windows))])]
+        return "\n".join(lines)
 
 
 def ms(seconds: float) -> str:
@@ -120,6 +125,7 @@ def explain_memory(function: FuncOp) -> MemoryReport:
         exposed=account.exposed,
         bound=bound.value.data if isinstance(bound, FloatAttr) else None,
         layers=tuple(layers(training, function)),
+        windows=tuple(on_the_wire(training)),
     )
 
 

@@ -4,7 +4,8 @@
                                        (step_costs)                                     (allocations)
 
 The predicted peak is that of the schedule which the text of the program is (`analysis/training_graph.py`), the
-measured one what torch's allocator gave out, both with weights and batch. They are equal to the byte on the CPU.
+measured one what torch's allocator gave out, both with weights and batch. They are equal to the byte on the CPU. Where
+ranks train together, all of them take part, count with the times of the slowest, and run the same plan (`ranks.py`).
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,9 @@ from ..passes.schedule_recompute import DEFAULT_RUNG, ScheduleRecompute
 from ..runtime.allocations import allocations
 from ..runtime.executor import find
 from .pipeline import run_pipeline
+from .ranks import agree, on_any_rank, share_times
 from .step_costs import Progress, measure_step, silent
+from .windows import measure_windows
 
 FUNCTION = "step"
 
@@ -42,10 +45,14 @@ def fit(
         message = f"memory_budget is a {type(budget).__name__}, expected bytes or a text"
         raise UserError(message, hint='memory_budget="60%", "2GiB" or 2147483648')
     run_pipeline(module, "split-random-ops")
-    measure_step(module, weights, args, FUNCTION, progress)
+    entry = find(module, FUNCTION)
+    measure_step(module, weights, args, FUNCTION, progress, lambda wanted: on_any_rank(entry, wanted))
+    share_times(entry)
+    measure_windows(entry)
     scheduled = module.clone()
     run_pipeline(scheduled, [ScheduleRecompute(budget, rung or DEFAULT_RUNG)])
     function = find(scheduled, FUNCTION)
+    agree(function)
     static = training_graph(function).graph.static
     with torch.random.fork_rng():
         set_number(function, MEASURED, static + allocations(scheduled, weights, args, FUNCTION).peak)

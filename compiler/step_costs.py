@@ -48,14 +48,16 @@ def measure_step(
     args: Sequence[Any],
     function: str = "step",
     progress: Progress = silent,
+    asked: Callable[[bool], bool] = bool,
 ) -> None:
-    """Write on `function` of `module` what it takes for `args`."""
+    """Write on `function` of `module` what it takes for `args`. `asked`: whether ops are timed, given whether one is
+    not known yet; ranks that train together answer alike, since all of them must run."""
     entry = find(module, function)
     write_places(entry, weights, args, metered(module, weights, args, function))
     for op, size in allocations(module, weights, args, function).workspace.items():
         if size:
             set_number(op, WORKSPACE, size)
-    write_times(entry, lambda: seconds(module, weights, args, function, progress=progress))
+    write_times(entry, lambda: seconds(module, weights, args, function, progress=progress), asked)
 
 
 @torch.no_grad()
@@ -91,12 +93,14 @@ def unseen(value: Any, seen: set[int]) -> Iterable[int]:
             yield storage.nbytes()
 
 
-def write_times(function: FuncOp, measure: Callable[[], Mapping[Operation, float]]) -> None:
+def write_times(
+    function: FuncOp, measure: Callable[[], Mapping[Operation, float]], asked: Callable[[bool], bool] = bool
+) -> None:
     """Write the time of each op: as it is kept for this machine, else as `measure` finds it. Views take none."""
     ops = [op for op in function.body.block.ops if not isinstance(op, UNCOUNTED)]
     known, file = kept_times(cache_file("ops")), cache_file("ops")
     names = {op: signature(op) for op in ops if not is_view(op)}
-    if any(name not in known for name in names.values()):
+    if asked(any(name not in known for name in names.values())):
         found: defaultdict[str, list[float]] = defaultdict(list)
         for op, taken in measure().items():
             if op in names:

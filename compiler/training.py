@@ -29,6 +29,7 @@ from .explain_memory import explain_memory
 from .frontends.joint import ImportedStep, import_step
 from .memory_budget import fit
 from .pipeline import run_pipeline
+from .ranks import agree, has_collectives
 from .step_costs import Progress, silent
 from .training_state import Compiled
 
@@ -84,6 +85,9 @@ def compile_training(
         raise UserError("a seed is for keyed randomness", hint='randomness="keyed"; else torch.manual_seed(..) counts')
     compiled = Compiled.of(model, *([loss_fn] if isinstance(loss_fn, nn.Module) else []))
     imported = import_step(model, loss_fn, tuple(example))
+    if has_collectives(imported.module):
+        run_pipeline(imported.module, "raise-collectives,open-windows")
+        agree(imported.function)
     if randomness == "keyed":
         run_pipeline(imported.module, "key-random-ops")
     step = TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)

@@ -27,6 +27,8 @@ PASSES: dict[str, str] = {
     "partition-cores": "gossamer.passes.partition_cores:PartitionCores",
     "place-cores": "gossamer.passes.place_cores:PlaceCores",
     "assign-dependencies": "gossamer.passes.assign_dependencies:AssignDependencies",
+    "raise-collectives": "gossamer.passes.raise_collectives:RaiseCollectives",
+    "open-windows": "gossamer.passes.open_windows:OpenWindows",
     "split-random-ops": "gossamer.passes.split_random_ops:SplitRandomOps",
     "key-random-ops": "gossamer.passes.key_random_ops:KeyRandomOps",
     "schedule-recompute": "gossamer.passes.schedule_recompute:ScheduleRecompute",

@@ -23,6 +23,8 @@ from torch._functorch._aot_autograd.descriptors import (
     AOTInput,
     AOTOutput,
     BufferAOTInput,
+    ForwardTokenAOTInput,
+    ForwardTokenAOTOutput,
     GradAOTOutput,
     InputMutationAOTOutput,
     ParamAOTInput,
@@ -32,6 +34,7 @@ from torch._functorch._aot_autograd.descriptors import (
 )
 from torch.fx import Node
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
@@ -64,6 +67,9 @@ ALIASES = (torch.ops.aten.detach.default, torch.ops.aten.alias.default)
 """Ops that give back their input."""
 
 
+SPLIT_BY_HAND = "split layers by hand, and sum over ranks by torch.distributed._functional_collectives"
+
+
 @dataclass(frozen=True)
 class ImportedStep:
     """A training step as a module. `weights` are the model's own tensors by the names of its `aten.weight`s."""
@@ -82,6 +88,10 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
 
     Raises UserError where it cannot be captured, saying why, where and what to do.
     """
+    for name, parameter in model.named_parameters():
+        if is_traceable_wrapper_subclass(parameter):
+            what = type(parameter.data).__name__
+            raise UserError(f"parameter '{name}' is a {what}, a step takes plain tensors", hint=SPLIT_BY_HAND)
     leaves, spec = pytree.tree_flatten(example)
     signature = batch_signature(loss_fn)
     try:
@@ -281,4 +291,9 @@ def unknown(descriptor: AOTInput | AOTOutput) -> UserError:
     """The error for what a step has no place for, such as a parameter that forward writes."""
     if isinstance(descriptor, InputMutationAOTOutput) and isinstance(descriptor.mutated_input, ParamAOTInput):
         return UserError("forward writes a parameter", hint="keep what forward writes in a buffer")
+    if isinstance(descriptor, ForwardTokenAOTInput | ForwardTokenAOTOutput):
+        return UserError(
+            "the loss calls an op that acts beside what it returns, such as torch.distributed.all_reduce in place",
+            hint="communicate by torch.distributed._functional_collectives: x = all_reduce(x, 'sum', group)",
+        )
     return UserError(f"a training step has no place for {descriptor.expr()}")

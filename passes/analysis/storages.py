@@ -2,6 +2,7 @@
 
     aten.split(%x, 2)                     operand 0, operand 0
     aten.native_layer_norm(%x, ..)        new 8192, new 64, new 64
+    comm.wait(%p)                         operand 0
     aten.reshape(%x, ..)                  a view or a copy: known only from `train.storage`, which a run writes
 
 What a run has written on the op goes before what tables say: a storage may be larger than its elements are.
@@ -16,6 +17,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.traits import is_side_effect_free
 
 from ...dialects.aten import CallOp, Effects, ObjectType, dims
+from ...dialects.comm import PendingType, Start, WaitOp
 from ...dialects.diagnostics import UserError, place_of
 from ...dialects.random_calls import is_draw
 from ...dialects.remat import StorageAttr, storages_of
@@ -38,10 +40,11 @@ def element_bytes(type: Attribute) -> int | None:
 
 def tensor_bytes(value: SSAValue) -> int | None:
     """Bytes of the elements of a tensor, 0 of a number; None where sizes are known only when it runs."""
-    if not isinstance(value.type, TensorType):
-        return None if isinstance(value.type, ObjectType) else 0
-    sizes, each = [size for size in dims(value.type) if isinstance(size, int)], element_bytes(value.type.element_type)
-    return None if each is None or len(sizes) != len(dims(value.type)) else prod(sizes) * each
+    type = value.type.tensor if isinstance(value.type, PendingType) else value.type
+    if not isinstance(type, TensorType):
+        return None if isinstance(type, ObjectType) else 0
+    sizes, each = [size for size in dims(type) if isinstance(size, int)], element_bytes(type.element_type)
+    return None if each is None or len(sizes) != len(dims(type)) else prod(sizes) * each
 
 
 def storages(op: Operation) -> tuple[StorageAttr, ...]:
@@ -54,12 +57,12 @@ def storage(value: SSAValue) -> StorageAttr:
     """Where one result lies, by the tables."""
     op = value.owner
     assert isinstance(op, Operation)
-    if isinstance(op, CallOp) and op.target.data in ALWAYS_VIEWS:
+    if isinstance(op, WaitOp) or (isinstance(op, CallOp) and op.target.data in ALWAYS_VIEWS):
         return StorageAttr.of("operand", 0)
     size = tensor_bytes(value)
     if size is None:
         raise UserError(f"the bytes of a value of type {value.type} are not known", place=place_of(op), hint=MEASURE)
-    if size and may_share(op):
+    if size and may_share(op) and not isinstance(op, Start):
         what = op.target.data if isinstance(op, CallOp) else op.name
         raise UserError(f"whether {what} gives new memory shows only when it runs", place=place_of(op), hint=MEASURE)
     return StorageAttr.of("new", size)
@@ -69,8 +72,11 @@ MEASURE = "run the function once, and write what it does as `train.storage`"
 
 
 def why_fixed(op: Operation) -> str:
-    """Why `op` must not run a second time; empty where it may, or where there is another op that does the same."""
-    if is_draw(op):
+    """Why `op` must not run a second time; empty where it may, or where there is another op that does the same.
+
+    Collectives may, on all ranks alike (see `compiler/ranks.py`).
+    """
+    if is_draw(op) or isinstance(op, Start | WaitOp):
         return ""
     inner = [call for call in op.walk() if isinstance(call, CallOp)]
     if any(call.target.data in ASSERTIONS for call in inner):

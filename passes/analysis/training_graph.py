@@ -18,6 +18,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.traits import IsolatedFromAbove
 
 from ...dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp
+from ...dialects.comm import Start, WaitOp, window_of
 from ...dialects.diagnostics import UserError, place_of
 from ...dialects.random_calls import is_draw, replay
 from ...dialects.remat import (
@@ -35,7 +36,7 @@ from ...dialects.remat import (
     text_of,
 )
 from ...dialects.template import Name
-from ..solvers.recompute_graph import INPUT, Graph, Op, Phase, Schedule, Step, Value
+from ..solvers.recompute_graph import INPUT, Graph, Op, Phase, Schedule, Step, Value, Window
 from .calls import target
 from .storages import overwritten, storages, tensor_bytes, why_fixed
 
@@ -64,6 +65,8 @@ class Reader:
     nodes: list[Op] = field(default_factory=list)
     costs: list[Value] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
+    opened: dict[Operation, int] = field(default_factory=dict)
     lives: dict[SSAValue, tuple[int, int]] = field(default_factory=dict)
     homes: dict[SSAValue, tuple[int, int] | None] = field(default_factory=dict)
     last: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -90,6 +93,7 @@ class Reader:
             ops=tuple(self.nodes),
             values=tuple(self.costs),
             outputs=tuple(dict.fromkeys(self.lives[value][0] for value in outputs)),
+            windows=tuple(self.windows),
             static=sum(static_bytes(self.function)),
         )
         kept = {self.homes[value] for value in outputs}
@@ -123,10 +127,19 @@ class Reader:
             layer=number_of(op, LAYER),
             workspace=number_of(op, WORKSPACE) or 0,
             fixed=fixed,
+            starts=self.open(op) if isinstance(op, Start) else None,
+            waits=self.opened[op.start] if isinstance(op, WaitOp) else None,
         )
         self.named[node.name] = index
         self.nodes.append(node)
         self.step(op, index, 0, reads)
+
+    def open(self, start: Start) -> int:
+        """The window that a collective opens: one of no time where nobody measured it."""
+        seconds, efficiency = window_of(start) or (0.0, 1.0)
+        self.opened[start] = len(self.windows)
+        self.windows.append(Window(seconds, efficiency, start.group.data))
+        return self.opened[start]
 
     def name(self, op: Operation) -> str:
         """What an op is called, like nothing before it."""

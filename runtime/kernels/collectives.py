@@ -1,0 +1,109 @@
+"""Starts and waits of collectives, as torch's functional collectives have them: asynchronous, on the group's own thread
+(gloo) or stream (NCCL). A pending value is the tensor that is being received.
+
+Under a `wire` (see `wire.py`) it lands later.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from ...dialects.comm import AllGatherOp, AllReduceOp, AllToAllOp, BroadcastOp, ReduceScatterOp, Start, WaitOp
+from ...dialects.diagnostics import UserError, place_of
+from ..wire import CURRENT
+from .registry import kernel
+
+Run: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def functional() -> Any:
+    """The ops; importing their module registers them for all devices."""
+    import_module("torch.distributed._functional_collectives")
+    return torch.ops._c10d_functional
+
+
+def process_group(name: str) -> Any:
+    """The group of that name. Raises RuntimeError where there is none."""
+    return torch._C._distributed_c10d._resolve_process_group(name)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def known_group(op: Start) -> str:
+    """The name of the group that `op` runs in. Raises UserError where this process is in none of that name."""
+    name = op.group.data
+    try:
+        process_group(name)
+    except (RuntimeError, AttributeError) as error:
+        hint = "start it first: torch.distributed.init_process_group(..)"
+        message = f"this process belongs to no process group '{name}'"
+        raise UserError(message, place=place_of(op), hint=hint) from error
+    return name
+
+
+def share(op: Start) -> float:
+    """How many times the bytes that it gives, a rank sends in the usual rings."""
+    ranks = dist.get_world_size(process_group(op.group.data))
+    if isinstance(op, AllReduceOp):
+        return 2 * (ranks - 1) / ranks
+    return ranks - 1 if isinstance(op, AllGatherOp) else (ranks - 1) / ranks
+
+
+def over_wire(op: Start, run: Run) -> Run:
+    """`run`, whose result lands when a wire brings it."""
+    times = share(op)
+
+    def start(value: Tensor) -> Tensor:
+        pending = run(value)
+        if CURRENT:
+            CURRENT[-1].send(pending, value.nbytes * times)
+        return pending
+
+    return start
+
+
+@kernel("comm.all_reduce")
+def all_reduce(op: AllReduceOp) -> Run:
+    group, reduction, call = known_group(op), op.reduction.data.value, functional().all_reduce.default
+    return over_wire(op, lambda value: call(value, reduction, group))
+
+
+@kernel("comm.all_gather")
+def all_gather(op: AllGatherOp) -> Run:
+    group, ranks, call = known_group(op), op.ranks.value.data, functional().all_gather_into_tensor.default
+    return over_wire(op, lambda value: call(value, ranks, group))
+
+
+@kernel("comm.reduce_scatter")
+def reduce_scatter(op: ReduceScatterOp) -> Run:
+    group, reduction, ranks = known_group(op), op.reduction.data.value, op.ranks.value.data
+    call = functional().reduce_scatter_tensor.default
+    return over_wire(op, lambda value: call(value, reduction, ranks, group))
+
+
+@kernel("comm.all_to_all")
+def all_to_all(op: AllToAllOp) -> Run:
+    group, call = known_group(op), functional().all_to_all_single.default
+    takes, sends = list(op.takes.get_values()), list(op.sends.get_values())
+    return over_wire(op, lambda value: call(value, takes, sends, group))
+
+
+@kernel("comm.broadcast")
+def broadcast(op: BroadcastOp) -> Run:
+    group, source, call = known_group(op), op.source.value.data, functional().broadcast.default
+    return over_wire(op, lambda value: call(value, source, group))
+
+
+@kernel("comm.wait")
+def wait(op: WaitOp) -> Run:
+    call = functional().wait_tensor.default
+
+    def land(pending: Tensor) -> Tensor:
+        value = call(pending)
+        if CURRENT:
+            CURRENT[-1].receive(pending)
+        return value
+
+    return land

@@ -1,0 +1,169 @@
+"""Two ranks that train one model between them: as eager does, as one process does, and all by the same plan.
+
+What the two processes assert is raised here.
+"""
+
+import copy
+from collections.abc import Iterator
+
+import gossamer
+import pytest
+import torch
+from gossamer.compiler import ranks as together
+from gossamer.compiler.step_costs import measure_step
+from gossamer.compiler.training import TrainingStep
+from gossamer.compiler.windows import measure_windows
+from gossamer.dialects.comm import Start, WaitOp
+from gossamer.dialects.diagnostics import UserError
+from gossamer.dialects.remat import OF, WINDOW
+from gossamer.passes.analysis.training_graph import TrainingGraph, training_graph
+from gossamer.passes.rematerialization import apply_schedule
+from gossamer.passes.solvers.recompute_check import check
+from gossamer.passes.solvers.recompute_schedule import schedule_of
+from gossamer.runtime.executor import Program, find
+from gossamer.runtime.wire import wire
+from gossamer.tests.tensor_parallel import Blocks, Ranks, in_windows, own_part, split_layers, squared
+from gossamer.tests.training import check_training, differences, same
+from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
+
+
+@pytest.fixture(scope="module")
+def ranks() -> Iterator[Ranks]:
+    with Ranks() as started:
+        yield started
+
+
+def batches(count: int, dtype: torch.dtype = torch.float32):
+    return [(torch.randn(2, 8, 32, dtype=dtype), torch.randn(2, 8, 32, dtype=dtype)) for _ in range(count)]
+
+
+def trains(rank: int, dropout: float) -> None:
+    torch.manual_seed(0)
+    step = check_training(split_layers(Blocks(dropout=dropout), rank, 2), squared, batches(3))
+    starts = [op for op in step.module.walk() if isinstance(op, Start)]
+    assert len(starts) == 8, "two sums forward and two backward, in each of two layers"
+    assert sum(1 for start in starts if not isinstance(start.next_op, WaitOp)) >= 4, "no window stands open"
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_both_ranks_train_as_both_do_in_eager(ranks: Ranks, dropout: float):
+    """To the bit, dropout with the masks of eager's stream."""
+    ranks(trains, dropout)
+
+
+def adds_up(rank: int) -> None:
+    torch.manual_seed(0)
+    whole, (batch,) = Blocks().double(), batches(1, torch.float64)
+    model = split_layers(whole, rank, 2)
+    loss = gossamer.compile_training(model, squared, batch)(*batch)
+    expected = squared(whole, *batch)
+    expected.backward()
+    torch.testing.assert_close(loss, expected.detach(), rtol=1e-14, atol=0)
+    for (name, parameter), part in zip(whole.named_parameters(), model.parameters(), strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(part.grad, own_part(name, parameter.grad, rank, 2), rtol=1e-12, atol=1e-16)
+
+
+def test_two_ranks_compute_what_one_process_does(ranks: Ranks):
+    """But for the order of sums: a sum over ranks adds two halves of what one product adds in a row."""
+    ranks(adds_up)
+
+
+def measured(model: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> tuple[TrainingStep, TrainingGraph]:
+    """A step and its graph, with what its ops and windows take."""
+    step = gossamer.compile_training(model, squared, batch)
+    function = find(step.module, "step")
+    measure_step(step.module, step.weights, [*batch, step.tangent(None)])
+    together.share_times(function)
+    measure_windows(function)
+    return step, training_graph(function)
+
+
+def recomputes_in_windows(rank: int) -> None:
+    torch.manual_seed(0)
+    (batch,) = batches(1)
+    model = split_layers(Blocks(layers=3), rank, 2)
+    eager = copy.deepcopy(model)
+    with wire(latency=0.01):
+        step, graph = measured(model, batch)
+    assert all(0.01 <= window.seconds < 1 and window.group == "0" for window in graph.graph.windows)
+    schedule = schedule_of(graph.graph, in_windows(graph.graph))
+    assert check(graph.graph, schedule).peak < check(graph.graph, graph.schedule).peak
+    function = find(step.module, "step")
+    apply_schedule(function, graph, schedule)
+    step.module.verify()
+    together.agree(function)
+    hidden = [op for op in function.walk() if WINDOW in op.attributes]
+    assert len(hidden) > 20
+    assert all(OF in op.attributes for op in hidden)
+    assert training_graph(function).schedule == schedule
+    step.program = Program.build(step.module, step.weights, "step")
+    expected = squared(eager, *batch)
+    expected.backward()
+    assert same(step(*batch), expected.detach())
+    assert not differences(model, eager)
+
+
+def test_what_is_recomputed_between_start_and_wait_has_the_same_bits(ranks: Ranks):
+    ranks(recomputes_in_windows)
+
+
+def fits(rank: int) -> None:
+    torch.manual_seed(0)
+    (batch,) = batches(1)
+    model = split_layers(Blocks(layers=3, dropout=0.1), rank, 2)
+    eager = copy.deepcopy(model)
+    with wire(latency=0.01):
+        step = gossamer.compile_training(model, squared, batch, memory_budget="85%", rung="mix")
+    assert any(OF in op.attributes for op in step.module.walk())
+    assert 'comm.all_reduce "0"' in step.explain()
+    torch.manual_seed(rank)
+    loss = step(*batch)
+    torch.manual_seed(rank)
+    expected = squared(eager, *batch)
+    expected.backward()
+    assert same(loss, expected.detach())
+    assert not differences(model, eager)
+
+
+def test_ranks_fit_into_a_budget_by_one_plan(ranks: Ranks):
+    """Times that only one rank knew, or that differ, make no difference."""
+    ranks(fits)
+
+
+class InPlace(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        output = super().forward(input)
+        distributed.all_reduce(output)
+        return output
+
+
+def refuses(rank: int) -> None:
+    batch = (torch.randn(2, 4), torch.randn(2, 4))
+    with pytest.raises(UserError, match="all_reduce in place"):
+        gossamer.compile_training(InPlace(4, 4), squared, batch)
+    mesh = init_device_mesh("cpu", (2,))
+    model = parallelize_module(nn.Sequential(nn.Linear(4, 4)), mesh, {"0": ColwiseParallel()})
+    with pytest.raises(UserError, match=r"parameter '0\.weight' is a DTensor"):
+        gossamer.compile_training(model, squared, batch)
+
+
+def test_what_cannot_be_captured_is_refused(ranks: Ranks):
+    ranks(refuses)
+
+
+def disagrees(rank: int) -> None:
+    torch.manual_seed(0)
+    (batch,) = batches(1)
+    model = split_layers(Blocks(layers=1 + rank), rank, 2)
+    with pytest.raises(UserError) as raised:
+        gossamer.compile_training(model, squared, batch)
+    text = str(raised.value)
+    assert "the ranks of group '0' run different plans: not that of rank 0 have 1" in text
+    assert "on rank 0: 'aten.mse_loss.default'; on rank 1: " in text or "; on rank 1: 'aten" in text
+
+
+def test_ranks_with_different_plans_are_told_so_instead_of_waiting_for_ever(ranks: Ranks):
+    ranks(disagrees)
