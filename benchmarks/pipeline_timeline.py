@@ -102,7 +102,7 @@ class Case:
 
 def cases(name: str, quick: bool) -> list[Case]:
     """The rows of a table, or one."""
-    found = [Case(cluster, *row, "flash" in name) for cluster, *rows in TABLES[name] for row in rows]
+    found = [Case(cluster, *row, flash="flash" in name) for cluster, *rows in TABLES[name] for row in rows]
     return found[:1] if quick else found
 
 
