@@ -18,9 +18,6 @@ from .recompute_when import Times, When, placed
 ROUNDS, CLOSE = 3, 0.005
 """How often a mix is corrected by its exact peak, and the share of the budget that may stay unused."""
 
-TIGHT = 0.4
-"""Where the leaner policy runs this share of the forward pass again late, one policy for all is tried too."""
-
 
 @dataclass(frozen=True)
 class Level:
@@ -60,8 +57,6 @@ class Mixer:
             if 0 <= left < CLOSE * budget:
                 break
             target += left
-        if lean.seconds > TIGHT * sum(unit.time for unit in self.units.units):
-            self.heu(budget)
         return self.trials.best(budget)
 
     def heu(self, budget: int) -> Trial | None:
@@ -76,9 +71,9 @@ class Mixer:
             policies = tuple(a or b for a, b in zip(own, lean.policies, strict=True))
             found = self.uniform(self.of(policies), budget)
             if found.peak <= budget:
-                break
+                return found
             target -= found.peak - budget
-        return self.trials.best(budget)
+        return None
 
     def level(self, price: float) -> Level | None:
         policies = [program.policy(price) for program in self.programs]

@@ -33,6 +33,10 @@ from .recompute_when import Times
 RUNGS = ("mincut", "heu", "mix", "opt")
 
 
+TIGHT = 0.2
+"""Where a mix exposes this share of what can run again, one policy for all layers is tried too."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A schedule, what found it, and its costs in seconds and bytes.
@@ -103,7 +107,10 @@ class Planner:
         """Give layers policies, and spend what those leave."""
         best = self.mixer.heu(budget) if rung == "heu" else self.mixer.mix(budget)
         if best:
-            loosen(self.trials, self.units, best, budget)
+            best = loosen(self.trials, self.units, best, budget)
+        tight = TIGHT * sum(unit.time for unit in self.units.units)
+        if rung != "heu" and (best is None or best.exposed > tight) and (one := self.mixer.heu(budget)):
+            loosen(self.trials, self.units, one, budget)
 
     def by_program(self, budget: int) -> None:
         """Solve for the whole graph what the other rungs left open."""
