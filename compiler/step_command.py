@@ -29,9 +29,9 @@ def open_step(arguments: argparse.Namespace) -> TrainingStep:
     for flag in given_flags(arguments, *(name for name in OTHERS if hasattr(arguments, name))):
         raise UsageError(f"{flag} says nothing of a training step", hint="leave it out, or leave --memory-budget out")
     result, place, function = call(arguments.model)
-    loss_fn: Any
     match result:
-        case (model, loss_fn, tuple() | list() as given) if callable(loss_fn):
+        case (model, loss, tuple() | list() as given) if callable(loss):
+            loss_fn: Any = loss
             example: tuple[Any, ...] = tuple(given)
         case _:
             kinds = ", ".join(type(part).__name__ for part in result) if isinstance(result, tuple) else ""

@@ -77,7 +77,7 @@ T5: dict[str, Any] = {
 
 
 def vit() -> Case:
-    config = transformers.ViTConfig(image_size=16, patch_size=4, intermediate_size=64, num_labels=4, **SIZES)
+    config = transformers.ViTConfig(image_size=16, patch_size=4, intermediate_size=64, **{"num_labels": 4, **SIZES})
     model = transformers.ViTForImageClassification(config)
     return model, lambda model, x, y: model(x, labels=y).loss, (torch.randn(2, 3, 16, 16), torch.randint(4, (2,)))
 
