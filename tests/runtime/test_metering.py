@@ -52,7 +52,8 @@ def test_functions_of_an_op_are_part_of_it():
     meter = metered(program, {}, [X, torch.tensor(True)])
     assert meter.peak == meter.static + 2 * ONE
     first = step_of(program).body.block.first_op
-    assert first is not None and meter.places[first] == (("new", ONE),)
+    assert first is not None
+    assert meter.places[first] == (("new", ONE),)
     meter = metered(module(NESTED), {}, [X, torch.tensor(False)])
     assert meter.peak == meter.static
 
