@@ -12,6 +12,7 @@ demo: .venv/ready
 	$(BIN)/python samples/bert_padding.py
 	$(BIN)/python samples/decode.py
 	$(BIN)/python samples/spiking.py
+	$(BIN)/python samples/training.py
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q

@@ -25,7 +25,7 @@ from ..runtime.executor import Program, find
 from ..runtime.gradients import accumulate, storage
 from .context import print_module
 from .entry import read_binder
-from .explain_memory import explain_memory
+from .explain_memory import MemoryReport, explain_memory
 from .frontends.joint import ImportedStep, import_step
 from .memory_budget import fit
 from .pipeline import run_pipeline
@@ -228,9 +228,14 @@ class TrainingStep:
             self.module = fit(self.kept, self.weights, inputs, memory_budget, rung, progress)
         self.program = Program.build(self.module, self.weights, "step")
 
+    @property
+    def memory(self) -> MemoryReport:
+        """What the step takes, in bytes and seconds, layer by layer. Raises UserError before `fit`."""
+        return explain_memory(find(self.module, "step"))
+
     def explain(self) -> str:
         """What is kept and what is computed again, layer by layer, with its bytes and seconds."""
-        return str(explain_memory(find(self.module, "step")))
+        return str(self.memory)
 
     def ir(self) -> str:
         """The text of the program."""

@@ -73,6 +73,15 @@ def test_a_spiking_network_fires_as_its_equations_say_and_is_mapped(run):
     assert "no core waits for ever: certified" in text
 
 
+def test_a_training_step_stays_in_its_budget_and_is_eagers(run):
+    text = run("training.py", "--quick")
+    for budget in ("100%", "90%"):
+        allowed, predicted, measured, again, equal = cells(text, budget)[1:]
+        assert float(measured) == float(predicted) <= float(allowed)
+        assert equal == "eager's bits"
+    assert float(again.rstrip("%")) > 0.0
+
+
 @pytest.mark.parametrize("name", ["bert", "tagger", "reglu"])
 def test_the_models_for_the_command_line_equal_eager(name, capsys):
     assert main(["run", f"{SAMPLES / 'model.py'}:{name}", "--compare"]) == 0
