@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
     "compile": "import a model, run the passes, save what came of it",
     "run": "run a model, and time it or compare it with eager torch",
     "explain": "say where a model is sparse, what was done there and why",
-    "simulate": "a spiking network on a core array, or a training step over a pipeline: time, bounds, what to change",
+    "simulate": "time of a spiking network on a core array, or of a training step over a pipeline",
     "opt": "apply passes to a module's text, as mlir-opt does",
     "fuzz": "compile random models and compare them with eager torch",
     "list": "name the passes, dialects, stages, ops or targets",

@@ -1,4 +1,4 @@
-"""Simulate: a spiking network on a core array, or a training step over a pipeline of devices.
+"""Time of a spiking network on a core array, or of a training step over a pipeline: bounds, and what to change.
 
 examples:
   gossamer simulate net.nir --machine loihi1 --dt 1e-3 --steps 100
