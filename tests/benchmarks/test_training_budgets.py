@@ -1,0 +1,43 @@
+"""The table of schedules at equal peaks: what torch keeps becomes a schedule, and no row breaks its own claim."""
+
+import pytest
+import torch
+from gossamer.benchmarks.training_budgets import gpt2, profiled, saved_by_torch, selective, torchs, training_frontier
+from gossamer.passes.solvers.recompute_check import check
+from gossamer.passes.solvers.recompute_memory import keep_all, peak
+
+
+@pytest.fixture(scope="module")
+def small():
+    torch.manual_seed(0)
+    model = gpt2(64, 2, 32, 16, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+    return profiled(model, torch.randint(64, (2, 16)), 1)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+def test_what_torch_keeps_is_a_schedule_that_does_not_compute_it_again(small, share):
+    step, captured = small
+    schedule = torchs(step, captured, share)
+    again = {step.graph.ops[each.op].name for each in schedule.steps if each.life}
+    kept = {node.name.replace("_", ".") for node in saved_by_torch(captured, share)}
+    assert again
+    assert not kept.intersection(name.replace("_", ".") for name in again if step.graph.ops)
+    assert check(step.graph, schedule).peak == step.measured(schedule)
+
+
+def test_selective_runs_attention_again_and_nothing_else(small):
+    step, _ = small
+    schedule = selective(step)
+    names = [step.graph.ops[each.op].name for each in schedule.steps if each.life and step.judge.ops[each.op].time]
+    assert names
+    assert not any("addmm" in name or "native_layer_norm" in name for name in names)
+    assert peak(step.graph, schedule) <= peak(step.graph, keep_all(step.graph))
+
+
+def test_no_row_takes_more_memory_than_it_may():
+    section = training_frontier(True, lambda what: None)
+    assert [row[0] for row in section.rows].count("keep all") == 1
+    assert len(section.rows) == 12
+    for name, most, again, ours, *_ in section.rows:
+        assert float(ours) <= float(most), name
+        assert (float(again) == 0) <= (name == "keep all"), name
