@@ -7,7 +7,7 @@ are judged by another, which no planner saw.
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -25,11 +25,11 @@ from gossamer.dialects.remat import text_of
 from gossamer.passes.analysis.training_graph import TrainingGraph, training_graph
 from gossamer.passes.rematerialization import apply_schedule
 from gossamer.passes.solvers.recompute_check import check
-from gossamer.passes.solvers.recompute_graph import Graph, Schedule
+from gossamer.passes.solvers.recompute_graph import INPUT, Graph, Phase, Schedule
 from gossamer.passes.solvers.recompute_megatron import full
 from gossamer.passes.solvers.recompute_memory import keep_all, peak
 from gossamer.passes.solvers.recompute_plan import Planner
-from gossamer.passes.solvers.recompute_schedule import Choice, droppable, schedule_of
+from gossamer.passes.solvers.recompute_stage import sequenced
 from gossamer.runtime.allocations import allocations
 from gossamer.runtime.executor import find
 from gossamer.runtime.stopwatch import seconds
@@ -132,13 +132,32 @@ def torchs(step: Profiled, captured: Capture, budget: float) -> Schedule:
     """The schedule that keeps what torch keeps."""
     hints = {result.name_hint: op.results for op in step.training.ops for result in op.results}
     number = {value: index for index, value in enumerate(step.training.values)}
-    loose, kept = set(droppable(step.graph)), set[int]()
+    kept = set[int]()
     for node in saved_by_torch(captured, budget):
         node, place = source(node)
         results = hints.get(value_name(node.name))
         if results is not None:
             kept.add(step.graph.storage[number[results[place]]])
-    return schedule_of(step.graph, Choice(frozenset(kept & loose)))
+    return as_needed(step.graph, kept)
+
+
+def as_needed(graph: Graph, kept: Collection[int]) -> Schedule:
+    """The schedule that keeps these storages alone, and computes others again when the backward pass reads them."""
+    there = {v for v, value in enumerate(graph.values) if value.producer == INPUT or graph.storage[v] in kept}
+    order: list[int] = []
+    for index, op in enumerate(graph.ops):
+        if op.phase is Phase.BACKWARD:
+            again, waiting = set[int](), [*op.reads]
+            while waiting:
+                value = waiting.pop()
+                if value not in there:
+                    there.update(graph.ops[producer := graph.values[value].producer].results)
+                    again.add(producer)
+                    waiting += graph.ops[producer].reads
+            order += sorted(again)
+            there.update(op.results)
+        order.append(index)
+    return sequenced(graph, order)
 
 
 def source(node: Node) -> tuple[Node, int]:
@@ -155,8 +174,8 @@ def selective(step: Profiled) -> Schedule:
     """Attention from its queries, keys and values runs again, as Megatron-LM's selective recomputation has it."""
     graph = step.graph
     core = {index for index, op in enumerate(step.training.ops) if (text_of(op, "train.path") or "").endswith(".attn")}
-    kept = frozenset(storage for storage in droppable(graph) if graph.values[storage].producer not in core)
-    return schedule_of(graph, Choice(kept))
+    made = {storage: graph.values[storage].producer for storage in graph.storage}
+    return as_needed(graph, {storage for storage, op in made.items() if op not in core})
 
 
 def schedules(step: Profiled, captured: Capture) -> Iterator[tuple[str, Schedule]]:
