@@ -3,6 +3,7 @@
 import pytest
 import torch
 from gossamer.benchmarks.training_budgets import gpt2, profiled, saved_by_torch, selective, torchs, training_frontier
+from gossamer.benchmarks.training_equality import training_equality
 from gossamer.compiler.frontends.graphs import value_name
 from gossamer.passes.solvers.recompute_check import check
 from gossamer.passes.solvers.recompute_memory import keep_all, peak
@@ -45,3 +46,13 @@ def test_no_row_takes_more_memory_than_it_may():
     for name, most, again, ours, *_ in section.rows:
         assert float(ours) <= float(most), name
         assert (float(again) == 0) <= (name == "keep all"), name
+
+
+def test_every_budget_of_the_table_of_equality_is_met():
+    section = training_equality(True, lambda what: None)
+    assert len(section.rows) == 6
+    assert [row[-1] for row in section.rows] == ["yes"] * 6
+    assert all(predicted == measured for _, predicted, measured, *_ in section.rows)
+    peaks = [int(row[1].replace(",", "")) for row in section.rows]
+    assert peaks == sorted(peaks)
+    assert peaks[0] < peaks[-1]
