@@ -13,6 +13,8 @@
 | spiking-equality                 | the same five, equal in torch, step by step and by messages      |
 | spiking-events                   | synaptic events a second                                         |
 | pipeline-nvlink, -pcie, ..       | simulated training steps by several policies of recomputation    |
+| training-equality                | GPT-2 within six budgets: eager's bits, predicted peaks          |
+| training-frontier                | what is computed again within memory budgets, against torch      |
 | spiking-mlp, -recurrent, -conv   | a hundred steps of a spiking network, against its libraries      |
 """
 
@@ -23,7 +25,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from . import decode, feed_forward, kernel_sweep, peers, pipeline_timeline, spiking_inference
+from . import decode, feed_forward, kernel_sweep, peers, pipeline_timeline, spiking_inference, training_budgets
 from . import few_rows as batched
 from . import kernels as generated
 from .core_array import core_array
@@ -33,6 +35,7 @@ from .sections import Section
 from .spiking_equality import spiking_equality
 from .spiking_events import spiking_events
 from .timing import Rounds, interleaved
+from .training_equality import training_equality
 from .workloads import BASE, CONTROLS, ENCODERS, TINY, Workload, bert
 
 
@@ -296,6 +299,8 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     },
     "pipeline-windows": lambda settings, show: pipeline_timeline.windows(settings.quick, show),
     "pipeline-orders": lambda settings, show: pipeline_timeline.orders(settings.quick, show),
+    "training-equality": lambda settings, show: training_equality(settings.quick, show),
+    "training-frontier": lambda settings, show: training_budgets.training_frontier(settings.quick, show),
     "spiking-events": lambda settings, show: spiking_events(settings.quick, show),
     **{f"spiking-{name}": partial(spiking, name) for name in spiking_inference.NETS},
 }
