@@ -26,12 +26,17 @@ class Choice:
 
 
 def pinned(graph: Graph) -> frozenset[int]:
-    """Storages that cannot be computed again: of outputs, and of what fixed ops or the backward pass make."""
+    """Storages that cannot be computed again: of outputs, and of what fixed ops or the backward pass make.
+
+    A view that the backward pass takes of what the forward pass made pins nothing: it is taken of some life.
+    """
     owners = {graph.storage[value] for value in graph.outputs}
     fixed = {op.starts if op.waits is None else op.waits for op in graph.ops if op.fixed} - {None}
     for op in graph.ops:
-        if op.fixed or op.phase is Phase.BACKWARD or op.starts in fixed or op.waits in fixed:
+        if op.fixed or op.starts in fixed or op.waits in fixed:
             owners.update(graph.storage[value] for value in op.results)
+        elif op.phase is Phase.BACKWARD:
+            owners.update(value for value in op.results if graph.values[value].base is None)
     return frozenset(owners)
 
 
@@ -52,7 +57,10 @@ class Walk:
     def __init__(self, graph: Graph, choice: Choice):
         self.graph, self.choice = graph, choice
         self.handles, firm, owner = in_the_air(graph), pinned(graph), graph.storage
-        self.firm = [owner[v] in firm or graph.values[owner[v]].producer == INPUT for v in range(len(owner))]
+        once = {value for op in graph.ops if op.phase is Phase.BACKWARD for value in op.results}
+        self.firm = [
+            v in once or owner[v] in firm or graph.values[owner[v]].producer == INPUT for v in range(len(owner))
+        ]
         stays = [owner[v] in choice.kept and v not in self.handles for v in range(len(owner))]
         self.current: list[int | None] = [0 if a or b else None for a, b in zip(self.firm, stays, strict=True)]
         self.lives = [0] * len(graph.ops)

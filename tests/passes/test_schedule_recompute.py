@@ -43,7 +43,7 @@ def test_a_budget_is_met():
     assert check(training.graph, training.schedule, budget).peak <= budget
     assert any(step.life for step in training.schedule.steps), written(training)
     assert number_of(step_of(program), BUDGET) == budget
-    assert text_of(step_of(program), RUNG) == "mincut"
+    assert text_of(step_of(program), RUNG) == "mix"
 
 
 def test_a_step_can_be_scheduled_again():

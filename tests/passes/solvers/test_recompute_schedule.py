@@ -98,3 +98,21 @@ def test_windows_of_the_next_forward_pass_serve_the_oldest_batch():
     account = check(several, schedule)
     assert (account.exposed, account.hidden) == (0.0, 2.0)
     assert account.peak == 13  # x of the oldest, and of both what starts or was waited for
+
+
+def test_a_view_that_the_backward_pass_takes_pins_nothing():
+    b, backward = Builder(), Phase.BACKWARD
+    (x,) = b.op("x", [0], [10])
+    (y,) = b.op("y", [x], [1])
+    (g,) = b.op("g", [y], [1], backward)
+    (t,) = b.op("t", [x], phase=backward, base=x)
+    (d,) = b.op("d", [t, g], [1], backward)
+    (e,) = b.op("e", [x, d], [1], backward)
+    graph = b.graph([e])
+    assert droppable(graph) == (x, y)
+    once = schedule_of(graph, Choice(frozenset({y})))
+    assert names(graph, once) == "x y g x' t d e"
+    twice = schedule_of(graph, Choice(frozenset({y}), renewed=frozenset({(x, 5)})))
+    assert names(graph, twice) == "x y g x' t d x'' e"
+    for schedule in (once, twice):
+        check(graph, schedule)
