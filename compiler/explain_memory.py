@@ -121,7 +121,7 @@ def explain_memory(function: FuncOp) -> MemoryReport:
         rung=text_of(function, RUNG),
         seconds=sum(op.time for op in graph.ops),
         recomputed=account.recomputed,
-        hidden=max(0.0, account.hidden),
+        hidden=account.hidden,
         exposed=account.exposed,
         bound=bound.value.data if isinstance(bound, FloatAttr) else None,
         layers=tuple(layers(training, function)),

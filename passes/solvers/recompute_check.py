@@ -53,8 +53,8 @@ def check(graph: Graph, schedule: Schedule, budget: int | None = None) -> Accoun
     base = elapsed(graph, [Step(op) for op in range(len(graph.ops))])
     again = [graph.ops[step.op] for step in steps if step.life]
     recomputed = sum(op.time + (0.0 if op.starts is None else graph.windows[op.starts].seconds) for op in again)
-    exposed = elapsed(graph, steps) - base
-    return Account(most, recomputed, exposed, recomputed - exposed)
+    exposed = max(0.0, elapsed(graph, steps) - base)
+    return Account(most, recomputed, exposed, max(0.0, recomputed - exposed))
 
 
 def check_order(graph: Graph, steps: Iterable[Step]) -> None:

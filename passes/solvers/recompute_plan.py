@@ -39,7 +39,7 @@ TIGHT = 0.2
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule, what found it, and its costs in seconds and bytes.
+    """A schedule, the rung that was asked for, and its costs in seconds and bytes.
 
     `lower_bound` is below the exposed seconds of any schedule in this budget, after `opt` of any that rebuilds storages
     once at most; `gap` is what could still be won. No budget under `floor` bytes can be met, because of `floor_op`.
@@ -127,9 +127,13 @@ class Planner:
             for choice in short_lived(self.units, self.cuts):
                 if self.trials.of(choice).peak <= budget:
                     break
-            self.settle(min(self.trials.found.values(), key=lambda trial: trial.peak), budget)
+            self.settle(self.leanest(), budget)
         if best := self.trials.best(budget):
             loosen(self.trials, self.units, best, budget)
+
+    def leanest(self) -> Trial:
+        """The schedule of the lowest peak so far."""
+        return min(self.trials.found.values(), key=lambda trial: trial.peak)
 
     def settle(self, trial: Trial, budget: int) -> None:
         trial = tighten(self.trials, self.units, trial, budget)
@@ -138,12 +142,8 @@ class Planner:
 
     def lower_bound(self, budget: int) -> float:
         """No schedule in the budget exposes less: what it must run again at least, all windows full."""
-        room = (budget - self.unavoidable()) / self.graph.in_flight
+        room = (budget - self.graph.static) / self.graph.in_flight
         return max(self.bounds.get(budget, 0.0), least_seconds(self.network, room) - self.hideable())
-
-    def unavoidable(self) -> int:
-        """Bytes beside what may be kept, when the backward pass begins."""
-        return self.graph.static
 
     def hideable(self) -> float:
         """Seconds of recomputation that windows can hide."""
@@ -151,18 +151,18 @@ class Planner:
         return sum(self.graph.windows[window].room for window in backward if window is not None)
 
     def out_of_reach(self, budget: int) -> UserError:
-        """That the budget cannot be met, and which can."""
-        least = min(self.trials.found.values(), key=lambda trial: trial.peak)
+        """That the budget cannot be met, and the smallest that was found."""
+        least = self.leanest()
         at = least.live.index(least.peak)
         op = self.graph.ops[least.schedule.steps[at].op].name
         proof = f"op '{self.floor_op}' alone needs {self.floor:,} bytes with what cannot be computed again"
         message = f"a budget of {budget:,} bytes cannot be met"
-        reached = f"the smallest that can be met is {least.peak:,} bytes; op '{op}' sets it"
+        reached = f"the smallest found is {least.peak:,} bytes; op '{op}' sets it"
         return UserError(message, details=[reached, proof], hint="a smaller batch needs less")
 
     def told(self, trial: Trial, budget: int, rung: str) -> Plan:
-        hidden, bound = trial.recomputed - trial.exposed, min(self.lower_bound(budget), trial.exposed)
-        costs = (trial.exposed, hidden, trial.recomputed, trial.peak)
+        bound = min(self.lower_bound(budget), trial.exposed)
+        costs = (trial.exposed, trial.hidden, trial.recomputed, trial.peak)
         return Plan(trial.schedule, trial.choice, rung, *costs, bound, self.floor, self.floor_op)
 
 

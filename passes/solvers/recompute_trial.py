@@ -41,6 +41,11 @@ class Trial:
         again = [ops[step.op] for step in self.schedule.steps if step.life]
         return sum(op.time + (0.0 if op.starts is None else windows[op.starts].seconds) for op in again)
 
+    @property
+    def hidden(self) -> float:
+        """Seconds of recomputation that windows hide."""
+        return max(0.0, self.recomputed - self.exposed)
+
 
 class Trials:
     """Writes schedules of one graph, each choice once."""

@@ -175,3 +175,10 @@ def test_a_window_hides_no_more_than_its_room():
     # a and its collective run before grad, c in a window in which weight takes 1.0 of the room of 1.5.
     assert account.recomputed == 1.0 + 2.0 + 1.0
     assert account.exposed + account.hidden == account.recomputed
+
+
+def test_nothing_hidden_is_not_less_than_nothing():
+    graph = chain(3, times=(0.1, 0.7))
+    account = check(graph, schedule_of(graph, Choice(frozenset())))
+    assert account.exposed > account.recomputed
+    assert account.hidden == 0.0

@@ -20,7 +20,8 @@ def test_seconds_and_bytes_are_those_of_the_checker():
         account = check(graph, trial.schedule)
         assert trial.peak == account.peak
         assert trial.recomputed == pytest.approx(account.recomputed)
-        assert trial.exposed == pytest.approx(max(0.0, account.exposed))
+        assert trial.exposed == pytest.approx(account.exposed)
+        assert trial.hidden == pytest.approx(account.hidden)
 
 
 def test_a_choice_is_written_once_and_the_best_in_a_budget_is_found():
