@@ -7,11 +7,12 @@ stall or in the windows of another micro-batch's forward pass, as far as there i
 Gradients of weights that nobody reads can wait: a backward pass that is split leaves them to its end.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .recompute_graph import INPUT, Graph, Phase, Schedule, Step
 from .recompute_memory import live_bytes, with_frees
+from .recompute_trial import elapsed
 
 POINTS = 12
 """So many first parts of what is recomputed are looked at."""
@@ -35,20 +36,6 @@ def batch_bytes(graph: Graph, schedule: Schedule) -> tuple[list[int], list[int]]
     freed = [sum(graph.values[value].size for value, _ in step.frees) for step in schedule.steps]
     space = [graph.ops[step.op].workspace for step in schedule.steps]
     return during, [most - gone - own for most, gone, own in zip(during, freed, space, strict=True)]
-
-
-def seconds(graph: Graph, steps: Sequence[Step]) -> float:
-    """How long steps take, one after the other. What runs inside a window is hidden as far as it has room."""
-    clock, begun = 0.0, {}
-    for step in steps:
-        op = graph.ops[step.op]
-        if op.waits is not None and op.waits in begun:
-            window = graph.windows[op.waits]
-            clock += max(0.0, window.seconds - min(clock - begun.pop(op.waits), window.room))
-        clock += op.time
-        if op.starts is not None:
-            begun[op.starts] = clock
-    return clock
 
 
 @dataclass(frozen=True)
@@ -131,7 +118,7 @@ def parts(graph: Graph, schedule: Schedule, *, split: bool = False) -> Parts:
         [(s.op, s.life > 0) for s in rest if s.op not in late],
         [s.op for s in rest if s.op in late],
         len(guests),
-        max(0.0, seconds(graph, steps[:end]) - seconds(graph, forward)),
+        max(0.0, elapsed(graph, steps[:end]) - elapsed(graph, forward)),
     )
 
 
@@ -163,14 +150,14 @@ def stage_cost(graph: Graph, schedule: Schedule, *, split: bool = False, points:
     late = len(during) - len(cut.weights)
     bare = [Step(op) for op, again in cut.backward if not again]
     return StageCost(
-        forward=seconds(graph, plain.steps[:first]),
-        recompute=found[0].backward - seconds(graph, bare),
+        forward=elapsed(graph, plain.steps[:first]),
+        recompute=found[0].backward - elapsed(graph, bare),
         kept=after[first - 1] if first else 0,
         forward_peak=max(during[:first], default=0),
         early=tuple(found),
         hosted=counts.index(guests),
         hosting=cut.hosting,
-        weights=seconds(graph, plain.steps[late:]),
+        weights=elapsed(graph, plain.steps[late:]),
         deferred=after[late - 1] if cut.weights else 0,
         weights_peak=max(during[late:], default=0),
     )
@@ -185,7 +172,7 @@ def early(graph: Graph, cut: Parts, count: int) -> Early:
     kept = after[first - 1] if first else 0
     held = (after[first + count - 1] - kept) if count else 0
     most = max(during[first:late], default=kept)
-    return Early(seconds(graph, rebuilt), seconds(graph, schedule.steps[first + count : late]), held, most)
+    return Early(elapsed(graph, rebuilt), elapsed(graph, schedule.steps[first + count : late]), held, most)
 
 
 def fitting(graph: Graph, cut: Parts) -> int:

@@ -45,6 +45,14 @@ def test_full_keeps_inputs_and_runs_the_whole_forward_pass_again(execution):
     assert cost.recompute == pytest.approx(cost.forward)
 
 
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_what_runs_early_is_not_run_late_wherever_it_is_cut(execution):
+    graph = graph_of(execution)
+    cost = stage_cost(graph, full(graph), points=len(graph.ops))
+    assert len(cost.early) > 30
+    assert [e.seconds + e.backward for e in cost.early] == pytest.approx([cost.backward] * len(cost.early))
+
+
 def test_selective_keeps_all_but_what_attention_makes():
     execution = EXECUTIONS[0]
     graph = graph_of(execution)

@@ -6,10 +6,10 @@ from gossamer.passes.solvers.recompute_stage import (
     batch_bytes,
     deferrable,
     parts,
-    seconds,
     sequenced,
     stage_cost,
 )  # fmt: skip
+from gossamer.passes.solvers.recompute_trial import elapsed
 
 F, B = Phase.FORWARD, Phase.BACKWARD
 
@@ -51,8 +51,8 @@ def test_a_storage_lives_until_its_last_read_and_through_its_views():
 def test_a_window_hides_as_much_as_it_has_room():
     for room, efficiency, expected in ((2.0, 1.0, 24.0), (5.0, 1.0, 26.0), (5.0, 0.4, 27.0), (1.0, 0.0, 25.0)):
         graph = chain(room, efficiency)
-        assert seconds(graph, sequenced(graph, INSIDE).steps) == expected
-    assert seconds(chain(5.0), sequenced(chain(), KEEP_ALL).steps) == 26.0
+        assert elapsed(graph, sequenced(graph, INSIDE).steps) == expected
+    assert elapsed(chain(5.0), sequenced(chain(), KEEP_ALL).steps) == 26.0
 
 
 def test_what_is_kept_what_is_exposed_and_what_can_run_early():

@@ -1,38 +1,17 @@
 """Costs of chunks that tests make up."""
 
-from dataclasses import dataclass
+from gossamer.passes.solvers.recompute_stage import Early, StageCost
 
 
-@dataclass(frozen=True)
-class Early:
-    seconds: float
-    backward: float
-    held: int = 0
-    peak: int = 0
-
-
-@dataclass(frozen=True)
-class Work:
-    forward: float
-    early: tuple[Early, ...]
-    recompute: float = 0.0
-    kept: int = 0
-    forward_peak: int = 0
-    hosted: int = 0
-    hosting: float = 0.0
-    weights: float = 0.0
-    deferred: int = 0
-    weights_peak: int = 0
-
-
-def work(forward: float, backward: float, weights: float = 0.0, *, kept: int = 0, deferred: int = 0, **more) -> Work:
+def work(
+    forward: float, backward: float, weights: float = 0.0, *, kept: int = 0, deferred: int = 0, **more
+) -> StageCost:
     """Nothing is recomputed."""
     early = (Early(0.0, backward, 0, kept),)
-    return Work(forward, early, kept=kept, forward_peak=kept, weights=weights, deferred=deferred,
-                weights_peak=deferred, **more)  # fmt: skip
+    return StageCost(forward, 0.0, kept, kept, early, weights=weights, deferred=deferred, weights_peak=deferred, **more)
 
 
-def rebuilding(forward: float, backward: float, pieces: list[tuple[float, int]], *, kept: int = 1, **more) -> Work:
+def rebuilding(forward: float, backward: float, pieces: list[tuple[float, int]], *, kept: int = 1, **more) -> StageCost:
     """`pieces` of recomputation, (seconds, bytes) each, on the critical path where nothing runs them before."""
     total = sum(seconds for seconds, _ in pieces)
     held = sum(size for _, size in pieces)
@@ -40,4 +19,4 @@ def rebuilding(forward: float, backward: float, pieces: list[tuple[float, int]],
     for seconds, size in pieces:
         spent, made = spent + seconds, made + size
         early.append(Early(spent, backward + total - spent, made, kept + held))
-    return Work(forward, tuple(early), total, kept, kept, **more)
+    return StageCost(forward, total, kept, kept, tuple(early), **more)
