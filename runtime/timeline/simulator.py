@@ -95,16 +95,18 @@ class Timeline:
 
 @dataclass
 class Device:
-    """The state of one device while tasks are placed."""
+    """The state of one device while tasks are placed.
+
+    Of the backward pass that comes next, the first part `early` is rebuilt, some in `stalls`, some `hosted`.
+    """
 
     limit: float
     free: float = 0.0
     held: int = 0
     at: int = 0
-    prepared: dict[tuple[int, int], int] = field(default_factory=dict)
-    stalls: dict[tuple[int, int], list[tuple[float, float]]] = field(default_factory=dict)
-    hosted: dict[tuple[int, int], float] = field(default_factory=dict)
-    ahead: int = 0
+    early: int = 0
+    stalls: tuple[tuple[float, float], ...] = ()
+    hosted: float = 0.0
     events: list[Event] = field(default_factory=list)
     memory: list[tuple[float, int]] = field(default_factory=lambda: [(0.0, 0)])
 
@@ -166,21 +168,19 @@ class Run:
 
     def forward(self, device: Device, task: Task, arrived: float, following: Task | None) -> None:
         """A forward pass. The backward pass that follows is prepared before, in a stall, and in its windows."""
-        work, start, extra = self.work[task.chunk], max(device.free, arrived), 0.0
+        work, start, extra, ahead = self.work[task.chunk], max(device.free, arrived), 0.0, 0
         if following and following.kind is Kind.BACKWARD and self.is_begun(following):
-            key, own = (following.batch, following.chunk), self.work[following.chunk]
-            room = device.limit - device.held - work.forward_peak
+            own, room = self.work[following.chunk], device.limit - device.held - work.forward_peak
             if self.fill:
-                self.prepare(device, key, own, start - device.free, room)
-            at = device.prepared.get(key, 0)
-            if self.host and own.hosted > at and own.early[own.hosted].held <= room:
-                device.hosted[key] = own.early[own.hosted].seconds - own.early[at].seconds
-                self.set_prepared(device, key, own, own.hosted)
-                extra = own.hosting
+                self.prepare(device, own, start - device.free, room)
+            if self.host and own.hosted > device.early and own.early[own.hosted].held <= room:
+                device.hosted = own.early[own.hosted].seconds - own.early[device.early].seconds
+                device.early, extra = own.hosted, own.hosting
+            ahead = own.early[device.early].held
         end = start + work.forward + extra
-        device.memory.append((start, device.held + device.ahead + work.forward_peak))
+        device.memory.append((start, device.held + ahead + work.forward_peak))
         device.held += work.kept
-        device.memory.append((end, device.held + device.ahead))
+        device.memory.append((end, device.held + ahead))
         device.events.append(Event(task, start, end))
         device.free = end
 
@@ -188,25 +188,16 @@ class Run:
         """Whether the forward pass of what a backward pass reads is over."""
         return Task(Kind.FORWARD, task.batch, task.chunk) in self.done
 
-    def prepare(self, device: Device, key: tuple[int, int], work: Work, gap: float, room: float) -> None:
+    def prepare(self, device: Device, work: Work, gap: float, room: float) -> None:
         """Rebuild in a stall of `gap` seconds as much as it and `room` bytes allow."""
-        at = device.prepared.get(key, 0)
-        spent = work.early[at].seconds
-        best = max((n for n in range(at, len(work.early))
-                    if work.early[n].seconds - spent <= gap and work.early[n].held <= room), default=at)  # fmt: skip
-        if best > at:
-            span = (device.free, device.free + work.early[best].seconds - spent)
-            device.stalls.setdefault(key, []).append(span)
-            self.set_prepared(device, key, work, best)
-
-    def set_prepared(self, device: Device, key: tuple[int, int], work: Work, to: int) -> None:
-        device.prepared[key] = to
-        device.ahead = work.early[to].held
+        fit = (n for n, early in enumerate(work.early) if early.seconds <= gap and early.held <= room)
+        device.early = max(fit, default=0)
+        if device.early:
+            device.stalls = ((device.free, device.free + work.early[device.early].seconds),)
 
     def backward(self, device: Device, task: Task, arrived: float, following: Task | None) -> None:
         """A backward pass, and as much of its recomputation before the gradient is there as makes it end first."""
-        work, key = self.work[task.chunk], (task.batch, task.chunk)
-        at = device.prepared.pop(key, 0)
+        work, at = self.work[task.chunk], device.early
         others, spent = device.held - work.kept, work.early[at].seconds
         choices = [at]
         if self.fill and arrived > device.free:
@@ -218,13 +209,12 @@ class Run:
         best = min(choices, key=end_of)
         early, ran = work.early[best], work.early[best].seconds - spent
         start, end = max(arrived, device.free + ran), end_of(best)
-        stalls = device.stalls.pop(key, [])
         if ran:
             device.memory.append((start - ran, device.held + early.held))
-            stalls.append((start - ran, start))
+            device.stalls += ((start - ran, start),)
         exposed = early.backward - (work.early[0].backward - work.recompute)
-        device.events.append(Event(task, start, end, tuple(stalls), exposed, device.hosted.pop(key, 0.0)))
-        device.ahead = 0
+        device.events.append(Event(task, start, end, device.stalls, exposed, device.hosted))
+        device.early, device.stalls, device.hosted = 0, (), 0.0
         device.memory.append((start, others + early.peak))
         device.held = others + (work.deferred if self.plan.split else 0)
         device.memory.append((end, device.held))
