@@ -6,9 +6,11 @@ from gossamer.passes.solvers.recompute_graph import Phase
 from gossamer.passes.solvers.recompute_megatron import block, full, selective, uniform
 from gossamer.passes.solvers.recompute_memory import keep_all
 from gossamer.passes.solvers.recompute_stage import stage_cost
-from gossamer.passes.solvers.transformer import MODELS, Execution, Sizes, activation_bytes, layer_operations
+from gossamer.passes.solvers.transformer import MODELS, Execution, Sizes
 from gossamer.passes.solvers.transformer_graph import Part, stage_graph
 from gossamer.passes.solvers.transformer_ops import Rates
+
+from .closed_forms import activation_bytes, layer_operations
 
 MODEL, RATES = MODELS["gpt-2.7b"], Rates(1e14, 1e14, 1e12, 2e11, 2e-5)
 EXECUTIONS = [Execution(batch=2, ranks=4), Execution(batch=2, ranks=4, sequence_parallel=True),
