@@ -164,7 +164,7 @@ class Pipeline:
         over = max(timeline.peak(device) - limits[device] for device in range(setting.stages))
         return Outcome(name, partition, timeline, tuple(costs), static, over)
 
-    def cost(self, attempt: Attempt, stage: "Stage", early: bool) -> StageCost:
+    def cost(self, attempt: Attempt, stage: Stage, early: bool) -> StageCost:
         """What a stage costs by an attempt, and what can run `early`. What was refused once is refused again."""
         key = (attempt.name, stage, early)
         if key not in self.costs:

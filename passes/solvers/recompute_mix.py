@@ -16,7 +16,7 @@ from .recompute_trial import Trial, Trials
 from .recompute_when import Times, When, placed
 
 ROUNDS, CLOSE = 3, 0.005
-"""How often a mix is corrected by its exact peak, and the share of the budget that may stay unused."""
+"""How often a mix, or one policy, is corrected by its exact peak, and the share of the budget that may stay unused."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Mixer:
         if lean is None or not self.layers:
             return None
         target = lean.bytes + budget - self.uniform(lean, budget).peak
-        for _ in range(3):
+        for _ in range(ROUNDS):
             share = (target - lean.bytes) / len(self.layers)
             own = [p.policy(limit=q.bytes + share) for p, q in zip(self.programs, lean.policies, strict=True)]
             policies = tuple(a or b for a, b in zip(own, lean.policies, strict=True))

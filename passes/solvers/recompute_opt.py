@@ -40,8 +40,9 @@ def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, secon
             break
         at = trial.schedule.steps[trial.live.index(trial.peak)].op
         place = next((place for place in backward if place >= at), backward[-1])
-        exact = exact and place not in program.rows
-        program.limit(place, program.high_of(place) - (trial.peak - budget) if place in program.rows else room[place])
+        known = place in program.rows
+        exact = exact and not known
+        program.limit(place, program.high_of(place) - (trial.peak - budget) if known else room[place])
         best = trials.best(budget) or best
     return max(0.0, bound)
 

@@ -135,7 +135,7 @@ class WhenProgram:
 
     def high_of(self, at: int) -> float:
         """What `limit` said last."""
-        return self.program.high[self.rows[at]] if at in self.rows else np.inf
+        return self.program.high[self.rows[at]]
 
     def whens(self, values: np.ndarray) -> dict[int, When]:
         """When each unit runs again, of those that do."""
