@@ -13,6 +13,7 @@
 | spiking-equality                 | the same five, equal in torch, step by step and by messages      |
 | spiking-events                   | synaptic events a second                                         |
 | pipeline-nvlink, -pcie, ..       | simulated training steps by several policies of recomputation    |
+| recompute-search                 | planners of recomputation: exposed ms, seconds of search         |
 | training-equality                | GPT-2 within six budgets: eager's bits, predicted peaks          |
 | training-frontier                | what is computed again within memory budgets, against torch      |
 | spiking-mlp, -recurrent, -conv   | a hundred steps of a spiking network, against its libraries      |
@@ -31,6 +32,7 @@ from . import kernels as generated
 from .core_array import core_array
 from .decode import DECODERS, Decode
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
+from .recompute_search import recompute_search
 from .sections import Section
 from .spiking_equality import spiking_equality
 from .spiking_events import spiking_events
@@ -299,6 +301,7 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     },
     "pipeline-windows": lambda settings, show: pipeline_timeline.windows(settings.quick, show),
     "pipeline-orders": lambda settings, show: pipeline_timeline.orders(settings.quick, show),
+    "recompute-search": lambda settings, show: recompute_search(settings.quick, show),
     "training-equality": lambda settings, show: training_equality(settings.quick, show),
     "training-frontier": lambda settings, show: training_budgets.training_frontier(settings.quick, show),
     "spiking-events": lambda settings, show: spiking_events(settings.quick, show),
