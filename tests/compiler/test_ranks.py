@@ -4,7 +4,10 @@ What the two processes assert is raised here.
 """
 
 import copy
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import gossamer
 import pytest
@@ -114,9 +117,10 @@ def fits(rank: int) -> None:
     torch.manual_seed(0)
     (batch,) = batches(1)
     model = split_layers(Blocks(layers=3, dropout=0.1), rank, 2)
-    eager = copy.deepcopy(model)
+    eager, state = copy.deepcopy(model), torch.get_rng_state()
     with wire(latency=0.01):
         step = gossamer.compile_training(model, squared, batch, memory_budget="85%", rung="mix")
+    assert torch.equal(state, torch.get_rng_state())
     assert any(OF in op.attributes for op in step.module.walk())
     assert 'comm.all_reduce "0"' in step.explain()
     torch.manual_seed(rank)
@@ -167,3 +171,32 @@ def disagrees(rank: int) -> None:
 
 def test_ranks_with_different_plans_are_told_so_instead_of_waiting_for_ever(ranks: Ranks):
     ranks(disagrees)
+
+
+class Meeting(threading.Barrier):
+    """A group of two threads, each of which hears what both bring."""
+
+    def __init__(self):
+        super().__init__(2, timeout=30)
+        self.brought: dict[int, Any] = {}
+
+    def gathered(self, value: Any) -> list[Any]:
+        self.brought[threading.get_ident()] = value
+        self.wait()
+        found = list(self.brought.values())
+        self.wait()
+        return found
+
+
+@pytest.mark.parametrize("alone", range(4))
+def test_what_is_so_on_one_rank_of_a_grid_is_known_on_all(alone: int, monkeypatch: pytest.MonkeyPatch):
+    """Rank 3 shares no group with rank 0, and yet must run when it does."""
+    rows, columns = [Meeting(), Meeting()], [Meeting(), Meeting()]
+    monkeypatch.setattr(together, "groups", lambda rank: {"row": rows[rank // 2], "column": columns[rank % 2]})
+    monkeypatch.setattr(together, "gathered", lambda value, meeting: meeting.gathered(value))
+
+    def told(rank: Any) -> bool:
+        return together.on_any_rank(rank, rank == alone)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(told, range(4))) == [True] * 4
