@@ -21,7 +21,7 @@ from gossamer.compiler.frontends.joint import ALIASES, ImportedStep, import_step
 from gossamer.compiler.frontends.joint_capture import Capture, capture
 from gossamer.compiler.step_costs import is_view, measure_step, signature
 from gossamer.dialects.diagnostics import UserError
-from gossamer.dialects.remat import text_of
+from gossamer.dialects.remat import PATH, text_of
 from gossamer.passes.analysis.training_graph import TrainingGraph, training_graph
 from gossamer.passes.rematerialization import apply_schedule
 from gossamer.passes.solvers.recompute_check import check
@@ -173,7 +173,7 @@ def source(node: Node) -> tuple[Node, int]:
 def selective(step: Profiled) -> Schedule:
     """Attention from its queries, keys and values runs again, as Megatron-LM's selective recomputation has it."""
     graph = step.graph
-    core = {index for index, op in enumerate(step.training.ops) if (text_of(op, "train.path") or "").endswith(".attn")}
+    core = {index for index, op in enumerate(step.training.ops) if (text_of(op, PATH) or "").endswith(".attn")}
     made = {storage: graph.values[storage].producer for storage in graph.storage}
     return as_needed(graph, {storage for storage, op in made.items() if op not in core})
 
