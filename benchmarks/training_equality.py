@@ -92,7 +92,7 @@ def training_equality(quick: bool, show: Show) -> Section:
     expected = gradients(model, lambda: eagerly(model, ids))
     show("measuring ops")
     step = gossamer.compile_training(model, loss_of, (ids,), memory_budget="100%")
-    allowed, search = budgets(step, 6)
+    allowed, search = budgets(step, 3 if quick else 6)
     rows = []
     for number, budget in enumerate(allowed):
         show(f"budget {number + 1} of {len(allowed)}")

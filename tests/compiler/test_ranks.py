@@ -5,7 +5,6 @@ What the two processes assert is raised here.
 
 import copy
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,17 +24,12 @@ from gossamer.passes.solvers.recompute_check import check
 from gossamer.passes.solvers.recompute_schedule import schedule_of
 from gossamer.runtime.executor import Program, find
 from gossamer.runtime.wire import wire
-from gossamer.tests.tensor_parallel import Blocks, Ranks, in_windows, own_part, split_layers, squared
+from gossamer.tests.ranks import Ranks
+from gossamer.tests.tensor_parallel import Blocks, in_windows, own_part, split_layers, squared
 from gossamer.tests.training import check_training, differences, same
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
-
-
-@pytest.fixture(scope="module")
-def ranks() -> Iterator[Ranks]:
-    with Ranks() as started:
-        yield started
 
 
 def batches(count: int, dtype: torch.dtype = torch.float32):
