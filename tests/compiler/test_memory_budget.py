@@ -19,7 +19,7 @@ from gossamer.passes.solvers.recompute_memory import keep_all, live_bytes, peak
 from gossamer.passes.solvers.recompute_schedule import Choice, droppable, schedule_of
 from gossamer.runtime.allocations import allocations
 from gossamer.runtime.executor import Program, find
-from gossamer.tests.training import differences, same
+from gossamer.tests.training import check_call, differences, same
 from gossamer.tests.training_zoo import STEPS
 
 
@@ -72,15 +72,7 @@ def test_a_step_within_a_budget_trains_as_eager_does(name):
     eager = copy.deepcopy(model)
     step = gossamer.compile_training(model, loss_fn, batch, memory_budget=BUDGETS[name])
     for number in range(2):
-        for each in (model, eager):
-            each.zero_grad()
-        torch.manual_seed(number)
-        loss = step(*batch)
-        torch.manual_seed(number)
-        expected = loss_fn(eager, *batch)
-        expected.backward()
-        assert same(loss, expected.detach())
-        assert not differences(model, eager)
+        check_call(step, model, eager, loss_fn, batch, number)
     report = step.memory
     assert report.budget is not None
     assert report.measured == report.predicted <= report.budget < report.keep_all

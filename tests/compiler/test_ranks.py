@@ -26,7 +26,7 @@ from gossamer.runtime.executor import Program, find
 from gossamer.runtime.wire import wire
 from gossamer.tests.ranks import Ranks
 from gossamer.tests.tensor_parallel import Blocks, in_windows, own_part, split_layers, squared
-from gossamer.tests.training import check_training, differences, same
+from gossamer.tests.training import check_call, check_training
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
@@ -100,10 +100,7 @@ def recomputes_in_windows(rank: int) -> None:
     assert all(OF in op.attributes for op in hidden)
     assert training_graph(function).schedule == schedule
     step.program = Program.build(step.module, step.weights, "step")
-    expected = squared(eager, *batch)
-    expected.backward()
-    assert same(step(*batch), expected.detach())
-    assert not differences(model, eager)
+    check_call(step, model, eager, squared, batch, rank)
 
 
 def test_what_is_recomputed_between_start_and_wait_has_the_same_bits(ranks: Ranks):
@@ -120,13 +117,7 @@ def fits(rank: int) -> None:
     assert torch.equal(state, torch.get_rng_state())
     assert any(OF in op.attributes for op in step.module.walk())
     assert 'comm.all_reduce "0"' in step.explain()
-    torch.manual_seed(rank)
-    loss = step(*batch)
-    torch.manual_seed(rank)
-    expected = squared(eager, *batch)
-    expected.backward()
-    assert same(loss, expected.detach())
-    assert not differences(model, eager)
+    check_call(step, model, eager, squared, batch, rank)
 
 
 def test_ranks_fit_into_a_budget_by_one_plan(ranks: Ranks):
