@@ -25,7 +25,8 @@ from gossamer.passes.solvers.recompute_check import check
 from gossamer.passes.solvers.recompute_schedule import Choice, schedule_of
 from gossamer.runtime.executor import Program, find
 from gossamer.runtime.wire import wire
-from gossamer.tests.tensor_parallel import Blocks, Ranks, in_windows, split_layers, squared
+from gossamer.tests.ranks import Ranks
+from gossamer.tests.tensor_parallel import Blocks, in_windows, split_layers, squared
 from torch import distributed as dist
 
 from .__main__ import RESULTS

@@ -7,7 +7,7 @@ are judged by another, which no planner saw.
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -21,7 +21,7 @@ from gossamer.compiler.frontends.joint import ALIASES, ImportedStep, import_step
 from gossamer.compiler.frontends.joint_capture import Capture, capture
 from gossamer.compiler.step_costs import is_view, measure_step, signature
 from gossamer.dialects.diagnostics import UserError
-from gossamer.dialects.remat import text_of
+from gossamer.dialects.remat import PATH, text_of
 from gossamer.passes.analysis.training_graph import TrainingGraph, training_graph
 from gossamer.passes.rematerialization import apply_schedule
 from gossamer.passes.solvers.recompute_check import check
@@ -173,15 +173,15 @@ def source(node: Node) -> tuple[Node, int]:
 def selective(step: Profiled) -> Schedule:
     """Attention from its queries, keys and values runs again, as Megatron-LM's selective recomputation has it."""
     graph = step.graph
-    core = {index for index, op in enumerate(step.training.ops) if (text_of(op, "train.path") or "").endswith(".attn")}
+    core = {index for index, op in enumerate(step.training.ops) if (text_of(op, PATH) or "").endswith(".attn")}
     made = {storage: graph.values[storage].producer for storage in graph.storage}
     return as_needed(graph, {storage for storage, op in made.items() if op not in core})
 
 
-def schedules(step: Profiled, captured: Capture) -> Iterator[tuple[str, Schedule]]:
+def schedules(step: Profiled, captured: Capture, shares: Sequence[float]) -> Iterator[tuple[str, Schedule]]:
     """What there is to compare with, by name."""
     yield "keep all", keep_all(step.graph)
-    for share in SHARES:
+    for share in shares:
         yield f"torch, {share:g}", torchs(step, captured, share)
     yield "selective: attention", selective(step)
     yield "full: every layer", full(step.graph)
@@ -206,10 +206,10 @@ class Point:
         return (self.name, *costs, times, f"{self.bound * 1e3:.2f}", counts)
 
 
-def points(step: Profiled, captured: Capture, show: Show) -> tuple[list[Point], int]:
+def points(step: Profiled, captured: Capture, shares: Sequence[float], show: Show) -> tuple[list[Point], int]:
     """Every schedule with gossamer's, and the smallest peak that gossamer reaches. All peaks are measured, too."""
     planner, judge, found = Planner(step.graph), Planner(step.judge), list[Point]()
-    for name, theirs in sorted(schedules(step, captured), key=lambda pair: peak(step.graph, pair[1])):
+    for name, theirs in sorted(schedules(step, captured, shares), key=lambda pair: peak(step.graph, pair[1])):
         show(name)
         budget = check(step.graph, theirs).peak
         ours = planner.plan(budget).schedule
@@ -236,7 +236,7 @@ def training_frontier(quick: bool, show: Show) -> Section:
     ids = torch.randint(shape[0], (2 if quick else 8, shape[-1]))
     show("measuring ops")
     step, captured = profiled(model, ids, 3 if quick else 20)
-    found, least = points(step, captured, show)
+    found, least = points(step, captured, SHARES[::4] if quick else SHARES, show)
     title = f"GPT-2, {shape[1]} layers of {shape[2]}, {len(ids)} x {shape[-1]} tokens: computed again at equal peaks"
     rows = [point.cells(step) for point in found]
     return Section("training-frontier", title, COLUMNS, rows, verdicts(step, found, least))

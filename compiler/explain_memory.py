@@ -10,21 +10,19 @@ All of it is read from the text of the program. Bytes kept are those alive when 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from xdsl.dialects.builtin import FloatAttr
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Operation
 
-from ..dialects.remat import BOUND, BUDGET, FLOOR, MEASURED, RUNG, WINDOW, is_recomputation, number_of, text_of
+from ..dialects.remat import BOUND, BUDGET, FLOOR, MEASURED, RUNG, number_of, text_of
 from ..passes.analysis.calls import target
 from ..passes.analysis.training_graph import TrainingGraph, training_graph
 from ..passes.solvers.recompute_check import check
 from ..passes.solvers.recompute_graph import Phase
 from ..passes.solvers.recompute_memory import keep_all, peak
 from .explain import table
-from .explain_windows import HEADER, OnTheWire, on_the_wire
+from .explain_windows import HEADER, OnTheWire, hidden, on_the_wire
 
 
 @dataclass(frozen=True)
@@ -124,36 +122,31 @@ def explain_memory(function: FuncOp) -> MemoryReport:
         hidden=account.hidden,
         exposed=account.exposed,
         bound=bound.value.data if isinstance(bound, FloatAttr) else None,
-        layers=tuple(layers(training, function)),
+        layers=tuple(layers(training)),
         windows=tuple(on_the_wire(training)),
     )
 
 
-def layers(training: TrainingGraph, function: FuncOp) -> list[Layer]:
+def layers(training: TrainingGraph) -> list[Layer]:
     """Each layer in order, what stands in none first."""
     graph = training.graph
     kept, again = Counter[int | None](), Counter[int | None]()
-    seconds, hidden = defaultdict[int | None, float](float), defaultdict[int | None, float](float)
+    seconds, behind = defaultdict[int | None, float](float), defaultdict[int | None, float](float)
     names: dict[int | None, Counter[str]] = {}
     for value, life in alive_at_turn(training):
         kept[graph.ops[graph.values[value].producer].layer] += 0 if life else graph.values[value].size
-    for step, op in zip(training.schedule.steps, steps_of(function, set(training.ops)), strict=True):
+    for step, hides in zip(training.schedule.steps, hidden(training), strict=True):
         if step.life:
             node = graph.ops[step.op]
             size = sum(graph.values[value].size for value in node.results)
             again[node.layer] += size
-            seconds[node.layer] += node.time
-            hidden[node.layer] += node.time if WINDOW in op.attributes else 0.0
+            seconds[node.layer] += node.time + (0.0 if node.starts is None else graph.windows[node.starts].seconds)
+            behind[node.layer] += hides
             if size or node.time:
                 name = (target(training.ops[step.op]) or training.ops[step.op].name).split(".")
                 names.setdefault(node.layer, Counter())[name[1] if len(name) > 1 else name[0]] += 1
     found = sorted({op.layer for op in graph.ops}, key=lambda layer: -1 if layer is None else layer)
-    return [Layer(k, kept[k], again[k], seconds[k], hidden[k], dict(names.get(k, ()))) for k in found]
-
-
-def steps_of(function: FuncOp, originals: Collection[Operation]) -> list[Operation]:
-    """The ops of the text that are steps of its schedule, in order."""
-    return [op for op in function.body.block.ops if op in originals or is_recomputation(op)]
+    return [Layer(k, kept[k], again[k], seconds[k], behind[k], dict(names.get(k, ()))) for k in found]
 
 
 def alive_at_turn(training: TrainingGraph) -> set[tuple[int, int]]:

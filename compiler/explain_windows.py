@@ -8,10 +8,12 @@ Other work is what would run anyway. More than a window has room for is exposed.
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import chain
 
 from ..dialects.comm import Start
 from ..passes.analysis.storages import tensor_bytes
 from ..passes.analysis.training_graph import TrainingGraph
+from ..passes.rematerialization import in_the_air
 
 
 @dataclass(frozen=True)
@@ -50,16 +52,12 @@ HEADER = ("window", "collective", "bytes", "ms", "of use", "other work", "comput
 
 def on_the_wire(training: TrainingGraph) -> list[OnTheWire]:
     """Every collective, in order. Work counts for the window that opened first."""
-    graph, air = training.graph, list[int]()
+    graph, schedule = training.graph, training.schedule
     other, again = defaultdict[int, float](float), defaultdict[int, float](float)
-    for step in training.schedule.steps:
-        op = graph.ops[step.op]
-        if op.waits in air:
-            air.remove(op.waits)
-        if air:
-            (again if step.life else other)[air[0]] += op.time
-        if op.starts is not None and not step.life:
-            air.append(op.starts)
+    for step, air in zip(schedule.steps, in_the_air(graph, schedule), strict=True):
+        first = next((window for window, life in air if not life), None)
+        if first is not None:
+            (again if step.life else other)[first] += graph.ops[step.op].time
     starts = [op for op in training.ops if isinstance(op, Start)]
     return [
         OnTheWire(
@@ -67,3 +65,16 @@ def on_the_wire(training: TrainingGraph) -> list[OnTheWire]:
         )
         for n, (start, window) in enumerate(zip(starts, graph.windows, strict=True))
     ]
+
+
+def hidden(training: TrainingGraph) -> list[float]:
+    """Of each step, the seconds that run behind collectives. What is computed again has the room that is left."""
+    graph, steps = training.graph, training.schedule.steps
+    air = list(in_the_air(graph, training.schedule))
+    found, room = [0.0] * len(steps), {opened: graph.windows[opened[0]].room for opened in chain.from_iterable(air)}
+    for at in sorted(range(len(steps)), key=lambda at: steps[at].life > 0):
+        left = graph.ops[steps[at].op].time
+        for opened in air[at]:
+            behind = min(left, room[opened])
+            found[at], left, room[opened] = found[at] + behind, left - behind, room[opened] - behind
+    return found

@@ -4,8 +4,9 @@
                                        (step_costs)                                     (allocations)
 
 The predicted peak is that of the schedule which the text of the program is (`analysis/training_graph.py`), the
-measured one what torch's allocator gave out, both with weights and batch. They are equal to the byte on the CPU. Where
-ranks train together, all of them take part, count with the times of the slowest, and run the same plan (`ranks.py`).
+measured one what torch's allocator gave out, both with weights and batch. They are equal to the byte on the CPU. What
+ops take is measured once, for the first budget. Where ranks train together, all of them take part, count with the times
+of the slowest, and run the same plan (`ranks.py`).
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from ..runtime.allocations import allocations
 from ..runtime.executor import find
 from .pipeline import run_pipeline
 from .ranks import agree, on_any_rank, share_times
-from .step_costs import Progress, measure_step, silent
+from .step_costs import Progress, is_measured, measure_step, silent
 from .windows import measure_windows
 
 FUNCTION = "step"
@@ -37,18 +38,19 @@ def fit(
     rung: str | None = None,
     progress: Progress = silent,
 ) -> ModuleOp:
-    """`module`, a training step, as it runs within `budget`; `module` itself learns what its ops take.
+    """`module`, a training step, as it runs within `budget`; `module` itself learns once what its ops take.
 
     Raises UserError where the budget cannot be met, saying which can.
     """
     if isinstance(budget, bool) or not isinstance(budget, int | str):
         message = f"memory_budget is a {type(budget).__name__}, expected bytes or a text"
         raise UserError(message, hint='memory_budget="60%", "2GiB" or 2147483648')
-    run_pipeline(module, "split-random-ops")
     entry = find(module, FUNCTION)
-    measure_step(module, weights, args, FUNCTION, progress, lambda wanted: on_any_rank(entry, wanted))
-    share_times(entry)
-    measure_windows(entry)
+    if on_any_rank(entry, not is_measured(entry)):
+        run_pipeline(module, "split-random-ops")
+        measure_step(module, weights, args, FUNCTION, progress, lambda wanted: on_any_rank(entry, wanted))
+        share_times(entry)
+        measure_windows(entry)
     scheduled = module.clone()
     run_pipeline(scheduled, [ScheduleRecompute(budget, rung or DEFAULT_RUNG)])
     function = find(scheduled, FUNCTION)

@@ -20,7 +20,10 @@ from ..dialects.aten import CallOp
 from ..dialects.comm import Start
 from ..dialects.diagnostics import UserError, place_of
 from ..dialects.remat import LIFE, OF, number_of, seconds_of, set_seconds, text_of
+from ..passes.split_random_ops import device_of
 from ..runtime.kernels.collectives import process_group
+
+SAME = "compile the same model, in the same mode and with the same budget, on all ranks"
 
 
 def has_collectives(module: ModuleOp) -> bool:
@@ -51,12 +54,15 @@ def plan_lines(function: FuncOp) -> Iterator[str]:
 
 def agree(function: FuncOp) -> None:
     """Raise UserError, on every rank, where the ranks of a group do not run the same plan."""
-    lines = list(plan_lines(function))
+    lines, found = list(plan_lines(function)), groups(function)
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    for name, group in groups(function).items():
-        digests = gathered(digest, group)
-        if len(set(digests)) > 1:
-            raise differing(function, name, digests, gathered(lines, group))
+    differ = [name for name, group in found.items() if len(set(gathered(digest, group))) > 1]
+    plans = [gathered(lines, found[name]) for name in differ]
+    anywhere = on_any_rank(function, bool(differ))
+    if differ:
+        raise differing(function, differ[0], plans[0])
+    if anywhere:
+        raise UserError("the ranks of another group run different plans", place=place_of(function), hint=SAME)
 
 
 def gathered(value: Any, group: Any) -> list[Any]:
@@ -66,10 +72,10 @@ def gathered(value: Any, group: Any) -> list[Any]:
     return found
 
 
-def differing(function: FuncOp, name: str, digests: Sequence[str], plans: Sequence[list[str]]) -> UserError:
+def differing(function: FuncOp, name: str, plans: Sequence[list[str]]) -> UserError:
     """The error for ranks that run another plan than the first: the first op that is another."""
     details = []
-    others = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
+    others = [rank for rank, plan in enumerate(plans) if plan != plans[0]]
     for rank in others:
         longest = max(len(plans[0]), len(plans[rank]))
         one, two = ([*plan, *["nothing"] * (longest - len(plan))] for plan in (plans[0], plans[rank]))
@@ -80,19 +86,21 @@ def differing(function: FuncOp, name: str, digests: Sequence[str], plans: Sequen
         f"the ranks of group '{name}' run different plans: not that of rank 0 have {ranks}",
         place=place_of(function),
         details=details,
-        hint="compile the same model, in the same mode and with the same budget, on all ranks",
+        hint=SAME,
     )
 
 
 def on_any_rank(function: FuncOp, here: bool) -> bool:
-    """Is something so here, or on a rank that this one communicates with?"""
-    return any([here, *(any(gathered(here, group)) for group in groups(function).values())])
+    """Is something so here, or on a rank that this one communicates with, over others or not?"""
+    for group in groups(function).values():
+        here = any(gathered(here, group))
+    return here
 
 
 def share_times(function: FuncOp) -> None:
     """Let all ranks count with the times of the slowest one, so that they make the same plan."""
     timed = [op for op in function.body.block.ops if seconds_of(op) is not None]
-    times = torch.tensor([seconds_of(op) for op in timed], dtype=torch.float64)
+    times = torch.tensor([seconds_of(op) for op in timed], dtype=torch.float64, device=device_of(function))
     for group in groups(function).values():
         dist.all_reduce(times, dist.ReduceOp.MAX, group=group)
     for op, taken in zip(timed, times.tolist(), strict=True):

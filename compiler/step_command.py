@@ -9,10 +9,8 @@ import json
 from typing import Any
 
 from ..dialects.diagnostics import UsageError, UserError
-from ..runtime.executor import find
 from .context import write_text
 from .example import call
-from .explain_memory import MemoryReport, explain_memory
 from .models import given_flags
 from .terminal import progress
 from .training import TrainingStep, compile_training
@@ -38,9 +36,12 @@ def open_step(arguments: argparse.Namespace) -> TrainingStep:
             found = f"({kinds})" if kinds else type(result).__name__
             raise UserError(f"{function}() returned {found}", place=place, hint=EXPECTED)
     with progress("capturing the training step") as show:
+
+        def told(done: int, of: int) -> None:
+            show(f"measuring the training step: run {done} of {of}")
+
         step = compile_training(model, loss_fn, example)
         show("measuring the training step")
-        told = lambda done, of: show(f"measuring the training step: run {done} of {of}")  # noqa: E731
         step.fit(example, budget(arguments.memory_budget), arguments.rung, told)
     return step
 
@@ -50,15 +51,10 @@ def budget(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
-def report(step: TrainingStep) -> MemoryReport:
-    """What the step keeps and computes again."""
-    return explain_memory(find(step.module, "step"))
-
-
 def compile_step(arguments: argparse.Namespace) -> None:
     """Write the program into the output folder, and say in a line what it takes."""
     step = open_step(arguments)
-    found = report(step)
+    found = step.memory
     where = ""
     if arguments.output:
         write_text(arguments.output / "step.mlir", step.ir())
@@ -72,5 +68,5 @@ def compile_step(arguments: argparse.Namespace) -> None:
 
 def explain_step(arguments: argparse.Namespace) -> None:
     """Print what is kept and computed again."""
-    found = report(open_step(arguments))
+    found = open_step(arguments).memory
     print(json.dumps(found.as_dict(), indent=2) if arguments.json else found)

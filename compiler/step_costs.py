@@ -23,8 +23,19 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp
+from ..dialects.comm import Start, window_of
 from ..dialects.diagnostics import UserError
-from ..dialects.remat import BYTES, STORAGE, WORKSPACE, FreeOp, StorageAttr, set_number, set_seconds, storages_of
+from ..dialects.remat import (
+    BYTES,
+    STORAGE,
+    WORKSPACE,
+    FreeOp,
+    StorageAttr,
+    seconds_of,
+    set_number,
+    set_seconds,
+    storages_of,
+)
 from ..runtime.allocations import allocations
 from ..runtime.executor import Program, find
 from ..runtime.metering import Meter, storages
@@ -58,6 +69,13 @@ def measure_step(
         if size:
             set_number(op, WORKSPACE, size)
     write_times(entry, lambda: seconds(module, weights, args, function, progress=progress), asked)
+
+
+def is_measured(function: FuncOp) -> bool:
+    """Does all of `function` say what it takes, its collectives last?"""
+    block = function.body.block
+    timed = all(seconds_of(op) is not None for op in block.ops if not isinstance(op, UNCOUNTED))
+    return timed and all(window_of(op) for op in block.ops if isinstance(op, Start))
 
 
 @torch.no_grad()
@@ -98,8 +116,8 @@ def write_times(
 ) -> None:
     """Write the time of each op: as it is kept for this machine, else as `measure` finds it. Views take none."""
     ops = [op for op in function.body.block.ops if not isinstance(op, UNCOUNTED)]
-    known, file = kept_times(cache_file("ops")), cache_file("ops")
-    names = {op: signature(op) for op in ops if not is_view(op)}
+    file = cache_file("ops")
+    known, names = kept_times(file), {op: signature(op) for op in ops if not is_view(op)}
     if asked(any(name not in known for name in names.values())):
         found: defaultdict[str, list[float]] = defaultdict(list)
         for op, taken in measure().items():

@@ -110,7 +110,7 @@ class TrainingStep:
         self.weights = imported.weights
         self.compiled = compiled
         function = imported.function
-        self.bind = read_binder(function, None)
+        self.bind = read_binder(function)
         self.program = Program.build(self.module, self.weights, "step")
         arguments = [attributes.data for attributes in (function.arg_attrs or ())]
         self.inputs = [text(attributes, "aten.name") for attributes in arguments]
@@ -220,11 +220,14 @@ class TrainingStep:
     ) -> None:
         """Let the step run within `memory_budget` from now on. It runs some times, and changes nothing else.
 
-        `progress(done, of)` is told of these runs.
+        What its ops take is measured with the first batch. `progress(done, of)` is told of these runs. Raises UserError
+        as a call does, and where the budget cannot be met.
         """
+        self.compiled.check()
         numbers = [self.seed, self.number] if self.keyed else []
         with torch.no_grad(), self.compiled.without_autocast():
-            inputs = [*self.arguments(batch), self.tangent(None), *numbers]
+            given = [self.laid_out(index, value) for index, value in enumerate(self.arguments(batch))]
+            inputs = [*given, self.tangent(None), *numbers]
             self.module = fit(self.kept, self.weights, inputs, memory_budget, rung, progress)
         self.program = Program.build(self.module, self.weights, "step")
 

@@ -52,7 +52,7 @@ class Bench:
         assert land is not None
         self.send, self.land, self.device, self.group = send, land, device, process_group(start.group.data)
         self.given = torch.zeros(sizes, dtype=element, device=device)
-        self.matrix = torch.rand(WIDTH, WIDTH, device=device)
+        self.matrix = torch.ones(WIDTH, WIDTH, device=device)
 
     @torch.no_grad()
     def window(self) -> tuple[float, float]:

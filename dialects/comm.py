@@ -5,13 +5,13 @@
 | `comm.all_reduce`     | the sum (or average, ..) over the ranks of what each gives                      |
 | `comm.all_gather`     | what each rank gives, one after another on the first axis                       |
 | `comm.reduce_scatter` | this rank's part, on the first axis, of the sum over the ranks                  |
-| `comm.all_to_all`     | what each rank gives to this one; by rows sent and taken      |
+| `comm.all_to_all`     | what each rank gives to this one, so many rows to and from each                 |
 | `comm.broadcast`      | what rank `source` gives                                                        |
 | `comm.wait`           | (no pending value, but the tensor itself)                                       |
 
     %p = comm.all_reduce sum %x in "0" : (tensor<4x8xf32>) -> !comm.pending<tensor<4x8xf32>>
     %t = ..                                                  runs while %p is on the wire: its window
-    %y = comm.wait %p : tensor<4x8xf32>
+    %y = comm.wait %p : (!comm.pending<tensor<4x8xf32>>) -> tensor<4x8xf32>
 
 | attribute         | on      | says                                                        |
 |-------------------|---------|-------------------------------------------------------------|
@@ -130,10 +130,14 @@ class Start(IRDLOperation):
         if given != received:
             raise VerifyException(f"{self.name} keeps all sizes: {self.tensor} becomes {self.received}")
 
-    def verify_rows(self, ranks: int, given: "Sizes", received: "Sizes") -> None:
-        """`received` has the rows of `given` for each of `ranks`, and all other axes of it."""
+    def verify_axes(self, given: "Sizes", received: "Sizes") -> None:
+        """There are rows, and all other axes stay."""
         if not given or not received or given[1:] != received[1:]:
             raise VerifyException(f"{self.name} keeps every axis but the first: {self.tensor}, {self.received}")
+
+    def verify_rows(self, ranks: int, given: "Sizes", received: "Sizes") -> None:
+        """`received` has the rows of `given` for each of `ranks`, and all other axes of it."""
+        self.verify_axes(given, received)
         few, many = given[0], received[0]
         if isinstance(few, int) and isinstance(many, int) and few * ranks != many:
             raise VerifyException(f"{ranks} ranks with {few} rows each have {few * ranks} rows, got {many}")
@@ -186,12 +190,11 @@ class AllToAllOp(Start):
     assembly_format = "$value `sends` $sends `takes` $takes `in` $group attr-dict `:` functional-type($value, $pending)"
 
     def verify_sizes(self, given: Sizes, received: Sizes) -> None:
-        if given[1:] != received[1:]:
-            raise VerifyException(f"comm.all_to_all keeps every axis but the first: {self.tensor}, {self.received}")
-        for verb, rows, splits in (("sends", given[:1], self.sends), ("takes", received[:1], self.takes)):
+        self.verify_axes(given, received)
+        for verb, rows, splits in (("sends", given[0], self.sends), ("takes", received[0], self.takes)):
             total = sum(splits.get_values())
-            if rows != (total,) and not any(isinstance(size, str) for size in rows):
-                raise VerifyException(f"it {verb} {total} rows in all, its tensor has {rows[0] if rows else 'none'}")
+            if isinstance(rows, int) and rows != total:
+                raise VerifyException(f"it {verb} {total} rows in all, its tensor has {rows}")
 
 
 @irdl_op_definition
@@ -233,9 +236,8 @@ class WaitOp(IRDLOperation):
             if isinstance(op, Start) and op.group == group:
                 waiting.add(op)
             elif isinstance(op, WaitOp) and op.pending.owner in waiting:
-                started = next(started for started in waiting if started is op.pending.owner)
                 raise VerifyException(
-                    f"collectives of a group are waited for in the order of their starts: '{started.name}' "
+                    f"collectives of a group are waited for in the order of their starts: '{op.start.name}' "
                     f"starts after '{self.start.name}' and is waited for before it"
                 )
 
@@ -245,9 +247,6 @@ class WaitOp(IRDLOperation):
         while op is not None and op is not self:
             yield op
             op = op.next_op
-
-
-STARTS: tuple[type[Start], ...] = (AllReduceOp, AllGatherOp, ReduceScatterOp, AllToAllOp, BroadcastOp)
 
 
 def reduction(name: str) -> ReductionAttr | None:
@@ -278,4 +277,8 @@ def set_window(start: Operation, seconds: float, efficiency: float) -> None:
     start.attributes[SECONDS], start.attributes[EFFICIENCY] = FloatAttr(seconds, f64), FloatAttr(efficiency, f64)
 
 
-Comm = Dialect("comm", [*STARTS, WaitOp], [PendingType, ReductionAttr])
+Comm = Dialect(
+    "comm",
+    [AllReduceOp, AllGatherOp, ReduceScatterOp, AllToAllOp, BroadcastOp, WaitOp],
+    [PendingType, ReductionAttr],
+)

@@ -17,12 +17,15 @@ A replay reads what its draw reads, so that it stands wherever another computati
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from xdsl.dialects.builtin import IntegerType, Signedness, TensorType
 from xdsl.ir import Operation, SSAValue
 
 from .aten import CallOp, Effects
 from .template import Argument, Name, Ref, Template
+
+AnyOp = TypeVar("AnyOp", bound=Operation)
 
 STATE, DRAW, REPLAY, KEYED = "random.state", "random.draw", "random.replay", "random.keyed"
 
@@ -87,7 +90,7 @@ def same(
     return marked(op, call)
 
 
-def marked(op: CallOp, source: CallOp) -> CallOp:
+def marked(op: AnyOp, source: CallOp) -> AnyOp:
     """`op` with the attributes, the place and the names of `source`."""
     op.attributes |= source.attributes
     op.location = source.location

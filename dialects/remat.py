@@ -21,7 +21,7 @@
 | `train.time`      | an op           | seconds that it takes                                                    |
 | `train.storage`   | an op           | of each result: bytes of new memory, or whose memory it is               |
 | `train.workspace` | an op           | bytes that it needs only while it runs                                   |
-| `train.bytes`     | an argument     | bytes of its memory                                                      |
+| `train.bytes`     | an input        | bytes of its memory: of an argument, or of a weight as it is read        |
 
 A recomputation equals its op in all but these attributes, so that nothing takes the two for one.
 """

@@ -13,23 +13,18 @@ from collections import Counter
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, IntegerAttr, ModuleOp, StringAttr, UnitAttr
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr, UnitAttr
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from ..dialects.aten import CallOp, ScalarType
 from ..dialects.random_calls import is_random, keyed
+from ..dialects.remat import LAYER, number_of
 from .split_random_ops import device_of
 
 KEYS = ("seed", "number")
-
-
-def layer_of(op: Operation) -> int:
-    """The layer of `op`, -1 outside of all."""
-    found = op.attributes.get("train.layer")
-    return found.value.data if isinstance(found, IntegerAttr) else -1
 
 
 def add_keys(function: FuncOp) -> list[SSAValue]:
@@ -56,7 +51,8 @@ def key(function: FuncOp) -> None:
     seed, number = add_keys(function)
     places: Counter[int] = Counter()
     for call in calls:
-        layer = layer_of(call)
+        found = number_of(call, LAYER)
+        layer = -1 if found is None else found
         op = keyed(call, seed, number, places[layer], layer, device_of(function))
         places[layer] += 1
         Rewriter.replace_op(call, op, op.results)

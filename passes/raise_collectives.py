@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr, TensorType
-from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.ir import Attribute, Block, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
@@ -30,6 +30,7 @@ from ..dialects.comm import (
     rows,
     whole,
 )
+from ..dialects.random_calls import marked
 from .analysis.calls import argument, integer, integers, target
 
 Properties = dict[str, Attribute | None]
@@ -95,15 +96,6 @@ def started(call: CallOp) -> Start | None:
     if not isinstance(value, SSAValue) or not isinstance(group, str) or len(found) < len(properties):
         return None
     return kind(value, group, received, found) if isinstance(received, TensorType) else None
-
-
-def marked(op: Operation, call: CallOp) -> Operation:
-    """`op`, which says of itself what `call` did."""
-    op.attributes |= call.attributes
-    op.location = call.location
-    for new, old in zip(op.results, call.results, strict=True):
-        new.name_hint = old.name_hint
-    return op
 
 
 def order_waits(block: Block) -> None:

@@ -10,7 +10,7 @@
 A storage that is to be held beyond its last reader goes at a `remat.free`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from xdsl.dialects.builtin import StringAttr
 from xdsl.dialects.func import FuncOp
@@ -48,10 +48,10 @@ def apply_schedule(function: FuncOp, training: TrainingGraph, schedule: Schedule
     }
     end = next(op for op in function.body.block.ops if isinstance(op, ENDS))
     placed: list[Operation] = []
-    for step, window in zip(schedule.steps, windows(training.graph, schedule), strict=True):
+    for step, air in zip(schedule.steps, in_the_air(training.graph, schedule), strict=True):
         op = place(training, step, values, end)
-        if window is not None and step.life:
-            set_number(op, WINDOW, window)
+        if air and step.life:
+            set_number(op, WINDOW, air[0][0])
         placed.append(op)
     hold(function, training, schedule, placed, values)
 
@@ -77,16 +77,15 @@ def place(training: TrainingGraph, step: Step, values: dict[Storage, SSAValue], 
     return op
 
 
-def windows(graph: Graph, schedule: Schedule) -> Iterable[int | None]:
-    """Of each step, the communication that was in the air longest as it runs."""
-    air: list[int] = []
+def in_the_air(graph: Graph, schedule: Schedule) -> Iterator[tuple[tuple[int, int], ...]]:
+    """As each step begins: the windows that are open, each with the life of its start, the oldest first."""
+    air: list[tuple[int, int]] = []
     for step in schedule.steps:
         op = graph.ops[step.op]
-        if op.waits in air:
-            air.remove(op.waits)
-        yield air[0] if air else None
+        air = [opened for opened in air if opened[0] != op.waits]
+        yield tuple(air)
         if op.starts is not None:
-            air.append(op.starts)
+            air.append((op.starts, step.life))
 
 
 def hold(

@@ -16,7 +16,7 @@ is_dense = torch.ops.aten.is_non_overlapping_and_dense.default
 
 def accumulate(parameter: Tensor, gradient: Tensor, taken: Container[int] = ()) -> None:
     """Add `gradient` to the gradient of `parameter`. Memory in `taken` (see `storage`) belongs to others."""
-    for hook in (parameter._backward_hooks or {}).values():
+    for hook in list((parameter._backward_hooks or {}).values()):
         replaced = hook(gradient)
         gradient = gradient if replaced is None else replaced
     if parameter.grad is None:
@@ -28,7 +28,7 @@ def accumulate(parameter: Tensor, gradient: Tensor, taken: Container[int] = ()) 
         parameter.grad = gradient + parameter.grad
     else:
         parameter.grad += gradient
-    for hook in (getattr(parameter, "_post_accumulate_grad_hooks", None) or {}).values():
+    for hook in list((getattr(parameter, "_post_accumulate_grad_hooks", None) or {}).values()):
         hook(parameter)
 
 

@@ -16,6 +16,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filecheck.finput import FInput
@@ -23,6 +24,9 @@ from filecheck.matcher import Matcher
 from filecheck.options import parse_argv_options
 from filecheck.parser import Parser, pattern_for_opts
 from gossamer.compiler.cli import main
+
+if TYPE_CHECKING:
+    from gossamer.tests.ranks import Ranks
 
 RUN = re.compile(r"^//\s*RUN:\s*(.*)$")
 GOLDEN = "// GOLDEN:\n"
@@ -47,6 +51,15 @@ def same_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         machine.rates.cache_clear()
         machine.skip_rates.cache_clear()
         yield
+
+
+@pytest.fixture(scope="module")
+def ranks() -> Iterator["Ranks"]:
+    """Two processes that are a gloo group."""
+    from gossamer.tests.ranks import Ranks
+
+    with Ranks() as started:
+        yield started
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

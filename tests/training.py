@@ -48,6 +48,29 @@ def differences(ours: nn.Module, eager: nn.Module) -> list[str]:
     return found + [f"buffer {name}" for (name, own), other in buffers if not same(own, other)]
 
 
+def check_call(
+    step: Any,
+    model: nn.Module,
+    eager: nn.Module,
+    loss_fn: Callable[..., torch.Tensor],
+    batch: tuple[Any, ...],
+    seed: int,
+) -> None:
+    """One call of a step of `model` does to the bit what `eager` does: loss, gradients, buffers and random numbers."""
+    for each in (model, eager):
+        each.zero_grad()
+    torch.manual_seed(seed)
+    loss = step(*batch)
+    drawn = torch.rand(())
+    torch.manual_seed(seed)
+    expected = loss_fn(eager, *batch)
+    expected.backward()
+    assert torch.equal(drawn, torch.rand(())), "the random stream is elsewhere"
+    assert same(loss, expected.detach()), f"batch {seed}: loss {loss} is not {expected}"
+    assert not loss.requires_grad
+    assert not (found := differences(model, eager)), f"batch {seed}: {found}"
+
+
 def check_training(
     model: nn.Module,
     loss_fn: Callable[..., torch.Tensor],
@@ -62,18 +85,7 @@ def check_training(
     step = gossamer.compile_training(model, loss_fn, batches[0])
     optimizers = [optimizer([p for p in m.parameters() if p.requires_grad]) for m in (model, eager)]
     for number, batch in enumerate(batches):
-        for each in optimizers:
-            each.zero_grad()
-        torch.manual_seed(number)
-        loss = step(*batch)
-        drawn = torch.rand(())
-        torch.manual_seed(number)
-        expected = loss_fn(eager, *batch)
-        expected.backward()
-        assert torch.equal(drawn, torch.rand(())), "the random stream is elsewhere"
-        assert same(loss, expected.detach()), f"batch {number}: loss {loss} is not {expected}"
-        assert not loss.requires_grad
-        assert not (found := differences(model, eager)), f"batch {number}: {found}"
+        check_call(step, model, eager, loss_fn, batch, number)
         for each in optimizers:
             each.step()
     assert all(same(a, b) for a, b in zip(model.parameters(), eager.parameters(), strict=True))

@@ -90,8 +90,6 @@ STEPS: dict[str, Callable[[], Case]] = {
     "BERT": language("BertForMaskedLM", intermediate_size=64, **SIZES),
     "ViT": vit,
     "OPT": language("OPTForCausalLM", ffn_dim=64, word_embed_proj_dim=32, max_position_embeddings=32, **SIZES),
-    "T5": language(
-        "T5ForConditionalGeneration", d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, decoder_start_token_id=0
-    ),
+    "T5": language("T5ForConditionalGeneration", **T5),
 }
 """Cases by name."""

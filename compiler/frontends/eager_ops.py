@@ -1,6 +1,6 @@
 """What tracing makes of composite ops: eager's own numbers, where torch has Python forms that give others.
 
-aten.dropout        traced as native_dropout, which rounds its scale otherwise   ->   gossamer.dropout
+aten.dropout        traced as native_dropout, which rounds its scale otherwise   ->   gossamer.dropout (on CUDA eager's)
 aten.matmul, lstm, upsample_bilinear2d, ..   traced in Python                    ->   as C++ composes them in eager
 """
 
@@ -28,7 +28,9 @@ def composite_dropout(x: torch.Tensor, p: float, train: bool) -> torch.Tensor:
     """What eager does for `F.dropout`; a probability of 1 draws nothing."""
     if p == 0 or not train or x.numel() == 0:
         return x
-    return x * torch.zeros((), dtype=x.dtype, device=x.device) if p == 1 else dropout(x, p)[0]
+    if p == 1:
+        return x * torch.zeros((), dtype=x.dtype, device=x.device)
+    return torch.native_dropout(x, p, train)[0] if x.device.type == "cuda" else dropout(x, p)[0]
 
 
 def overloads() -> Iterator[torch._ops.OpOverload]:

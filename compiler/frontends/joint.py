@@ -40,7 +40,6 @@ from xdsl.dialects.builtin import (
     DenseArrayBase,
     DictionaryAttr,
     FunctionType,
-    IntegerAttr,
     LocationAttr,
     ModuleOp,
     StringAttr,
@@ -52,6 +51,8 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ...dialects.aten import AssignOp, ParameterOp, TemplateAttr, UpdateOp, WeightKind
 from ...dialects.diagnostics import Place, UserError
+from ...dialects.remat import LAYER, PHASE, set_number
+from ...dialects.remat import PATH as MODULE
 from ...dialects.template import Argument, Ref, Template
 from ..signature import argument_names, forward_text, parse_forward, spec_text
 from .graphs import Graph, Value, value_name
@@ -65,7 +66,6 @@ from .weights import Weights
 
 ALIASES = (torch.ops.aten.detach.default, torch.ops.aten.alias.default)
 """Ops that give back their input."""
-
 
 SPLIT_BY_HAND = "split layers by hand, and sum over ranks by torch.distributed._functional_collectives"
 
@@ -111,13 +111,14 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
         weights.add(name, WeightKind.PARAMETER, parameter)
     for name, buffer in captured.buffers.items():
         weights.add(name, WeightKind.BUFFER, buffer)
-    names = argument_names(pytree.tree_structure((example, {})), parse_forward(signature))
+    in_spec = pytree.tree_structure((example, {}))
+    names = argument_names(in_spec, parse_forward(signature))
     step = Step(captured, weights, names, leaves, layers(model))
     function = step.function()
     function.attributes |= {
         "aten.forward": StringAttr(signature),
         "aten.inputs": TemplateAttr(Template(tuple(step.template))),
-        "aten.in_spec": StringAttr(spec_text(pytree.tree_structure((example, {})))),
+        "aten.in_spec": StringAttr(spec_text(in_spec)),
     }
     devices = {tensor.device for tensor in captured.parameters.values()}
     if len(devices) == 1:
@@ -163,11 +164,11 @@ class JointGraph(Graph):
             return
         backward = node.meta.get("partitioner_tag") == "is_backward"
         path = str((node.meta.get("custom") or {}).get(PATH, ""))
-        op.attributes["train.phase"] = StringAttr("backward" if backward else "forward")
+        op.attributes[PHASE] = StringAttr("backward" if backward else "forward")
         if path:
-            op.attributes["train.path"] = StringAttr(path)
+            op.attributes[MODULE] = StringAttr(path)
         if (number := layer_of(path, self.numbers)) is not None:
-            op.attributes["train.layer"] = IntegerAttr(number, i64)
+            set_number(op, LAYER, number)
 
     def call(self, node: Node) -> Value:
         if node.target in ALIASES and isinstance(node.args[0], Node):

@@ -11,6 +11,7 @@ Ops are those that are no recomputations, in the order of the text. A storage go
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, count
 
 from xdsl.dialects.builtin import IntegerAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
@@ -71,6 +72,7 @@ class Reader:
     homes: dict[SSAValue, tuple[int, int] | None] = field(default_factory=dict)
     last: dict[tuple[int, int], int] = field(default_factory=dict)
     named: dict[str, int] = field(default_factory=dict)
+    reserved: set[str | None] = field(default_factory=set)
     phase: Phase = Phase.FORWARD
 
     def read(self) -> TrainingGraph:
@@ -78,6 +80,7 @@ class Reader:
         if len(self.function.body.blocks) != 1:
             raise UserError("a training step is a function of one block", place=place_of(self.function))
         changed = overwritten(self.function)
+        self.reserved = {text_of(op, NAME) for op in self.function.body.block.ops}
         weights = [op.value for op in self.function.body.block.ops if isinstance(op, ParameterOp)]
         for value in (*self.function.args, *weights):
             self.given(value)
@@ -142,13 +145,13 @@ class Reader:
         return self.opened[start]
 
     def name(self, op: Operation) -> str:
-        """What an op is called, like nothing before it."""
+        """What an op is called, like nothing else."""
         wish = text_of(op, NAME)
         if wish is None:
             hint = next((result.name_hint for result in op.results if result.name_hint), None)
-            wish = base = hint or target(op) or op.name
-            while wish in self.named:
-                wish = f"{base}#{len(self.ops)}"
+            base = hint or target(op) or op.name
+            wishes = chain([base], (f"{base}#{number}" for number in count(len(self.ops))))
+            return next(wish for wish in wishes if wish not in self.named and wish not in self.reserved)
         if wish in self.named:
             raise UserError(f"two ops are called '{wish}'", place=place_of(op), hint=f"`{NAME}` names one op")
         return wish

@@ -64,36 +64,25 @@ def over_wire(op: Start, run: Run) -> Run:
     return start
 
 
-@kernel("comm.all_reduce")
-def all_reduce(op: AllReduceOp) -> Run:
-    group, reduction, call = known_group(op), op.reduction.data.value, functional().all_reduce.default
-    return over_wire(op, lambda value: call(value, reduction, group))
+CALLS: dict[type[Start], tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
+    AllReduceOp: ("all_reduce", lambda op: (op.reduction.data.value,)),
+    AllGatherOp: ("all_gather_into_tensor", lambda op: (op.ranks.value.data,)),
+    ReduceScatterOp: ("reduce_scatter_tensor", lambda op: (op.reduction.data.value, op.ranks.value.data)),
+    AllToAllOp: ("all_to_all_single", lambda op: (list(op.takes.get_values()), list(op.sends.get_values()))),
+    BroadcastOp: ("broadcast", lambda op: (op.source.value.data,)),
+}
+"""Of each start: torch's functional collective, and what that takes between the tensor and the group."""
 
 
-@kernel("comm.all_gather")
-def all_gather(op: AllGatherOp) -> Run:
-    group, ranks, call = known_group(op), op.ranks.value.data, functional().all_gather_into_tensor.default
-    return over_wire(op, lambda value: call(value, ranks, group))
+def begin(op: Start) -> Run:
+    """What starts a collective."""
+    name, between_of = CALLS[type(op)]
+    call, between, group = getattr(functional(), name).default, between_of(op), known_group(op)
+    return over_wire(op, lambda value: call(value, *between, group))
 
 
-@kernel("comm.reduce_scatter")
-def reduce_scatter(op: ReduceScatterOp) -> Run:
-    group, reduction, ranks = known_group(op), op.reduction.data.value, op.ranks.value.data
-    call = functional().reduce_scatter_tensor.default
-    return over_wire(op, lambda value: call(value, reduction, ranks, group))
-
-
-@kernel("comm.all_to_all")
-def all_to_all(op: AllToAllOp) -> Run:
-    group, call = known_group(op), functional().all_to_all_single.default
-    takes, sends = list(op.takes.get_values()), list(op.sends.get_values())
-    return over_wire(op, lambda value: call(value, takes, sends, group))
-
-
-@kernel("comm.broadcast")
-def broadcast(op: BroadcastOp) -> Run:
-    group, source, call = known_group(op), op.source.value.data, functional().broadcast.default
-    return over_wire(op, lambda value: call(value, source, group))
+for collective in CALLS:
+    kernel(collective.name)(begin)
 
 
 @kernel("comm.wait")

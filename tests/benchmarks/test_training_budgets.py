@@ -2,7 +2,15 @@
 
 import pytest
 import torch
-from gossamer.benchmarks.training_budgets import gpt2, profiled, saved_by_torch, selective, torchs, training_frontier
+from gossamer.benchmarks.training_budgets import (
+    SHARES,
+    gpt2,
+    profiled,
+    saved_by_torch,
+    selective,
+    torchs,
+    training_frontier,
+)
 from gossamer.benchmarks.training_equality import training_equality
 from gossamer.compiler.frontends.graphs import value_name
 from gossamer.passes.solvers.recompute_check import check
@@ -42,7 +50,8 @@ def test_selective_runs_attention_again_and_nothing_else(small):
 def test_no_row_takes_more_memory_than_it_may():
     section = training_frontier(True, lambda what: None)
     assert [row[0] for row in section.rows].count("keep all") == 1
-    assert len(section.rows) == 12
+    assert {f"torch, {share:g}" for share in SHARES[::4]} < {row[0] for row in section.rows}
+    assert len(section.rows) == 6
     for name, most, again, ours, *_ in section.rows:
         assert float(ours) <= float(most), name
         assert (float(again) == 0) <= (name == "keep all"), name
@@ -50,8 +59,7 @@ def test_no_row_takes_more_memory_than_it_may():
 
 def test_every_budget_of_the_table_of_equality_is_met():
     section = training_equality(True, lambda what: None)
-    assert len(section.rows) == 6
-    assert [row[-1] for row in section.rows] == ["yes"] * 6
+    assert [row[-1] for row in section.rows] == ["yes"] * 3
     assert all(predicted == measured for _, predicted, measured, *_ in section.rows)
     peaks = [int(row[1].replace(",", "")) for row in section.rows]
     assert peaks == sorted(peaks)

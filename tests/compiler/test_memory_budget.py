@@ -7,7 +7,6 @@ import gossamer
 import pytest
 import torch
 from gossamer.compiler.context import print_module
-from gossamer.compiler.explain_memory import explain_memory
 from gossamer.compiler.frontends.joint import import_step
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.compiler.step_costs import measure_step, metered
@@ -20,7 +19,7 @@ from gossamer.passes.solvers.recompute_memory import keep_all, live_bytes, peak
 from gossamer.passes.solvers.recompute_schedule import Choice, droppable, schedule_of
 from gossamer.runtime.allocations import allocations
 from gossamer.runtime.executor import Program, find
-from gossamer.tests.training import differences, same
+from gossamer.tests.training import check_call, differences, same
 from gossamer.tests.training_zoo import STEPS
 
 
@@ -73,16 +72,8 @@ def test_a_step_within_a_budget_trains_as_eager_does(name):
     eager = copy.deepcopy(model)
     step = gossamer.compile_training(model, loss_fn, batch, memory_budget=BUDGETS[name])
     for number in range(2):
-        for each in (model, eager):
-            each.zero_grad()
-        torch.manual_seed(number)
-        loss = step(*batch)
-        torch.manual_seed(number)
-        expected = loss_fn(eager, *batch)
-        expected.backward()
-        assert same(loss, expected.detach())
-        assert not differences(model, eager)
-    report = explain_memory(find(step.module, "step"))
+        check_call(step, model, eager, loss_fn, batch, number)
+    report = step.memory
     assert report.budget is not None
     assert report.measured == report.predicted <= report.budget < report.keep_all
     assert report.recomputed > 0
@@ -98,7 +89,7 @@ def test_keyed_randomness_is_computed_again_too():
     for _ in range(2):
         assert same(one(*batch), two(*batch))
     assert not differences(model, other)
-    assert explain_memory(find(one.module, "step")).recomputed > 0
+    assert one.memory.recomputed > 0
 
 
 def test_compiling_changes_neither_the_model_nor_the_random_stream():
@@ -111,15 +102,29 @@ def test_compiling_changes_neither_the_model_nor_the_random_stream():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_a_step_can_be_fitted_again():
+def test_a_step_can_be_fitted_again_and_is_measured_once(monkeypatch: pytest.MonkeyPatch):
     torch.manual_seed(0)
     model, loss_fn, batch = STEPS["GPT-2"]()
     step = gossamer.compile_training(model, loss_fn, batch, memory_budget="60%")
     text = print_module(step.module)
+    monkeypatch.delattr("gossamer.compiler.memory_budget.measure_step")
     step.fit(batch, "100%")
     assert "remat.of" not in print_module(step.module)
     step.fit(batch, "60%")
     assert print_module(step.module) == text
+
+
+def test_a_step_is_fitted_to_what_it_was_compiled_for():
+    """To the strides and the mode, as it is called."""
+    torch.manual_seed(0)
+    model, loss_fn, (x, y) = STEPS["CNN"]()
+    step = gossamer.compile_training(model, loss_fn, (x, y))
+    step.fit((x.to(memory_format=torch.channels_last), y), "90%")
+    other = gossamer.compile_training(model, loss_fn, (x, y), memory_budget="90%")
+    assert step.memory.predicted == other.memory.predicted
+    model.eval()
+    with pytest.raises(UserError, match="the model is in evaluation mode"):
+        step.fit((x, y), "90%")
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,15 @@ def test_hooks_see_the_gradient_in_order_and_may_replace_it():
     with torch.no_grad():
         accumulate(p, torch.tensor([1.0, 2.0]))
     assert seen == [[2.0, 4.0], [3.0, 5.0]]
+
+
+def test_a_hook_may_remove_itself():
+    p, seen = parameter(2), []
+    first = p.register_hook(lambda gradient: first.remove())
+    p.register_hook(lambda gradient: seen.append("hook"))
+    last = p.register_post_accumulate_grad_hook(lambda p: last.remove())
+    p.register_post_accumulate_grad_hook(lambda p: seen.append("post-accumulate"))
+    for _ in range(2):
+        accumulate(p, torch.ones(2))
+        p.grad = None
+    assert seen == ["hook", "post-accumulate"] * 2

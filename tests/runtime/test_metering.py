@@ -109,7 +109,7 @@ def test_every_op_has_a_time():
     assert runs == [(n, 5) for n in range(1, 6)]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_cuda_the_allocator_agrees():
     x = torch.randn(400, 800, device="cuda")
     program = module()

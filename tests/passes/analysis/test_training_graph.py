@@ -77,3 +77,22 @@ def test_sizes_that_are_not_known_are_asked_for():
           %a = aten.call "aten.exp.default"(%x) : (tensor<?xf32>) -> tensor<?xf32>
           func.return %a : tensor<?xf32> } }""")
         )
+
+
+def test_an_op_without_a_name_takes_none_that_another_has():
+    graph = read(
+        module("""builtin.module { func.func @step(%x: ROWS) -> (ROWS) {
+      %0 = aten.call "aten.exp.default"(%x) : (ROWS) -> ROWS
+      %1 = aten.call "aten.exp.default"(%0) attributes {remat.name = "aten.exp.default#2"} : (ROWS) -> ROWS
+      %2 = aten.call "aten.exp.default"(%1) : (ROWS) -> ROWS
+      %y = aten.call "aten.sin.default"(%2) : (ROWS) -> ROWS
+      %z = aten.call "aten.sin.default"(%y) attributes {remat.name = "y"} : (ROWS) -> ROWS
+      func.return %z : ROWS } }""")
+    ).graph
+    assert [op.name for op in graph.ops] == [
+        "aten.exp.default",
+        "aten.exp.default#2",
+        "aten.exp.default#3",
+        "y#4",
+        "y",
+    ]

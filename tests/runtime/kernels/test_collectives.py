@@ -1,7 +1,6 @@
 """Compiled collectives do what torch's do, on two gloo ranks."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,14 +8,8 @@ from gossamer.compiler.context import parse_text
 from gossamer.dialects.diagnostics import UserError
 from gossamer.runtime.executor import Program
 from gossamer.runtime.wire import wire
-from gossamer.tests.tensor_parallel import Ranks
+from gossamer.tests.ranks import Ranks
 from torch import Tensor
-
-
-@pytest.fixture(scope="module")
-def ranks() -> Iterator[Ranks]:
-    with Ranks() as started:
-        yield started
 
 
 def run(start: str, x: Tensor, received: str) -> Tensor:

@@ -1,0 +1,32 @@
+"""What is said of a training step: of its layers, as of the whole."""
+
+import pytest
+from gossamer.compiler.explain_memory import explain_memory
+from gossamer.tests.passes.step_programs import module, step_of
+
+OVERFILLED = """
+builtin.module {
+  func.func @step(%x: ROWS) -> (ROWS, ROWS) {
+    %a = aten.call "aten.exp.default"(%x) attributes {train.phase = "forward", remat.name = "a", train.layer = 0 : i64, train.time = 4.0e-06 : f64} : (ROWS) -> ROWS
+    %b = aten.call "aten.sin.default"(%a) attributes {remat.name = "b", train.layer = 1 : i64, train.time = 5.0e-06 : f64} : (ROWS) -> ROWS
+    %p = comm.all_reduce sum %b in "0" {train.phase = "backward", comm.seconds = 1.0e-05 : f64, comm.efficiency = 5.0e-01 : f64} : (ROWS) -> !comm.pending<ROWS>
+    %a1 = aten.call "aten.exp.default"(%x) attributes {remat.of = "a", remat.life = 1 : i64, remat.window = 0 : i64, train.layer = 0 : i64} : (ROWS) -> ROWS
+    %b1 = aten.call "aten.sin.default"(%a1) attributes {remat.of = "b", remat.life = 1 : i64, remat.window = 0 : i64, train.layer = 1 : i64} : (ROWS) -> ROWS
+    %o = aten.call "aten.cos.default"(%x) attributes {train.time = 1.0e-06 : f64} : (ROWS) -> ROWS
+    %w = comm.wait %p : (!comm.pending<ROWS>) -> ROWS
+    %d = aten.call "aten.mul.Tensor"(%b1, %w) : (ROWS, ROWS) -> ROWS
+    func.return %d, %o : ROWS, ROWS
+  }
+}
+"""  # noqa: E501
+
+
+def test_no_more_is_hidden_than_a_window_has_room_for():
+    """Half of 10 us can be used, of which other work takes one."""
+    report = explain_memory(step_of(module(OVERFILLED)))
+    assert report.recomputed == pytest.approx(9e-6)
+    assert report.hidden == pytest.approx(4e-6)
+    assert {layer.layer: layer.hidden for layer in report.layers} == pytest.approx({None: 0.0, 0: 4e-6, 1: 0.0})
+    assert sum(layer.seconds for layer in report.layers) == pytest.approx(report.recomputed)
+    (window,) = report.windows
+    assert (window.other, window.again, window.left) == pytest.approx((1e-6, 9e-6, 0.0))
