@@ -20,6 +20,7 @@ from ..dialects.snn_maps import ConvOp
 from ..passes.assign_dependencies import AssignDependencies
 from ..passes.partition_cores import PartitionCores
 from ..passes.place_cores import PlaceCores
+from ..passes.solvers.marked_graph import CoreEdges
 from ..passes.solvers.neuron_graph import NeuronGraph
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.mapping import Edges, Mapping
@@ -191,6 +192,11 @@ def map_network(
 def program_of(module: ModuleOp) -> ProgramOp:
     """The mapped program of a module."""
     return next(each for each in module.ops if isinstance(each, ProgramOp))
+
+
+def joined(edges: Edges) -> CoreEdges:
+    """The edges of a mapping, without their slots, for `passes/solvers`."""
+    return CoreEdges(edges.source, edges.target, edges.dmin, edges.dmax)
 
 
 def mapping_of(program: ProgramOp, network: Network, weights: dict[str, np.ndarray]) -> Mapping:
