@@ -119,12 +119,11 @@ def neuron_graph(
     """The neurons of a network with what each costs on a machine, by a profile of at least one step."""
     sizes = [p.size for p in network.populations]
     population = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-    fixed = np.isin(population, network.inputs)
     steps = max(profile.steps, 1)
     fired = np.bincount(profile.neuron, minlength=network.neurons)
     rate = fired / steps
     cost = machine.time
-    updates = np.where(fixed, 0.0, cost.update)
+    updates = np.where(network.is_input, 0.0, cost.update)
     work = updates + rate * (cost.spike + cost.update_active) + cost.synapse * heard(synapses, rate)
     shared = kernel_bytes(op, network, weights, machine.limits.weight_bits)
     own = shared[population] == 0
@@ -139,7 +138,7 @@ def neuron_graph(
         work=work,
         memory=memory,
         shared=shared,
-        fixed=fixed,
+        fixed=network.is_input,
         activity=activity(synapses, profile, machine, updates),
         packet_in=cost.packet_in,
         packet_out=cost.packet_out,
