@@ -20,6 +20,7 @@ from ..dialects.snn_maps import ConvOp
 from ..passes.assign_dependencies import AssignDependencies
 from ..passes.partition_cores import PartitionCores
 from ..passes.place_cores import PlaceCores
+from ..passes.solvers.marked_graph import CoreEdges
 from ..passes.solvers.neuron_graph import NeuronGraph
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.mapping import Edges, Mapping
@@ -118,12 +119,11 @@ def neuron_graph(
     """The neurons of a network with what each costs on a machine, by a profile of at least one step."""
     sizes = [p.size for p in network.populations]
     population = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-    fixed = np.isin(population, network.inputs)
     steps = max(profile.steps, 1)
     fired = np.bincount(profile.neuron, minlength=network.neurons)
     rate = fired / steps
     cost = machine.time
-    updates = np.where(fixed, 0.0, cost.update)
+    updates = np.where(network.is_input, 0.0, cost.update)
     work = updates + rate * (cost.spike + cost.update_active) + cost.synapse * heard(synapses, rate)
     shared = kernel_bytes(op, network, weights, machine.limits.weight_bits)
     own = shared[population] == 0
@@ -138,7 +138,7 @@ def neuron_graph(
         work=work,
         memory=memory,
         shared=shared,
-        fixed=fixed,
+        fixed=network.is_input,
         activity=activity(synapses, profile, machine, updates),
         packet_in=cost.packet_in,
         packet_out=cost.packet_out,
@@ -191,6 +191,11 @@ def map_network(
 def program_of(module: ModuleOp) -> ProgramOp:
     """The mapped program of a module."""
     return next(each for each in module.ops if isinstance(each, ProgramOp))
+
+
+def joined(edges: Edges) -> CoreEdges:
+    """The edges of a mapping, without their slots, for `passes/solvers`."""
+    return CoreEdges(edges.source, edges.target, edges.dmin, edges.dmax)
 
 
 def mapping_of(program: ProgramOp, network: Network, weights: dict[str, np.ndarray]) -> Mapping:

@@ -11,20 +11,21 @@ help. Near the best, fewer are taken. All on arrays: the program is written once
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
+from ..passes.partition_cores import capacity_of
 from ..passes.solvers.core_capacity import CapacityError
 from ..passes.solvers.core_partition import partition
 from ..passes.solvers.core_placement import place
 from ..passes.solvers.core_slots import size_slots
-from ..passes.solvers.core_usage import core_edges, traffic, usage
-from ..passes.solvers.neuron_graph import Capacity, NeuronGraph
+from ..passes.solvers.core_usage import traffic, usage
+from ..passes.solvers.neuron_graph import NeuronGraph
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.mapping import Mapping, latency
 from ..runtime.core_array.recording import Recording
 from ..runtime.core_array.simulator import makespan
+from .mapping import array_op, joined
 
 METHODS = ("spread", "multilevel", "loose", "steady")
 """The partitioners that are tried, the one that takes least time first."""
@@ -57,19 +58,14 @@ class Candidates:
     slack: int | None = None
     """Slots over the longest delay of each edge; None: as many as are fastest."""
 
-    @property
-    def capacity(self) -> Capacity:
-        """What one core holds."""
-        limits = self.machine.limits
-        return Capacity(self.machine.cores, limits.neurons, limits.synapse_bytes, limits.axons_in, limits.axons_out)
-
     def tried(self, method: str, cores: int | None) -> Tried:
         """One mapping, with as many slots as there can be. Raises `CapacityError` where the network does not fit."""
-        core = partition(self.graph, self.capacity, cores, self.seed, method)
+        core = partition(self.graph, capacity_of(array_op(self.machine)), cores, self.seed, method)
         core[core >= 0] = np.unique(core[core >= 0], return_inverse=True)[1]
         where = place(traffic(self.graph, core), self.machine.mesh, self.machine.cores_per_tile)
         mapping = Mapping.of(self.profile.synapses, core, where)
-        mapping = self.with_slack(mapping, max(self.slacks(mapping), default=None))
+        slack = max(self.slacks(mapping), default=None) if self.slack is None else self.slack
+        mapping = self.with_slack(mapping, slack)
         return Tried(mapping, method, self.time(mapping))
 
     def time(self, mapping: Mapping) -> float:
@@ -77,9 +73,7 @@ class Candidates:
         return makespan(self.profile, mapping, self.machine, policy=self.policy)
 
     def slacks(self, mapping: Mapping) -> list[int]:
-        """The slacks to try: those that synapses of the longest delay leave on cores that keep spikes so long."""
-        if self.slack is not None:
-            return [self.slack]
+        """The slacks to try: those with which no spike is kept longer than the machine's longest delay."""
         delay, longest = self.machine.limits.delay, int(mapping.edges.dmax.max(initial=0))
         return [slack for slack in SLACKS if delay is None or longest + slack <= delay]
 
@@ -87,10 +81,9 @@ class Candidates:
         """With so many slots over the longest delay; None: those that the mean work of the cores asks for."""
         if slack is not None:
             return mapping.with_slots(mapping.edges.dmax + slack)
-        edges = core_edges(self.graph, mapping.core)
+        edges, work = mapping.edges, usage(self.graph, mapping.core, mapping.cores).work
         ends = mapping.place[edges.source], mapping.place[edges.target]
-        work = usage(self.graph, mapping.core, mapping.cores).work
-        return mapping.with_slots(size_slots(work, edges, latency(self.machine, *ends)))
+        return mapping.with_slots(size_slots(work, joined(edges), latency(self.machine, *ends)))
 
     def best_slack(self, mapping: Mapping) -> int | None:
         """The least slack that is about as fast as any; None where sized slots are."""
@@ -104,39 +97,32 @@ def choose(attempts: Sequence[Callable[[int | None], Tried]], cores: int | None,
 
     A method that cannot do it is no choice. Raises the `CapacityError` of the first where none can.
     """
-    if cores is not None:
-        return fastest([partial(attempt, cores) for attempt in attempts])
-    first, *others = attempts
-    found: list[Callable[[], Tried]] = []
-    count: int | None = None
-    try:
-        quick = choose_cores(first, None, most)
-        found.append(lambda: quick)
-        count = quick.mapping.cores
-    except CapacityError as error:
-        found.append(partial(failed, error))
-    found += [partial(choose_cores, attempt, count, most) for attempt in others[: FINER - 1]]
-    best = fastest(found)
-    return fastest([lambda: best, *(partial(attempt, best.mapping.cores) for attempt in others[FINER - 1 :])])
+    errors: list[CapacityError] = []
 
-
-def failed(error: CapacityError) -> Tried:
-    raise error
-
-
-def fastest(attempts: Sequence[Callable[[], Tried]]) -> Tried:
-    """The first of several that is about as fast as the best; one that does not fit is no choice.
-
-    Raises the error of the first where none fits.
-    """
-    tried, errors = [], []
-    for attempt in attempts:
+    def fitting(attempt: Callable[..., Tried], *options: object) -> list[Tried]:
         try:
-            tried.append(attempt())
+            return [attempt(*options)]
         except CapacityError as error:
             errors.append(error)
-    if not tried:
+            return []
+
+    if cores is not None:
+        found = [tried for attempt in attempts for tried in fitting(attempt, cores)]
+    else:
+        found = fitting(choose_cores, attempts[0], None, most)
+        start = found[0].mapping.cores if found else None
+        found += [tried for attempt in attempts[1:FINER] for tried in fitting(choose_cores, attempt, start, most)]
+        if found:
+            best = fastest(found)
+            finer = [fitting(attempt, best.mapping.cores) for attempt in attempts[FINER:]]
+            found = [best, *(tried for each in finer for tried in each)]
+    if not found:
         raise errors[0]
+    return fastest(found)
+
+
+def fastest(tried: Sequence[Tried]) -> Tried:
+    """The first of several that is about as fast as the best."""
     least = min(each.time for each in tried)
     return next(each for each in tried if each.time <= (1 + GAIN) * least)
 

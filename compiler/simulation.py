@@ -6,7 +6,7 @@ What fires does not depend on the machine: one raster serves every mapping, mach
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -195,11 +195,8 @@ def simulate(
         raster = recorded(module, network, inputs, steps)
     show("listing its synapses")
     synapses = network.synapses()
-    fixed = np.zeros(network.neurons, bool)
-    for i in network.inputs:
-        fixed[network.populations[i].first : network.populations[i].last] = True
-    recording = Recording.of(synapses, with_graded(raster, network), fixed)
-    profiled = recording if profile is None else Recording.of(synapses, with_graded(profile, network), fixed)
+    recording = Recording.of(synapses, with_graded(raster, network), network.is_input)
+    profiled = recording if profile is None else replace(recording, raster=with_graded(profile, network))
     graph = neuron_graph(op, network, dict(weights), synapses, profiled.raster, machine)
     choice = Candidates(graph, profiled, machine, policy, seed, slack)
 

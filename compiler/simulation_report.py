@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dialects.core import TileOp
-from ..passes.solvers.marked_graph import CoreEdges, check_certificate
+from ..passes.solvers.marked_graph import check_certificate
 from ..runtime.core_array.paths import critical_path
-from .mapping import graded, program_of
+from .mapping import graded, joined, program_of
 from .terminal import print_table
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def is_certified(simulation: "Simulation") -> bool:
     """Do the potentials of the program prove that no core waits for ever? See `passes/solvers/marked_graph.py`."""
     program, edges = program_of(simulation.mapped.module), simulation.mapped.mapping.edges
     potentials = [tile.potential.value.data for tile in program.tiles() if tile.potential is not None]
-    joined = CoreEdges(edges.source, edges.target, edges.dmin, edges.dmax)
-    return check_certificate(len(list(program.tiles())), joined, edges.slots, np.array(potentials, np.int64))
+    return check_certificate(len(list(program.tiles())), joined(edges), edges.slots, np.array(potentials, np.int64))
 
 
 def hung_on(simulation: "Simulation") -> str:

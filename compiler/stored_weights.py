@@ -22,7 +22,7 @@ from xdsl.ir import Block
 from ..dialects.aten import WeightKind, WeightOp
 from ..dialects.diagnostics import Place, UserError, place_of
 from ..dialects.snn import NetworkOp, ProjectionOp
-from ..dialects.snn_maps import DELAYED, MapOp, Pooling, PoolOp, ScaleOp
+from ..dialects.snn_maps import DELAYED, MapOp, Pooling, PoolOp, ScaleOp, op_weight
 from ..runtime.core_array.machine import Machine
 from ..runtime.core_array.number_format import Sign, WeightFormat, scales, stored
 from ..runtime.spiking.network import Network
@@ -41,7 +41,7 @@ class Carrier:
 
     def values(self, weights: Weights) -> np.ndarray:
         """What is stored."""
-        return np.ones(1, np.float32) if self.map is None else np.asarray(weights[name_of(self.map)])
+        return np.ones(1, np.float32) if self.map is None else np.asarray(weights[op_weight(self.map)])
 
 
 @dataclass
@@ -64,11 +64,6 @@ class Stored:
             why, place = self.refused[0]
             raise UserError(f"{machine.title} cannot store these weights: {why}", place=place,
                             hint="--precision exact runs the network as it is")  # fmt: skip
-
-
-def name_of(op: MapOp) -> str:
-    """The name of a map's weight."""
-    return op.properties["weight"].root_reference.data  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def store(module: ModuleOp, weights: Weights, network: Network, machine: Machine) -> Stored:
@@ -115,7 +110,7 @@ def unsigned(form: WeightFormat, network: Network) -> Iterator[str]:
 def carrier_of(projection: ProjectionOp, weights: Weights) -> Carrier | str:
     """The map with a projection's weights; or why there is none."""
     maps = list(projection.map_ops())
-    even = [op for op in maps if isinstance(op, ScaleOp) and len(np.unique(weights[name_of(op)])) == 1]
+    even = [op for op in maps if isinstance(op, ScaleOp) and len(np.unique(weights[op_weight(op)])) == 1]
     weighing = [op for op in maps if isinstance(op, DELAYED) or (isinstance(op, ScaleOp) and op not in even)]
     if len(weighing) > 1:
         return f"{weighing[0].name} and {weighing[1].name} multiply their weights: make one map of them"
@@ -125,7 +120,7 @@ def carrier_of(projection: ProjectionOp, weights: Weights) -> Carrier | str:
         if after or any(s < k for pool in pools for s, k in zip(pool.stride.data, pool.kernel.data, strict=True)):
             return f"{weighing[0].name} and snn.pool add up weights: make one map of them"
     own = weighing[0] if weighing else even.pop() if even else None
-    factor = prod(float(np.unique(weights[name_of(op)]).item()) for op in even)
+    factor = prod(float(np.unique(weights[op_weight(op)]).item()) for op in even)
     factor /= prod(prod(pool.kernel.data) for pool in pools if pool.kind.data is Pooling.AVERAGE)
     return Carrier(projection, own, factor)
 
@@ -151,7 +146,7 @@ def round_one(found: Stored, carrier: Carrier, form: WeightFormat, scale: float)
         carrier.projection.maps.block.add_op(ScaleOp(name))
     else:
         known = (op for op in found.module.ops if isinstance(op, WeightOp))
-        declared = next(op for op in known if op.sym_name.data == name_of(carrier.map)).clone()
+        declared = next(op for op in known if op.sym_name.data == op_weight(carrier.map)).clone()
         declared.properties |= {"sym_name": StringAttr(name), "digest": StringAttr(digest)}
         declared.properties.pop("aliases", None)
         carrier.map.properties["weight"] = SymbolRefAttr(name)
@@ -161,5 +156,5 @@ def round_one(found: Stored, carrier: Carrier, form: WeightFormat, scale: float)
 
 def fresh(carrier: Carrier, taken: Weights) -> str:
     """A name for what a projection stores."""
-    base = "{}.{}".format(*carrier.projection.ends) if carrier.map is None else name_of(carrier.map)
+    base = "{}.{}".format(*carrier.projection.ends) if carrier.map is None else op_weight(carrier.map)
     return next(name for number in range(len(taken) + 1) if (name := f"{base}.stored{number}") not in taken)

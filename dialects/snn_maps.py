@@ -45,6 +45,11 @@ class ShapeAttr(Data[Shape]):
         printer.print_string(f"<{', '.join(map(str, self.data))}>")
 
 
+def op_weight(op: "MapOp") -> str:
+    """The name of a map's weight."""
+    return op.properties["weight"].root_reference.data  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def symbol_of(op: Operation, name: SymbolRefAttr) -> Operation | None:
     """What a symbol of the module around `op` names."""
     module: Operation | None = op

@@ -6,17 +6,18 @@
                                                 core.edge 0 to 1 delays 0 to 0 axons 64 traffic 3.1
                                               }
 
-Legal where every tile fits a core: neurons, bytes of synapses, axons; what does not fit is refused with the limit and
-the population. Neurons of different layers of one step share no tile, so that tiles wait for each other only one way.
-Tiles get equal work by the profile, then few packets and few edges (`solvers/core_partition.py`). The number of tiles
-is `cores`, or as many as the array has and the network can use. Near linear in the number of synapses.
+Legal where every tile fits a core (neurons, bytes of synapses, axons) and every neuron the array (synapses, delays);
+what does not fit is refused with the limit and the population. Neurons of different layers of one step share no tile,
+so that tiles wait for each other only one way. Tiles get equal work by the profile, then few packets and few edges
+(`solvers/core_partition.py`). The number of tiles is `cores`, or about as few as hold the network. Near linear in the
+number of synapses.
 
 The neurons and their profile are no text: the compiler gives them (`graph`), and takes the tiles of each population
 from `weights`, beside the network's other weights.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from xdsl.context import Context
@@ -29,17 +30,16 @@ from ..dialects.aten import WeightKind, WeightOp
 from ..dialects.core import ArrayOp, EdgeOp, ProgramOp, TileOp
 from ..dialects.diagnostics import UserError, did_you_mean, place_of
 from ..dialects.snn import NetworkOp, PopulationOp
-from .solvers.core_capacity import CapacityError
+from .solvers.core_capacity import HELD, CapacityError
 from .solvers.core_partition import METHODS, partition
 from .solvers.core_usage import core_edges, reached, usage
 from .solvers.neuron_graph import Capacity, NeuronGraph
 
-LIMITS = ("neurons", "synapse_bytes", "axons_in", "axons_out")
-
 
 def capacity_of(array: ArrayOp) -> Capacity:
-    """What one core of an array holds."""
-    return Capacity(array.cores, *(array.limit(name) for name in LIMITS))
+    """What one core of an array holds, and how many there are."""
+    limits = {each.name: array.limit(each.name) for each in fields(Capacity) if each.name != "cores"}
+    return Capacity(array.cores, **limits)
 
 
 def refused(error: CapacityError, network: NetworkOp, array: ArrayOp) -> UserError:
@@ -48,8 +48,7 @@ def refused(error: CapacityError, network: NetworkOp, array: ArrayOp) -> UserErr
     name = names[error.population]
     place = next((place_of(op) for op in network.populations() if op.sym_name.data == name), None)
     return UserError(
-        f"@{network.sym_name.data} does not fit @{array.sym_name.data}: population @{name} needs {error.needed:g} "
-        f"{error.limit.replace('_', ' ')}, there are {error.available:g} ({error.excess:g} too many)",
+        f"@{network.sym_name.data} does not fit @{array.sym_name.data}: population @{name} {error.told}",
         place=place,
         hint=error.suggestion,
     )
@@ -67,7 +66,7 @@ def tiles_of(network: NetworkOp, graph: NeuronGraph, core: np.ndarray, cores: in
     tiles = []
     for number in range(cores):
         holds = {names[i]: int(counts[number, i]) for i in np.flatnonzero(counts[number])}
-        takes = {name: int(np.ceil(getattr(used, name)[number])) for name in LIMITS[1:]}
+        takes = {name: int(np.ceil(getattr(used, name)[number])) for name in HELD[1:]}
         tiles.append(TileOp(number, int(level[number]), holds, float(used.work[number]), takes))
     return tiles
 

@@ -1,10 +1,17 @@
-"""Runs neurons of frameworks as they are and in their other form, and compares results and gradients."""
+"""Runs neurons of frameworks as they are and in their other form, and compares results and gradients; models of them,
+and the networks that are made of these."""
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
 from gossamer.compiler.frontends.adapters import adapted
+from gossamer.compiler.snn import SpikingNetwork
+from gossamer.dialects.snn import NetworkOp, RunOp
+from gossamer.runtime.spiking.network import read_network
+from gossamer.runtime.spiking.reference import run
 from torch import Tensor, nn
 
 Feed = Callable[[Any, Tensor], list[Tensor]]
@@ -44,3 +51,30 @@ def dyadic(model: nn.Module) -> nn.Module:
             if name.endswith(("weight", "bias", "weights", "V")):
                 parameter.copy_((parameter * 64).round() / 64)
     return model
+
+
+def execute(net: SpikingNetwork, x: Tensor) -> list[np.ndarray]:
+    """What the network records, by the reference."""
+    network = next(op for op in net.module.ops if isinstance(op, NetworkOp))
+    records = next(op for op in net.module.walk() if isinstance(op, RunOp)).records
+    arrays = {name: tensor.detach().numpy() for name, tensor in net.weights.items()}
+    return run(read_network(network, arrays), [x.numpy()], [record.data for record in records])
+
+
+def network_of(net: SpikingNetwork) -> str:
+    """The text of the network."""
+    return str(next(op for op in net.module.ops if isinstance(op, NetworkOp)))
+
+
+def loop(model: nn.Module, x: Tensor) -> Tensor:
+    """A model with hidden states, called step by step."""
+    for module in model.modules():
+        for name in ("reset_mem", "reset"):
+            if hasattr(module, name):
+                getattr(module, name)()
+    return torch.stack([model(item) for item in x])
+
+
+def leaky(beta: float | Tensor = 0.9, **how: Any) -> nn.Module:
+    """Neurons of snnTorch that hold their states."""
+    return pytest.importorskip("snntorch").Leaky(beta, init_hidden=True, threshold=0.5, **how)

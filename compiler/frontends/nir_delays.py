@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...dialects.snn import LONGEST
 from .nir_nodes import Node
 
-LONGEST = 2**16 - 1
-"""Steps: what a synapse can hold."""
 CLOSE = 1e-4
 """A part of a step: as near to a whole number, a delay was meant to be one (files hold float32)."""
 

@@ -31,9 +31,7 @@ from .nir_export_maps import Chains
 from .nir_files import INSTALL, MISSING, write_graph
 from .nir_network import READOUT, unused
 from .nir_neurons import KINDS, in_seconds
-from .nir_recurrence import closing_edges
-
-Edge = tuple[str, str]
+from .nir_recurrence import Edge, closing_edges
 
 
 def export_nir(
@@ -197,7 +195,8 @@ def implied_delays(network: NetworkOp, outputs: Sequence[str]) -> set[Edge]:
     """The recurrent connections with a delay of 1 that an import finds without being told."""
     projections = [p for p in network.projections() if p.ends[1] not in outputs]
     met = list(dict.fromkeys(end for p in projections for end in p.ends))
-    inputs = [name for name in met if any(op.sym_name.data == name for op in network.populations() if is_input(op))]
+    given = {op.sym_name.data for op in network.populations() if isinstance(op, InputOp)}
+    inputs = [name for name in met if name in given]
     order = [*inputs, *(name for name in met if name not in inputs)]
     projections.sort(key=lambda p: order.index(p.ends[1]))
     free = {p.ends for p in projections if p.longest_delay == 0}
@@ -213,7 +212,3 @@ def implied_delays(network: NetworkOp, outputs: Sequence[str]) -> set[Edge]:
 def fixed_delay(projection: ProjectionOp) -> int:
     """The delay of all its synapses; -1 where they differ."""
     return -1 if projection.delays is not None else projection.longest_delay
-
-
-def is_input(op: InputOp | PopulationOp) -> bool:
-    return isinstance(op, InputOp)

@@ -21,6 +21,7 @@ from ...dialects.snn_maps import (
     ReshapeOp,
     ScaleOp,
     SparseOp,
+    op_weight,
 )
 from .nir_network import unused
 
@@ -93,8 +94,8 @@ class Chains:
         """Can a bias be a part of the node of `op`: is it one for each of its outputs or channels?"""
         if not isinstance(bias, BiasOp):
             return False
-        size = op.size.value.data if isinstance(op, SparseOp) else self.weights[weight(op)].shape[0]
-        return self.weights[weight(bias)].size in (1, size)
+        size = op.size.value.data if isinstance(op, SparseOp) else self.weights[op_weight(op)].shape[0]
+        return self.weights[op_weight(bias)].size in (1, size)
 
     def put(self, projection: ProjectionOp, here: str, op: MapOp, bias: MapOp | None, shape: Shape) -> str:
         """The node of a map, with the bias after it."""
@@ -114,17 +115,17 @@ class Chains:
             return self.node(here, key, f"{here}_pool", kind(*sizes))
         if isinstance(op, BiasOp):
             raise self.fault(projection, "a bias that follows no dense map and no convolution")
-        return self.node(here, key, weight(op).rpartition(".")[0] or weight(op), self.weighted(op, bias, shape))
+        return self.node(here, key, op_weight(op).rpartition(".")[0] or op_weight(op), self.weighted(op, bias, shape))
 
     def weighted(self, op: MapOp, bias: MapOp | None, shape: Shape) -> Any:
         """The node of a map that has a weight."""
         if isinstance(op, ScaleOp):
-            scale = self.weights[weight(op)]
+            scale = self.weights[op_weight(op)]
             whole = scale.reshape(shape) if scale.size == prod(shape) else scale.reshape(-1, *(1,) * (len(shape) - 1))
             return self.nir.Scale(np.broadcast_to(whole, shape).copy())
-        matrix = self.dense(op) if isinstance(op, SparseOp) else self.weights[weight(op)]
+        matrix = self.dense(op) if isinstance(op, SparseOp) else self.weights[op_weight(op)]
         out = matrix.shape[0]
-        added = np.zeros(out, matrix.dtype) if bias is None else self.weights[weight(bias)].reshape(-1)
+        added = np.zeros(out, matrix.dtype) if bias is None else self.weights[op_weight(bias)].reshape(-1)
         added = np.broadcast_to(added, (out,)).copy()
         if isinstance(op, ConvOp):
             steps = [values.data for values in (op.stride, op.padding, op.dilation)]
@@ -141,7 +142,7 @@ class Chains:
         )
         size = (op.size.value.data, len(offsets) - 1)
         if prod(size) > LARGEST:
-            raise UserError(f"@{weight(op)}: NIR has dense weights only, and {list(size)} of them are too many")
+            raise UserError(f"@{op_weight(op)}: NIR has dense weights only, and {list(size)} of them are too many")
         whole = np.zeros(size, values.dtype)
         np.add.at(whole, (targets, np.repeat(np.arange(size[1]), np.diff(offsets))), values)
         return whole
@@ -156,8 +157,3 @@ class Chains:
                 node = self.nir.Flatten({"input": np.array(shape)}, start, stop)
                 return self.node(here, ("flatten", start, stop), f"{here}_flat", node)
         return None
-
-
-def weight(op: MapOp) -> str:
-    """The name of a map's weight."""
-    return op.properties["weight"].root_reference.data  # pyright: ignore[reportAttributeAccessIssue]

@@ -63,11 +63,15 @@ def calls(model: nn.Module, x: Tensor) -> list[nn.Module]:
     return found
 
 
+REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+"""What layers of torch raise where an input is of another shape than they take."""
+
+
 def loops(model: nn.Module, x: Tensor) -> bool:
-    """Does a model, given `x` whole, call neurons more than once? A model of one step may not take it at all."""
+    """Does a model, given `x` whole, call neurons more than once? One of one step may refuse an axis of steps."""
     try:
         found = calls(model, x)
-    except Exception:
+    except REFUSALS:
         return False
     return len(found) > len(set(found))
 

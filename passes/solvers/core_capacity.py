@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +15,10 @@ SPLITS = 16
 """Times that a population whose axons are too many is split further, at most."""
 DEALS = 3
 """Times that cores are dealt out to groups anew."""
+HELD = ("neurons", "synapse_bytes", "axons_in", "axons_out")
+"""The limits of what a core holds, by their names in `Usage`; the others are of one neuron, wherever it is."""
+WORDS = {"fan_in": "synapses of one neuron (fan in)", "delay": "steps of delay"}
+"""What is counted, where the name of the limit does not say it."""
 
 
 @dataclass
@@ -37,9 +41,14 @@ class CapacityError(Exception):
         """By how much it does not fit."""
         return self.needed - self.available
 
+    @property
+    def told(self) -> str:
+        """`needs 300 axons in, there are 256 (44 too many)`"""
+        what = WORDS.get(self.limit, self.limit.replace("_", " "))
+        return f"needs {self.needed:g} {what}, there are {self.available:g} ({self.excess:g} too many)"
+
     def __str__(self) -> str:
-        return (f"population {self.population} needs {self.needed:g} {self.limit.replace('_', ' ')}, "
-                f"{self.available:g} are there ({self.excess:g} too many): {self.suggestion}")  # fmt: skip
+        return f"population {self.population} {self.told}: {self.suggestion}"
 
 
 def fewest(graph: NeuronGraph, group: np.ndarray, capacity: Capacity) -> np.ndarray:
@@ -48,6 +57,7 @@ def fewest(graph: NeuronGraph, group: np.ndarray, capacity: Capacity) -> np.ndar
     Raises `CapacityError` where one neuron alone is too much for a core.
     """
     free = group >= 0
+    check_synapses(graph, free, capacity)
     groups = int(group.max(initial=-1)) + 1
     least = np.minimum(np.bincount(group[free], minlength=groups), 1)
     if capacity.neurons is not None:
@@ -67,6 +77,24 @@ def fewest(graph: NeuronGraph, group: np.ndarray, capacity: Capacity) -> np.ndar
     if free.any() and capacity.neurons == 0:
         raise CapacityError("neurons", int(graph.population[free][0]), 1, 0, "a core holds none at all")
     return least
+
+
+def check_synapses(graph: NeuronGraph, free: np.ndarray, capacity: Capacity) -> None:
+    """Raises `CapacityError` for a neuron of too many synapses, or with one of too long a delay: no split helps it."""
+    own = free[graph.target]
+    if capacity.fan_in is not None:
+        count = np.bincount(graph.target[own], minlength=graph.neurons)
+        most = int(count.argmax()) if len(count) else 0
+        if count.max(initial=0) > capacity.fan_in:
+            raise CapacityError("fan_in", int(graph.population[most]), int(count[most]), capacity.fan_in,
+                                f"neuron {most} alone has so many: no split fits, only fewer synapses do")  # fmt: skip
+    if capacity.delay is not None:
+        delay = np.where(own, graph.delay, 0)
+        longest = int(delay.max(initial=0))
+        if longest > capacity.delay:
+            target = graph.target[delay.argmax()]
+            raise CapacityError("delay", int(graph.population[target]), longest, capacity.delay,
+                                "no split fits, only shorter delays or longer steps do")  # fmt: skip
 
 
 def check_hearing(graph: NeuronGraph, free: np.ndarray, limit: int) -> None:
@@ -106,7 +134,7 @@ def check(graph: NeuronGraph, core: np.ndarray, cores: int, capacity: Capacity) 
     axons = capacity.axons_in is not None or capacity.axons_out is not None
     used = usage(graph, core, cores, axons)
     worst = None
-    for name in (limit.name for limit in fields(Capacity) if limit.name != "cores"):
+    for name in HELD:
         limit, held = getattr(capacity, name), getattr(used, name)
         if limit is None or not len(held) or held.max() <= limit:
             continue

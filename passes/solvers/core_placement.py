@@ -45,11 +45,6 @@ def place(traffic: np.ndarray, mesh: tuple[int, int], cores_per_tile: int = 1) -
     return slot[:cores].astype(np.int32)
 
 
-def hops(traffic: np.ndarray, slot: np.ndarray, mesh: tuple[int, int], cores_per_tile: int = 1) -> float:
-    """Links that all packets go over together: what `place` minimises."""
-    return float((np.asarray(traffic) * distances(np.asarray(slot) // cores_per_tile, mesh[0])).sum())
-
-
 def distances(tile: np.ndarray, width: int) -> np.ndarray:
     """Links between each pair of tiles."""
     x, y = tile % width, tile // width

@@ -80,7 +80,8 @@ class Capacity:
     """How many cores there are, and what each can hold. None: no such limit.
 
     `axons_in` are distinct presynaptic neurons that reach a core, its own neurons' among them;
-    `axons_out` distinct (neuron, other core) pairs that leave it.
+    `axons_out` distinct (neuron, other core) pairs that leave it; `fan_in` are synapses of one neuron, and `delay` is
+    the longest of a synapse in steps.
     """
 
     cores: int
@@ -88,6 +89,8 @@ class Capacity:
     synapse_bytes: float | None = None
     axons_in: int | None = None
     axons_out: int | None = None
+    fan_in: int | None = None
+    delay: int | None = None
 
 
 def levels(offsets: np.ndarray, target: np.ndarray, delay: np.ndarray) -> np.ndarray:

@@ -26,10 +26,6 @@ class Energy:
     static: float
 
     @property
-    def dynamic(self) -> float:
-        return self.total - self.static
-
-    @property
     def total(self) -> float:
         causes = self.neurons, self.synapses, self.spikes, self.network, self.control, self.barrier, self.static
         return float(sum(causes))

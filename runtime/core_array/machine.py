@@ -4,9 +4,14 @@ Times are nanoseconds, energies picojoules, powers watts. `sources` says of ever
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
 
 from .number_format import WeightFormat
+
+Cores = TypeVar("Cores", int, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -84,16 +89,7 @@ class Machine:
     def cores(self) -> int:
         return self.mesh[0] * self.mesh[1] * self.cores_per_tile
 
-    def position(self, core: int) -> tuple[int, int]:
-        """The (x, y) of a core's tile."""
+    def position(self, core: Cores) -> tuple[Cores, Cores]:
+        """The (x, y) of the tile of a core, or of several."""
         tile = core // self.cores_per_tile
         return tile % self.mesh[0], tile // self.mesh[0]
-
-    def scaled(self, control: float) -> "Machine":
-        """The same machine whose control messages cost `control` times as much, in time, energy and bits on a link."""
-        return replace(
-            self,
-            time=replace(self.time, control=self.time.control * control),
-            energy=replace(self.energy, control=self.energy.control * control),
-            control_bits=round(self.control_bits * control),
-        )

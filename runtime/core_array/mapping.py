@@ -116,9 +116,8 @@ class Mapping:
 
 def hops(machine: Machine, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Links along x and along y from places to places, by XY routing."""
-    start, end = source // machine.cores_per_tile, target // machine.cores_per_tile
-    width = machine.mesh[0]
-    return np.abs(start % width - end % width), np.abs(start // width - end // width)
+    (x, y), (other_x, other_y) = machine.position(source), machine.position(target)
+    return np.abs(x - other_x), np.abs(y - other_y)
 
 
 def latency(machine: Machine, source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -17,7 +17,9 @@ import numpy as np
 from scipy import sparse
 
 from ..spiking.arrays import NO_CORE, Raster, Synapses
+from .barriers import sync_time
 from .machine import Machine
+from .mapping import hops
 
 Matrix = Any
 """A sparse array of scipy, whose stubs know too little of what its operators give."""
@@ -101,7 +103,7 @@ def count_events(
         packets_out=(fires @ by_core(np.diff(packets.indptr), core, cores)).toarray(),
         packets_in=(fires @ packets).toarray(),
         synaptic=(fires @ reach).toarray(),
-        hops=hops(machine, core, packets, np.bincount(raster.neuron, minlength=synapses.neurons)),
+        hops=links(machine, core, packets, np.bincount(raster.neuron, minlength=synapses.neurons)),
     )
 
 
@@ -126,17 +128,15 @@ def by_core(amount: np.ndarray, core: np.ndarray, cores: int) -> Matrix:
     return sparse.csr_array((amount[rows].astype(np.int64), (rows, core[rows])), shape=(len(core), cores))
 
 
-def hops(machine: Machine, core: np.ndarray, packets: Matrix, spikes: np.ndarray) -> tuple[int, int]:
+def links(machine: Machine, core: np.ndarray, packets: Matrix, spikes: np.ndarray) -> tuple[int, int]:
     """Links along x and along y that all packets go over; those of the host go over none."""
     sender, receiver = packets.nonzero()
     known = core[sender] != NO_CORE
     sender, receiver = sender[known], receiver[known]
-    home: Any = core[sender]
-    (x_from, y_from), (x_to, y_to) = machine.position(home), machine.position(receiver)
-    return int(spikes[sender] @ np.abs(x_from - x_to)), int(spikes[sender] @ np.abs(y_from - y_to))
+    x, y = hops(machine, core[sender], receiver)
+    return int(spikes[sender] @ x), int(spikes[sender] @ y)
 
 
 def barrier_time(machine: Machine, core: np.ndarray) -> float:
     """Of as many tiles as have a neuron."""
-    tiles = len(np.unique(core[core != NO_CORE] // machine.cores_per_tile))
-    return float(np.interp(tiles, *np.transpose(machine.barrier)))
+    return sync_time(machine.barrier, len(np.unique(core[core != NO_CORE] // machine.cores_per_tile)))

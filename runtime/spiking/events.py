@@ -25,18 +25,12 @@ def simulate(network: Engine | Network, given: Raster, steps: int) -> Raster:
     Raises ValueError where an input is analog, or a neuron that is none is given spikes.
     """
     nets = network.network if isinstance(network, Engine) else network
-    inputs = [nets.populations[i] for i in nets.inputs]
-    if odd := [p.name for p in inputs if p.analog]:
-        raise ValueError(f"@{odd[0]} takes currents: a raster holds spikes")
+    if analog := [nets.populations[i].name for i in nets.inputs if nets.populations[i].analog]:
+        raise ValueError(f"@{analog[0]} takes currents: a raster holds spikes")
     if len(given.neuron) and not 0 <= given.neuron.min() <= given.neuron.max() < nets.neurons:
         raise ValueError(f"@{nets.name} has {nets.neurons} neurons, spikes are given of others")
-    known = np.zeros(nets.neurons, bool)
-    for population in inputs:
-        known[population.first : population.last] = True
-    if len(given.neuron) and not known[given.neuron].all():
-        raise ValueError(
-            f"neuron {given.neuron[~known[given.neuron]][0]} is no input of @{nets.name}: it fires by itself"
-        )
+    if len(odd := given.neuron[~nets.is_input[given.neuron]]):
+        raise ValueError(f"neuron {odd[0]} is no input of @{nets.name}: it fires by itself")
     if isinstance(network, Engine):
         return by_windows(network, given, steps)
     return step_by_step(network, given, steps)

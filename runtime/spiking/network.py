@@ -18,7 +18,7 @@ from xdsl.ir import Attribute
 
 from ...dialects.neurons import Reset, When
 from ...dialects.snn import InputOp, NetworkOp, PopulationOp, ProjectionOp
-from ...dialects.snn_maps import DELAYED, BiasOp, ConvOp, MapOp, ReshapeOp, ScaleOp, SparseOp
+from ...dialects.snn_maps import DELAYED, BiasOp, ConvOp, MapOp, ReshapeOp, ScaleOp, SparseOp, op_weight
 from .arrays import Synapses
 from .equations import FIRED, REST, Firing, Step
 from .matrices import Csr, matrix
@@ -162,6 +162,11 @@ class Network:
         """The populations whose spikes are given, by number."""
         return tuple(i for i, p in enumerate(self.populations) if p.step is None)
 
+    @cached_property
+    def is_input(self) -> np.ndarray:
+        """Which neurons are those of inputs, bool [neurons]."""
+        return np.repeat([p.step is None for p in self.populations], [p.size for p in self.populations])
+
     def find(self, name: str) -> int:
         """The number of a population."""
         return next(i for i, p in enumerate(self.populations) if p.name == name)
@@ -283,11 +288,6 @@ def synapse_delays(op: MapOp, shape: tuple[int, ...], weights: Weights, delays: 
         numbers = np.where(weight != 0, numbers, 0)
     order = matrix(op, shape, {**weights, op_weight(op): numbers}).data.astype(np.int64) - 1
     return np.asarray(delays, np.uint16).reshape(-1)[order]
-
-
-def op_weight(op: MapOp) -> str:
-    """The name of a map's weight."""
-    return op.properties["weight"].root_reference.data  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def read_stage(op: MapOp, shape: tuple[int, ...], weights: Weights, dtype: np.dtype) -> Stage | None:

@@ -5,15 +5,14 @@ from gossamer.benchmarks.spiking_equality import POLICIES, mapped, ways
 from gossamer.benchmarks.spiking_workloads import WORKLOADS, workload
 from gossamer.runtime.core_array.groups import dense_blocks
 from gossamer.runtime.core_array.mapping import NO_GROUP
-from gossamer.runtime.native import available
 
 CORES = {"srnn": 20}
 """Enough that the hidden layers hear themselves through a collector."""
 
 
-@pytest.mark.skipif(not available(), reason="needs llvmlite")
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_every_way_of_running_a_workload_fires_the_same(name: str):
+    pytest.importorskip("llvmlite")
     load = workload(f"{name}-small", seed=5)
     runs = ways(load, CORES.get(name, 8))
     expected = runs.pop("torch")()

@@ -1,5 +1,6 @@
 """Which mapping is taken of those that are tried."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from gossamer.compiler.mapping_choice import Tried, choose, choose_cores, choose
 from gossamer.compiler.simulation import simulate
 from gossamer.dialects.diagnostics import UserError
 from gossamer.passes.solvers.core_capacity import CapacityError
+from gossamer.runtime.core_array.machine_files import load_machine
 
 
 class Attempts:
@@ -76,6 +78,34 @@ def test_the_program_is_that_of_the_arrays_that_were_chosen():
     assert found.timing.makespan_ns == pytest.approx(again.timing.makespan_ns, rel=0.05)
     assert np.array_equal(found.mapped.mapping.core, found.timing.mapping.core)
     assert found.as_dict()["certified"]
+
+
+def test_slots_keep_no_spike_longer_than_the_machine_does_unless_they_are_asked_for():
+    load, machine = workload("pd-small"), load_machine("loihi1")
+    (module, weights), inputs = module_of(load), inputs_of(load)
+    longest = int(load.synapses.delay.max())
+
+    def slacks(delay: int, slack: int | None = None) -> set[int]:
+        tight = replace(machine, limits=replace(machine.limits, delay=delay))
+        edges = simulate(module, weights, inputs, machine=tight, cores=8, slack=slack).mapped.mapping.edges
+        return set((edges.slots - edges.dmax).tolist())
+
+    assert max(slacks(longest + 32)) > 4
+    assert slacks(longest + 3) <= {2, 3, 4}
+    assert slacks(longest) <= {2, 3, 4}
+    assert slacks(longest, slack=9) == {9}
+    short = replace(machine, limits=replace(machine.limits, delay=longest - 1))
+    with pytest.raises(UserError, match=rf"needs {longest} steps of delay, there are {longest - 1} \(1 too many\)"):
+        simulate(module, weights, inputs, machine=short)
+
+
+@pytest.mark.parametrize("method", ["spread", "steady"])
+def test_a_method_that_is_asked_for_makes_the_mapping(method: str):
+    load = workload("srnn-small")
+    found = simulate(*module_of(load), inputs_of(load), method=method, cores=8)
+    again = simulate(*module_of(load), inputs_of(load), method=method, cores=8, slack=2)
+    assert np.array_equal(found.mapped.mapping.core, again.mapped.mapping.core)
+    assert found.timing.makespan_ns <= again.timing.makespan_ns
 
 
 def test_a_network_that_fits_nowhere_is_told_by_the_name_of_its_population():

@@ -83,6 +83,20 @@ def test_what_does_not_fit_is_refused_with_limit_population_and_a_split():
     assert "hint:" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "limit", "told"),
+    [
+        ("mlp-small", {"fan_in": 10}, r"needs \d+ synapses of one neuron \(fan in\), there are 10 \(\d+ too many\)"),
+        ("pd-small", {"delay": 15}, r"needs \d+ steps of delay, there are 15 \(\d+ too many\)"),
+    ],
+)
+def test_limits_of_a_neuron_are_refused_with_limit_and_population(name, limit, told):
+    with pytest.raises(UserError, match=rf"@{name} does not fit @generic: population @\w+ {told}") as caught:
+        Case(name, Limits(**limit)).map()
+    assert "hint: " in str(caught.value)
+    assert "no split fits" in str(caught.value)
+
+
 def test_a_text_alone_is_no_network():
     case = Case("mlp-small")
     module = case.module.clone()

@@ -13,7 +13,8 @@ from gossamer.runtime.spiking.reference import run
 nir = pytest.importorskip("nir")
 
 DT = 1e-3
-LIF = "f32 lif exponential {decay = 9.000000e-01 : f32, leak = 0.000000e+00 : f32, gain = 1.000000e+00 : f32, threshold = 1.000000e+00 : f32}"  # fmt: skip # noqa: E501
+NUMBERS = {"decay": "9.000000e-01", "leak": "0.000000e+00", "gain": "1.000000e+00", "threshold": "1.000000e+00"}
+LIF = f"f32 lif exponential {{{', '.join(f'{name} = {value} : f32' for name, value in NUMBERS.items())}}}"
 
 
 def module(*lines, record="lif"):

@@ -8,8 +8,7 @@ import pytest
 import torch
 from gossamer.compiler.snn_torch import from_torch
 from gossamer.dialects.diagnostics import UserError
-from gossamer.tests.compiler.test_snn_torch import execute, network_of
-from gossamer.tests.spiking import dyadic
+from gossamer.tests.spiking import dyadic, execute, network_of
 from torch import Tensor, nn
 
 snn = pytest.importorskip("snntorch")
@@ -232,3 +231,12 @@ def test_what_is_no_network_is_refused_at_its_line(name):
     with pytest.raises(UserError, match=message) as caught:
         from_torch(build(), torch.rand(3, 2, 8))
     assert caught.value.place is None or caught.value.place.file == __file__
+
+
+def test_an_error_of_the_model_itself_is_not_taken_for_another_shape():
+    class Faulty(GivenStates):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            raise KeyError("a fault of its own")
+
+    with pytest.raises(KeyError, match="a fault of its own"):
+        from_torch(Faulty(), torch.ones(3, 2, 8))

@@ -239,6 +239,22 @@ def test_what_no_split_can_hear_is_told_at_once():
     holds(double, partition(double, Capacity(3, axons_in=2)), Capacity(3, axons_in=2))
 
 
+def test_synapses_and_delays_that_no_split_helps_are_told_at_once():
+    """Of neurons on cores alone; a synapse that is there twice counts twice."""
+    graph = graph_of(4, np.array([0, 0, 1, 3]), np.array([2, 2, 2, 0]), np.array([5, 1, 7, 9]),
+                     population=np.array([0, 0, 1, 1], np.int32))  # fmt: skip
+    for limits, population, needed in (({"fan_in": 2}, 1, 3), ({"delay": 8}, 0, 9), ({"delay": 4}, 0, 9)):
+        with pytest.raises(CapacityError, match="no split fits") as caught:
+            partition(graph, Capacity(4, **limits))
+        (name,) = limits
+        assert (caught.value.limit, caught.value.population, caught.value.needed) == (name, population, needed)
+        assert caught.value.excess == needed - limits[name]
+    assert partition(graph, Capacity(4, fan_in=3, delay=9)).min() == 0
+    hosted = replace(graph, fixed=np.array([True, False, True, False]))
+    assert (partition(hosted, Capacity(4, fan_in=0, delay=0)) < 0).tolist() == [True, False, True, False]
+    assert partition(graph_of(0, np.array([], int), np.array([], int)), Capacity(4, fan_in=0, delay=0)).tolist() == []
+
+
 def test_more_cores_than_the_array_has_are_refused():
     with pytest.raises(ValueError, match="9 cores are asked of an array of 8"):
         partition(blocks(), Capacity(8), 9)

@@ -52,14 +52,6 @@ def test_units_are_converted(tmp_path: Path, written_as: str, nanoseconds: float
     assert load_machine(written(tmp_path, text)).time.synapse == nanoseconds
 
 
-def test_a_control_message_can_cost_more_or_less():
-    machine = load_machine("loihi1")
-    dear = machine.scaled(control=2)
-    assert (dear.time.control, dear.control_bits) == (2 * machine.time.control, 64)
-    assert dear.scaled(control=0.5) == machine
-    assert dear.time.packet_out == machine.time.packet_out
-
-
 FAULTS = {
     "an unknown key": ("synapse = {", "synaps = {", "unknown key of [time]", "did you mean 'synapse'?"),
     "a wrong unit": (

@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from gossamer.compiler.context import parse_text
+import pytest
+from gossamer.compiler.context import make_context, parse_text
 from gossamer.dialects.snn import InputOp, NetworkOp
+from gossamer.passes.lower_kernels import LowerKernels
+from gossamer.passes.lower_networks import LowerNetworks
+from gossamer.runtime.spiking.engine import Engine
 from gossamer.runtime.spiking.network import Network, read_network
 from xdsl.dialects.builtin import ModuleOp
 
@@ -31,8 +35,18 @@ PARAMETERS = {
     "alif exponential": "decay = 0.8, decay_adapt = 0.9, leak = 0.1, gain = 0.7, beta = 0.3, step = 1.0",
     "izhikevich euler": "dt = 0.5, a = 0.02, b = 0.2, d = 2.0",
 }
-"""Every model and discretisation, with parameters."""
-SILENT = tuple(name for name in PARAMETERS if name.split()[0] in ("i", "li", "cuba_li"))
+"""Models and discretisations that plain torch tells here (`plain.py`), with parameters."""
+FRAMEWORKS = {
+    "li euler_leak": "rate = 0.3, leak = 0.1",
+    "li quotient_leak": "tau = 3.0, leak = 0.1",
+    "lif euler_leak": "rate = 0.3, leak = 0.1",
+    "lif quotient_leak": "tau = 2.0, leak = 0.1",
+    "cuba_alif euler": "rate = 0.3, rate_syn = 0.4, rate_adapt = 0.1, leak = 0.1, beta = 0.3",
+    "izhikevich euler_rates": "rate = 0.5, rate_u = 0.01, b = 0.2, d = 2.0, square = 0.04, slope = 5.0, bias = 140.0",
+}
+"""Those that frameworks have, which the tests of their adapters hold them against."""
+EVERY = PARAMETERS | FRAMEWORKS
+SILENT = tuple(name for name in EVERY if name.split()[0] in ("i", "li", "cuba_li"))
 """Those that never fire."""
 
 
@@ -48,7 +62,7 @@ def population(
     **parameters: object,
 ) -> str:
     """One line of a network; `parameters` stand for those of the table."""
-    values: dict[str, object] = {**dict(part.split(" = ") for part in PARAMETERS[kind].split(", ") if part)}
+    values: dict[str, object] = {**dict(part.split(" = ") for part in EVERY[kind].split(", ") if part)}
     if kind not in SILENT:
         values["threshold"] = threshold
     values |= parameters
@@ -124,3 +138,16 @@ def uniform(*shape: int, low: float = -1.0, high: float = 1.0, seed: int = 1) ->
 def integers(*shape: int, low: int = -4, high: int = 6, seed: int = 1) -> np.ndarray:
     """Random integers."""
     return np.random.default_rng(seed).integers(low, high, shape, dtype=np.int32)
+
+
+def engine_of(example: Example, records: list[str]) -> Engine:
+    """The engine of a network whose run records these; the test is skipped where nothing compiles."""
+    pytest.importorskip("llvmlite")
+    module = example.module(records)
+    for step in (LowerNetworks(), LowerKernels()):
+        step.apply(make_context(), module)
+    module.verify()
+    lowered = next(entry for entry in module.ops if isinstance(entry, NetworkOp))
+    engine = Engine.build(lowered, read_network(lowered, example.weights))
+    assert engine is not None
+    return engine

@@ -8,25 +8,21 @@ from gossamer.dialects.neurons import DYNAMICS, Discretisation, Model
 from gossamer.dialects.snn import NetworkOp
 from gossamer.passes.lower_kernels import LowerKernels
 from gossamer.passes.lower_networks import LowerNetworks
-from gossamer.runtime.native import available
 from gossamer.runtime.spiking import passage, reference
 from gossamer.runtime.spiking.engine import Engine
 from gossamer.runtime.spiking.network import read_network
-from gossamer.tests.runtime.spiking.networks import PARAMETERS, SILENT, Example, integers, population, spikes, uniform
+from gossamer.tests.runtime.spiking.networks import (
+    EVERY,
+    SILENT,
+    Example,
+    engine_of,
+    integers,
+    population,
+    spikes,
+    uniform,
+)
 
-pytestmark = pytest.mark.skipif(not available(), reason="needs llvmlite")
-
-
-def engine_of(example: Example, records: list[str]) -> Engine:
-    """The engine of a network whose run records these."""
-    module = example.module(records)
-    for step in (LowerNetworks(), LowerKernels()):
-        step.apply(make_context(), module)
-    module.verify()
-    lowered = next(entry for entry in module.ops if isinstance(entry, NetworkOp))
-    engine = Engine.build(lowered, read_network(lowered, example.weights))
-    assert engine is not None
-    return engine
+pytest.importorskip("llvmlite")
 
 
 def check(example: Example, inputs: list[np.ndarray], records: list[str]) -> list[np.ndarray]:
@@ -59,14 +55,18 @@ def states(kind: str) -> list[str]:
     return list(DYNAMICS[Model(model), Discretisation(way)].states)
 
 
-EVERY = [(kind, fires) for kind in PARAMETERS for fires in ("gt reset subtract next", "ge reset value now")]
+MODELS = [(kind, fires) for kind in EVERY for fires in ("gt reset subtract next", "ge reset value now")]
 OTHERS = [
     ("lif exponential", fires)
     for fires in ("gt reset zero now", "ge reset zero next", "gt reset none now", "gt reset zero before")
 ]
 
 
-@pytest.mark.parametrize(("kind", "fires"), EVERY + OTHERS)
+def test_every_model_has_parameters_here():
+    assert {tuple(kind.split()) for kind in EVERY} == set(DYNAMICS)
+
+
+@pytest.mark.parametrize(("kind", "fires"), MODELS + OTHERS)
 def test_every_model_is_the_reference(kind, fires):
     element = "i32" if kind.endswith("shift") else "f32"
     threshold, scale = (3, 1) if element == "i32" else (30.0, 40.0) if "izh" in kind else (0.5, 1.0)

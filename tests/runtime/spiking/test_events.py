@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from gossamer.runtime.native import available
 from gossamer.runtime.spiking import events, passage
 from gossamer.runtime.spiking.arrays import Raster
 from gossamer.runtime.spiking.events import simulate
-from gossamer.tests.runtime.spiking.networks import Example, integers, population, spikes, uniform
-from gossamer.tests.runtime.spiking.test_engine import engine_of
-
-needs_llvm = pytest.mark.skipif(not available(), reason="needs llvmlite")
+from gossamer.tests.runtime.spiking.networks import Example, engine_of, integers, population, spikes, uniform
 
 
 def example(element: str) -> Example:
@@ -42,7 +38,6 @@ def given(engine_or_network, steps: int) -> Raster:
     return Raster.of(full)
 
 
-@needs_llvm
 @pytest.mark.parametrize("window", [1, 9 * 130, 1 << 26])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("element", ["f32", "i32"])
@@ -59,7 +54,6 @@ def test_windows_and_threads_change_nothing(element, threads, window, monkeypatc
     assert len(np.unique(raster.neuron)) > 60
 
 
-@needs_llvm
 def test_steps_beyond_what_is_given_go_on():
     engine = engine_of(example("f32"), ["b"])
     raster = simulate(engine, given(engine, 10), 30)
@@ -68,7 +62,6 @@ def test_steps_beyond_what_is_given_go_on():
     assert simulate(engine, given(engine, 30), 0).steps == 0
 
 
-@needs_llvm
 @pytest.mark.parametrize("steps", [6, 7, 8])
 def test_a_last_window_may_be_short(steps, monkeypatch):
     monkeypatch.setattr(events, "WINDOW", 1)
