@@ -1,6 +1,6 @@
 """`python -m benchmarks`: measure gossamer and its peers, and write `benchmarks/RESULTS.md`.
 
-python -m benchmarks                      all of them, about half an hour on two cores
+python -m benchmarks                      all of them, about an hour on two cores
 python -m benchmarks --only bert-short    one of them; its section alone is written anew
 python -m benchmarks --quick              tiny sizes, to see that it runs; nothing is written
 """

@@ -38,7 +38,7 @@ class Op:
     """One op: `time` in seconds, `workspace` bytes that it needs only while it runs.
 
     `fixed` tells why it must not run twice ("writes a buffer", "draws from the global random stream"), and is empty
-    where it may. `window` is the window that this op starts or waits for.
+    where it may. `starts` and `waits` are the window that it opens or closes.
     """
 
     name: str

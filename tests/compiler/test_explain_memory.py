@@ -18,7 +18,7 @@ builtin.module {
     func.return %d, %o : ROWS, ROWS
   }
 }
-"""  # noqa: E501
+"""  # noqa: E501 (one op, one line)
 
 
 def test_no_more_is_hidden_than_a_window_has_room_for():

@@ -31,7 +31,7 @@ def test_weights_and_what_is_updated():
         %z = aten.call "aten.add.Tensor"(%b, %y) : (ROWS, ROWS) -> ROWS
         aten.update @b, %z : ROWS
         func.return %y : ROWS
-      } }""")  # noqa: E501
+      } }""")  # noqa: E501 (one op, one line)
     )
     assert training.graph.static == 64 + 128 + 32
     assert training.graph.outputs == (4, 3)
@@ -47,7 +47,7 @@ def test_what_reads_memory_that_is_written_runs_once():
       %early = aten.call "aten.sin.default"(%a) : (ROWS) -> ROWS
       %w = aten.call mutates "aten.add_.Tensor"(%v, 1) attributes {train.storage = [#remat.storage<operand 0>]} : (ROWS) -> ROWS
       %late = aten.call "aten.mul.Tensor"(%early, %x) : (ROWS, ROWS) -> ROWS
-      func.return %late : ROWS } }""")  # noqa: E501
+      func.return %late : ROWS } }""")  # noqa: E501 (one op, one line)
     ).graph
     assert {op.name: op.fixed for op in graph.ops} == {
         "a": "",
