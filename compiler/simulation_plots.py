@@ -7,14 +7,14 @@
 | `raster.png` | which neurons fire when, by population                                                      |
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dialects.diagnostics import UserError
 from ..runtime.core_array.mapping import Mapping
-from .context import whole_file
+from . import pictures
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -23,29 +23,10 @@ DOTS = 200_000
 """So many spikes are drawn at most."""
 
 
-def pyplot() -> Any:
-    """matplotlib without a screen. Raises UserError where it is missing."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise UserError("pictures need matplotlib", hint="pip install 'gossamer[plots]'") from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    return plt
-
-
 def draw(simulation: "Simulation", folder: Path) -> list[Path]:
-    """Write all pictures into `folder`, each whole or not at all."""
-    plt = pyplot()
-    files = []
-    for name, paint in (("mesh", mesh), ("skew", skew), ("raster", raster)):
-        figure = paint(plt, simulation)
-        files.append(folder / f"{name}.png")
-        with whole_file(files[-1]) as draft:
-            figure.savefig(draft, dpi=120, bbox_inches="tight", format="png")
-        plt.close(figure)
-    return files
+    """Write all pictures into `folder`."""
+    paints = {"mesh": mesh, "skew": skew, "raster": raster}
+    return pictures.draw(folder, {name: partial(paint, simulation=simulation) for name, paint in paints.items()})
 
 
 def mesh(plt: Any, simulation: "Simulation") -> Any:

@@ -6,13 +6,13 @@
 | `memory.png`   | bytes on each device over time, and how many there are                                     |
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..dialects.diagnostics import UserError
 from ..runtime.timeline.orders import Kind
-from .context import whole_file
-from .simulation_plots import pyplot
+from . import pictures
 
 if TYPE_CHECKING:
     from .timeline_simulation import PipelineSimulation
@@ -28,15 +28,7 @@ def draw(found: "PipelineSimulation", folder: Path) -> list[Path]:
     """Write both pictures into `folder`. Raises UserError where there is nothing to draw."""
     if found.chosen.timeline is None:
         raise UserError(f"there is no picture: {found.policy} finds no schedule in this memory")
-    plt = pyplot()
-    files = []
-    for name, paint in (("timeline", timeline), ("memory", memory)):
-        figure = paint(plt, found)
-        files.append(folder / f"{name}.png")
-        with whole_file(files[-1]) as draft:
-            figure.savefig(draft, dpi=120, bbox_inches="tight", format="png")
-        plt.close(figure)
-    return files
+    return pictures.draw(folder, {"timeline": partial(timeline, found=found), "memory": partial(memory, found=found)})
 
 
 def timeline(plt: Any, found: "PipelineSimulation") -> Any:
