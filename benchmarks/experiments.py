@@ -37,6 +37,7 @@ from .sections import Section
 from .spiking_equality import spiking_equality
 from .spiking_events import spiking_events
 from .timing import Rounds, interleaved
+from .training_batch import training_batch
 from .training_equality import training_equality
 from .training_steps import training_steps
 from .workloads import BASE, CONTROLS, ENCODERS, TINY, Workload, bert
@@ -305,6 +306,7 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     "recompute-search": lambda settings, show: recompute_search(settings.quick, show),
     "training-equality": lambda settings, show: training_equality(settings.quick, show),
     "training-frontier": lambda settings, show: training_budgets.training_frontier(settings.quick, show),
+    "training-batch": lambda settings, show: training_batch(settings.quick, show),
     "training-steps": lambda settings, show: training_steps(settings.quick, show),
     "spiking-events": lambda settings, show: spiking_events(settings.quick, show),
     **{f"spiking-{name}": partial(spiking, name) for name in spiking_inference.NETS},

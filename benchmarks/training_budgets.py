@@ -81,7 +81,9 @@ def gpt2(vocabulary: int = 2000, layers: int = 6, width: int = 256, length: int 
     sizes = {"n_layer": layers, "n_embd": width, "n_head": width // 64 or 1, "n_positions": length}
     ends = {"bos_token_id": 0, "eos_token_id": 0}
     config = transformers.GPT2Config(vocab_size=vocabulary, **sizes, **ends, **options)
-    return transformers.GPT2LMHeadModel(config).train()
+    model = transformers.GPT2LMHeadModel(config)
+    model.loss_type = "ForCausalLM"  # what it falls back to, with a warning that breaks graphs of torch's compiler
+    return model.train()
 
 
 def loss_of(model: nn.Module, ids: Tensor) -> Tensor:

@@ -170,7 +170,6 @@ def training_steps(quick: bool, show: Show) -> Section:
     torch.manual_seed(0)
     shape = (100, 2, 64, 16) if quick else (2000, 6, 256, 64)
     model = gpt2(*shape, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
-    model.loss_type = "ForCausalLM"  # what it falls back to, with a warning that breaks torch's graph
     ids = torch.randint(shape[0], (2 if quick else 8, shape[-1]))
     with best_backend(quick) as backend:
         torchs = list(ways(model, ids, backend, SHARES[::5] if quick else SHARES, show))

@@ -1,0 +1,149 @@
+"""The largest batch that trains in some memory: eager, torch's checkpointing, gossamer, and what a sample takes.
+
+What counts is all that a step with Adam needs: weights, two moments of each, gradients, the batch, and what the step
+keeps and works on, as torch's allocator gives it out. Batches of torch are searched by measured peaks; gossamer gets
+what moments leave as its budget.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import gossamer
+import torch
+from gossamer.dialects.diagnostics import UserError
+from torch import Tensor, nn
+
+from .sections import Section
+from .timing import interleaved
+from .training_budgets import gpt2, loss_of
+from .training_steps import backward, checkpointed, peak_of, stepped
+
+COLUMNS = ("schedule", "batch", "x eager's", "peak MB", "ms a sample", "more than eager", "again")
+TIMES, MORE = 2.0, 0.15
+"""The goal: a batch so many times eager's, in so much more time a sample."""
+MOMENTS = 2
+"""Of Adam: tensors as large as the weights."""
+Step = Callable[[nn.Module, Tensor], Tensor]
+Show = Callable[[str], object]
+WAYS: dict[str, Step] = {
+    "eager": lambda model, ids: backward(model, loss_of, ids),
+    "checkpoint: every layer": checkpointed,
+}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A way to run a batch of `size`; bytes at most, with weights, moments and batch; the share computed again."""
+
+    name: str
+    size: int
+    peak: int
+    run: Callable[[], object]
+    again: float | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model, the length of its samples, and bytes for all."""
+
+    model: nn.Module
+    vocabulary: int
+    length: int
+    memory: int
+
+    @property
+    def weights(self) -> int:
+        return sum(parameter.nbytes for parameter in self.model.parameters())
+
+    def batch(self, size: int) -> Tensor:
+        """Random tokens."""
+        return torch.randint(self.vocabulary, (size, self.length))
+
+    def of_torch(self, name: str, size: int) -> Fitted:
+        """A batch of this size, as torch runs it."""
+        ids = self.batch(size)
+        run = partial(WAYS[name], self.model, ids)
+        return Fitted(name, size, peak_of(self.model, run) + (1 + MOMENTS) * self.weights + ids.nbytes, run)
+
+    def largest(self, name: str, show: Show) -> Fitted:
+        """The largest batch of torch's that fits: peaks grow evenly, nearly."""
+        found, following = self.of_torch(name, 1), self.of_torch(name, 2)
+        each = max(1, following.peak - found.peak)
+        size = max(1, 2 + (self.memory - following.peak) // each)
+        show(f"{name}: batch {size}")
+        found = self.of_torch(name, size)
+        while found.peak > self.memory and found.size > 1:
+            found = self.of_torch(name, found.size - 1)
+        while (larger := self.of_torch(name, found.size + 1)).peak <= self.memory:
+            found = larger
+        return found
+
+    def of_gossamer(self, size: int) -> Fitted | None:
+        """A batch of this size in what moments leave; None where it does not fit."""
+        ids = self.batch(size)
+        try:
+            step = gossamer.compile_training(
+                self.model, loss_of, (ids,), memory_budget=self.memory - MOMENTS * self.weights
+            )
+        except UserError as error:
+            if "cannot be met" not in error.message:
+                raise
+            return None
+        run, report = partial(stepped, self.model, step, ids), step.memory
+        peak = peak_of(self.model, run) + report.static + MOMENTS * self.weights
+        assert peak <= self.memory, f"batch {size}: {peak:,} bytes of {self.memory:,}"
+        return Fitted("gossamer", size, peak, run, report.exposed / report.seconds)
+
+
+def training_batch(quick: bool, show: Show) -> Section:
+    """The table."""
+    torch.manual_seed(0)
+    sizes = (100, 2, 64, 16) if quick else (50257, 12, 768, 128)
+    model = gpt2(*sizes, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+    setting = Setting(model, sizes[0], sizes[-1], 2_800_000 if quick else 4_000_000_000)
+    torchs = [setting.largest(name, show) for name in WAYS]
+    eager, found = torchs[0], list[Fitted]()
+    for factor in (2, 3) if quick else (2, 2.5, 3, 4, 6):
+        size = int(factor * eager.size)
+        show(f"gossamer: batch {size}")
+        if (fitted := setting.of_gossamer(size)) is None:
+            break
+        found.append(fitted)
+    show("timing")
+    ways = [*torchs, *found]
+    turns = interleaved({str(place): way.run for place, way in enumerate(ways)}, rounds=3)
+    taken = [turns.median(str(place)) / way.size for place, way in enumerate(ways)]
+    rows = [cells(way, each, eager.size, taken[0]) for way, each in zip(ways, taken, strict=True)]
+    title = (
+        f"GPT-2, {sizes[1]} layers of {sizes[2]}, {sizes[-1]} tokens a sample: batches in {setting.memory / 1e9:g} GB"
+    )
+    fits = [way.size / eager.size for way, each in zip(ways, taken, strict=True)
+            if way.name == "gossamer" and each <= (1 + MORE) * taken[0]]  # fmt: skip
+    return Section("training-batch", title, COLUMNS, rows, verdicts(max(fits, default=0.0)))
+
+
+def cells(way: Fitted, taken: float, size: int, eager: float) -> tuple[str, ...]:
+    """One row: `taken` seconds a sample, where `eager` runs `size` of them in that time each."""
+    again = "" if way.again is None else f"{way.again:.1%}"
+    more = f"{taken / eager - 1:+.0%}"
+    return (
+        way.name,
+        str(way.size),
+        f"{way.size / size:.2f}",
+        f"{way.peak / 1e6:,.0f}",
+        f"{taken * 1e3:.0f}",
+        more,
+        again,
+    )
+
+
+def verdicts(factor: float) -> list[str]:
+    """Whether the goal is reached, and what is counted."""
+    return [
+        f"goal {TIMES:g} x eager's batch in at most {MORE:.0%} more time a sample: "
+        f"{'reached' if factor >= TIMES else 'MISSED'} ({factor:.2f} x)",
+        f"memory holds weights, {MOMENTS} moments of Adam, gradients, the batch and what the step takes, as torch's "
+        "allocator gave it out; one of torch's batches more does not fit",
+        "again: what gossamer computes twice, of the time of a step that computes nothing twice",
+    ]
