@@ -15,7 +15,9 @@
 | pipeline-nvlink, -pcie, ..       | simulated training steps by several policies of recomputation    |
 | recompute-search                 | planners of recomputation: exposed ms, seconds of search         |
 | training-equality                | GPT-2 within six budgets: eager's bits, predicted peaks          |
-| training-frontier                | what is computed again within memory budgets, against torch      |
+| training-frontier, -12, -24      | what is computed again within memory budgets, against torch      |
+| training-steps                   | seconds of a step at torch's own peaks, against torch            |
+| training-batch                   | the largest batch that trains in 4 GB                            |
 | spiking-mlp, -recurrent, -conv   | a hundred steps of a spiking network, against its libraries      |
 """
 
@@ -305,7 +307,10 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     "pipeline-orders": lambda settings, show: pipeline_timeline.orders(settings.quick, show),
     "recompute-search": lambda settings, show: recompute_search(settings.quick, show),
     "training-equality": lambda settings, show: training_equality(settings.quick, show),
-    "training-frontier": lambda settings, show: training_budgets.training_frontier(settings.quick, show),
+    **{
+        name: lambda settings, show, name=name: training_budgets.training_frontier(name, settings.quick, show)
+        for name in training_budgets.FRONTIERS
+    },
     "training-batch": lambda settings, show: training_batch(settings.quick, show),
     "training-steps": lambda settings, show: training_steps(settings.quick, show),
     "spiking-events": lambda settings, show: spiking_events(settings.quick, show),

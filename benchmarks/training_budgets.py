@@ -43,6 +43,8 @@ from .sections import Section
 
 SHARES = (1.0, 0.8, 0.6, 0.5, 0.4, 0.35, 0.3, 0.05, 0.0)
 """Of `activation_memory_budget`."""
+FRONTIERS = {"training-frontier": 6, "training-frontier-12": 12, "training-frontier-24": 24}
+"""Layers of each table's model."""
 COLUMNS = (
     "schedule", "peak MB", "ms again", "gossamer peak MB", "gossamer ms again", "x fewer", "ms at least", "ops again",
 )  # fmt: skip
@@ -230,10 +232,10 @@ def smallest(planner: Planner) -> int:
         return min(trial.peak for trial in planner.trials.found.values())
 
 
-def training_frontier(quick: bool, show: Show) -> Section:
-    """The table: at the peak of every schedule, what gossamer computes again."""
+def training_frontier(name: str, quick: bool, show: Show) -> Section:
+    """A table: at the peak of every schedule, what gossamer computes again."""
     torch.manual_seed(0)
-    shape = (100, 2, 64, 16) if quick else (2000, 6, 256, 64)
+    shape = (100, 2, 64, 16) if quick else (2000, FRONTIERS[name], 256, 64)
     model = gpt2(*shape, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
     ids = torch.randint(shape[0], (2 if quick else 8, shape[-1]))
     show("measuring ops")
@@ -241,7 +243,7 @@ def training_frontier(quick: bool, show: Show) -> Section:
     found, least = points(step, captured, SHARES[::4] if quick else SHARES, show)
     title = f"GPT-2, {shape[1]} layers of {shape[2]}, {len(ids)} x {shape[-1]} tokens: computed again at equal peaks"
     rows = [point.cells(step) for point in found]
-    return Section("training-frontier", title, COLUMNS, rows, verdicts(step, found, least))
+    return Section(name, title, COLUMNS, rows, verdicts(step, found, least))
 
 
 def verdicts(step: Profiled, found: list[Point], least: int) -> list[str]:

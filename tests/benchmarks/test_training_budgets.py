@@ -48,7 +48,7 @@ def test_selective_runs_attention_again_and_nothing_else(small):
 
 
 def test_no_row_takes_more_memory_than_it_may():
-    section = training_frontier(True, lambda what: None)
+    section = training_frontier("training-frontier", True, lambda what: None)
     assert [row[0] for row in section.rows].count("keep all") == 1
     assert {f"torch, {share:g}" for share in SHARES[::4]} < {row[0] for row in section.rows}
     assert len(section.rows) == 6
