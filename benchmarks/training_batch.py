@@ -24,12 +24,8 @@ TIMES, MORE = 2.0, 0.15
 """The goal: a batch so many times eager's, in so much more time a sample."""
 MOMENTS = 2
 """Of Adam: tensors as large as the weights."""
-Step = Callable[[nn.Module, Tensor], Tensor]
 Show = Callable[[str], object]
-WAYS: dict[str, Step] = {
-    "eager": lambda model, ids: backward(model, loss_of, ids),
-    "checkpoint: every layer": checkpointed,
-}
+EAGER, CHECKPOINT = "eager", "checkpoint: every layer"
 
 
 @dataclass(frozen=True)
@@ -48,6 +44,7 @@ class Setting:
     """A model, the length of its samples, and bytes for all."""
 
     model: nn.Module
+    ways: dict[str, nn.Module]
     vocabulary: int
     length: int
     memory: int
@@ -63,8 +60,8 @@ class Setting:
     def of_torch(self, name: str, size: int) -> Fitted:
         """A batch of this size, as torch runs it."""
         ids = self.batch(size)
-        run = partial(WAYS[name], self.model, ids)
-        return Fitted(name, size, peak_of(self.model, run) + (1 + MOMENTS) * self.weights + ids.nbytes, run)
+        run = partial(backward, self.ways[name], loss_of, ids)
+        return Fitted(name, size, peak_of(self.ways[name], run) + (1 + MOMENTS) * self.weights + ids.nbytes, run)
 
     def largest(self, name: str, show: Show) -> Fitted:
         """The largest batch of torch's that fits: peaks grow evenly, nearly."""
@@ -101,8 +98,9 @@ def training_batch(quick: bool, show: Show) -> Section:
     torch.manual_seed(0)
     sizes = (100, 2, 64, 16) if quick else (50257, 12, 768, 128)
     model = gpt2(*sizes, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
-    setting = Setting(model, sizes[0], sizes[-1], 2_800_000 if quick else 4_000_000_000)
-    torchs = [setting.largest(name, show) for name in WAYS]
+    ways = {EAGER: model, CHECKPOINT: checkpointed(model)}
+    setting = Setting(model, ways, sizes[0], sizes[-1], 2_800_000 if quick else 4_000_000_000)
+    torchs = [setting.largest(name, show) for name in ways]
     eager, found = torchs[0], list[Fitted]()
     for factor in (2, 3) if quick else (2, 2.5, 3, 4, 6):
         size = int(factor * eager.size)
@@ -111,14 +109,14 @@ def training_batch(quick: bool, show: Show) -> Section:
             break
         found.append(fitted)
     show("timing")
-    ways = [*torchs, *found]
-    turns = interleaved({str(place): way.run for place, way in enumerate(ways)}, rounds=3)
-    taken = [turns.median(str(place)) / way.size for place, way in enumerate(ways)]
-    rows = [cells(way, each, eager.size, taken[0]) for way, each in zip(ways, taken, strict=True)]
+    fitted = [*torchs, *found]
+    turns = interleaved({str(place): way.run for place, way in enumerate(fitted)}, rounds=3)
+    taken = [turns.median(str(place)) / way.size for place, way in enumerate(fitted)]
+    rows = [cells(way, each, eager.size, taken[0]) for way, each in zip(fitted, taken, strict=True)]
     title = (
         f"GPT-2, {sizes[1]} layers of {sizes[2]}, {sizes[-1]} tokens a sample: batches in {setting.memory / 1e9:g} GB"
     )
-    fits = [way.size / eager.size for way, each in zip(ways, taken, strict=True)
+    fits = [way.size / eager.size for way, each in zip(fitted, taken, strict=True)
             if way.name == "gossamer" and each <= (1 + MORE) * taken[0]]  # fmt: skip
     return Section("training-batch", title, COLUMNS, rows, verdicts(max(fits, default=0.0)))
 
