@@ -14,7 +14,7 @@
 | spiking-events                   | synaptic events a second                                         |
 | pipeline-nvlink, -pcie, ..       | simulated training steps by several policies of recomputation    |
 | recompute-search                 | planners of recomputation: exposed ms, seconds of search         |
-| training-equality                | GPT-2 within six budgets: eager's bits, predicted peaks          |
+| training-equality                | models within six budgets: eager's bits, predicted peaks         |
 | training-frontier, -12, -24      | what is computed again within memory budgets, against torch      |
 | training-steps                   | seconds of a step at torch's own peaks, against torch            |
 | training-batch                   | the largest batch that trains in 4 GB                            |
