@@ -1,6 +1,6 @@
 """The largest batch that trains in some memory, tiny."""
 
-from benchmarks.training_batch import CHECKPOINT, EAGER, training_batch
+from gossamer.benchmarks.training_batch import CHECKPOINT, EAGER, training_batch
 
 
 def test_batches_fit_and_gossamer_trains_more_than_eager():

@@ -11,7 +11,6 @@ from gossamer.benchmarks.training_budgets import (
     torchs,
     training_frontier,
 )
-from gossamer.benchmarks.training_equality import training_equality
 from gossamer.compiler.frontends.graphs import value_name
 from gossamer.passes.solvers.recompute_check import check
 from gossamer.passes.solvers.recompute_memory import keep_all, peak

@@ -1,11 +1,11 @@
 """Models within budgets, tiny: eager's bits and the predicted peak."""
 
 import pytest
-from benchmarks import training_equality
-from benchmarks.training_models import MODELS
+from gossamer.benchmarks import training_equality
+from gossamer.benchmarks.training_models import MODELS
 
 
-@pytest.mark.parametrize("name", ["MLP", "ResNet-18", "GPT-2 124M, sdpa"])
+@pytest.mark.parametrize("name", ["MLP", "ResNet-18"])
 def test_every_budget_of_the_table_is_met(name, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(training_equality, "MODELS", {name: MODELS[name]})
     rows = training_equality.training_equality(True, lambda what: None).rows

@@ -1,6 +1,6 @@
 """Steps at equal measured peaks, tiny."""
 
-from benchmarks.training_steps import COLUMNS, training_steps
+from gossamer.benchmarks.training_steps import COLUMNS, training_steps
 
 
 def test_no_row_takes_more_memory_than_torch_does_there():
