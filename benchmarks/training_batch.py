@@ -64,16 +64,15 @@ class Setting:
         return Fitted(name, size, peak_of(self.ways[name], run) + (1 + MOMENTS) * self.weights + ids.nbytes, run)
 
     def largest(self, name: str, show: Show) -> Fitted:
-        """The largest batch of torch's that fits: peaks grow evenly, nearly."""
-        found, following = self.of_torch(name, 1), self.of_torch(name, 2)
-        each = max(1, following.peak - found.peak)
-        size = max(1, 2 + (self.memory - following.peak) // each)
-        show(f"{name}: batch {size}")
-        found = self.of_torch(name, size)
-        while found.peak > self.memory and found.size > 1:
-            found = self.of_torch(name, found.size - 1)
-        while (larger := self.of_torch(name, found.size + 1)).peak <= self.memory:
-            found = larger
+        """The largest batch of torch's that fits, by doubling and halving."""
+        found, step = self.of_torch(name, 1), 1
+        while (larger := self.of_torch(name, 2 * step)).peak <= self.memory:
+            found, step = larger, 2 * step
+            show(f"{name}: batch {step} fits")
+        while (step := step // 2) >= 1:
+            if (larger := self.of_torch(name, found.size + step)).peak <= self.memory:
+                found = larger
+                show(f"{name}: batch {found.size} fits")
         return found
 
     def of_gossamer(self, size: int) -> Fitted | None:
