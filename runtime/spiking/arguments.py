@@ -1,13 +1,20 @@
 """What the kernel of a population is called with; the table is in `passes/kernels/population.py`."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .native import Kernel
 
 if TYPE_CHECKING:
     from .passage import Passage
 
 Arguments = dict[str, Any]
+LINE = 16
+"""Numbers that a row of a raster is a multiple of."""
+BREAK_EVEN = {16: 0.3, 32: 0.3, 64: 0.3, 128: 0.3}
+"""The part of sources that is active where a dense tile is as fast as lists, by the width of blocks."""
 
 
 def arguments(passage: "Passage", i: int, span: int) -> Arguments:
@@ -34,7 +41,25 @@ def arguments(passage: "Passage", i: int, span: int) -> Arguments:
             given |= {f"projection{number}.{name}": value for name, value in buffers.items()}
             given[f"projection{number}.classes"] = len(buffers["delays"])
             given |= source(passage, projection.source, dtype)
+            if f"projection{number}.least" in kernel.names:
+                tiles = scratch(kernel, passage.engine.network.populations[projection.source].size, threads, span, dtype)
+                given |= {f"projection{number}.{name}": value for name, value in tiles.items()}
     return given
+
+
+def scratch(kernel: Kernel, sources: int, threads: int, span: int, dtype: np.dtype) -> Arguments:
+    """What tiles need: see `passes/kernels/spike_tiles.py`."""
+    pitch, steps = -(-sources // LINE) * LINE, -(-span // kernel.tile) * kernel.tile
+    return {
+        "least": least(kernel.unit, kernel.tile, sources),
+        "dense": np.zeros(threads * span, np.int64),
+        "raster": np.empty(threads * steps * pitch, dtype),
+    }
+
+
+def least(unit: int, steps: int, sources: int) -> int:
+    """How many sources have to be active in a tile, of all steps together, for it to be dense."""
+    return math.ceil(BREAK_EVEN[unit] * steps * sources)
 
 
 def source(passage: "Passage", i: int, dtype: np.dtype) -> Arguments:
