@@ -21,8 +21,8 @@ three projections or more, one of them its own, sums go on in the order of the t
 | record.v, ..                 | what is kept, by row                                                        |
 | projectionN.rows             | dense, k-major, [sources, width]                                            |
 | projectionN.offsets, ..      | sparse: offsets by split, delay and source; targets, weights; delays        |
-| projectionN.least, dense,    | the active sources that make a tile dense; which tiles were, and scratch of |
-| projectionN.raster           | `spike_tiles.py`                                                            |
+| projectionN.least, ..        | how many active sources make a tile dense; dense: which tiles are, by step; |
+|                              | raster: scratch (`spike_tiles.py`)                                          |
 | projectionN.scale0, bias1    | what is done with a sum                                                     |
 | x, y, flags                  | scratch of each part                                                        |
 """
@@ -87,8 +87,8 @@ class Layout:
         return found | ({"rest": i32} if self.neuron.refractory else {})
 
     def is_tiled(self, feed: Feed) -> bool:
-        """May a projection be summed in tiles: are all steps known before the first?"""
-        return feed.form == "rows" and feed in schedule(self.feeds)[0]
+        """May a projection be summed in tiles: are all steps known before the first, and columns enough?"""
+        return feed.form == "rows" and self.unit > LANES and feed in schedule(self.feeds)[0]
 
     def arguments(self) -> dict[str, Attribute]:
         """Every argument and its type, but for part and parts."""

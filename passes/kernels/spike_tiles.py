@@ -14,7 +14,7 @@
 A row of the weight is read once for all steps of a tile, not once a spike. Pays where enough of the sources are active:
 how many, `projectionN.least`, is told when it runs. Sums are those of the lists, bit by bit: sources come in the same
 order, a sum is never -0.0, weights are finite, and a weight times 1 or 0 rounds nothing, so product and sum may round
-together; those of analog sources round apart.
+together; those of analog sources round apart. Not for blocks of one vector: lists are as fast there when all fire.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ COLUMNS = 4 * LANES
 
 def steps_of(unit: int) -> int:
     """The steps of a tile, for blocks of `unit` columns."""
-    return min(REGISTERS * LANES // min(unit, COLUMNS), REGISTERS // 2)
+    return REGISTERS * LANES // min(unit, COLUMNS)
 
 
 def whole(size: int, unit: int) -> int:
