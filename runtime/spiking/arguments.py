@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..native import wide
-from .native import Kernel
-from .network import Population
+from .lists import Tiles
 
 if TYPE_CHECKING:
     from .passage import Passage
@@ -51,20 +50,22 @@ def arguments(passage: "Passage", i: int, span: int) -> Arguments:
             given[f"projection{number}.classes"] = len(buffers["delays"])
             given |= source(passage, projection.source, dtype)
             if f"projection{number}.least" in kernel.names:
-                tiles = scratch(kernel, passage.engine.network.populations[projection.source], threads, span, dtype)
+                tiles = scratch(passage, i, number, projection.source, span)
                 given |= {f"projection{number}.{name}": value for name, value in tiles.items()}
     return given
 
 
-def scratch(kernel: Kernel, source: Population, threads: int, span: int, dtype: np.dtype) -> Arguments:
-    """What tiles need: see `passes/kernels/spike_tiles.py`."""
-    pitch, steps = -(-source.size // LINE) * LINE, -(-span // kernel.tile) * kernel.tile
-    part = BREAK_EVEN_APART if dtype.kind == "i" or source.analog or source.silent else BREAK_EVEN[kernel.unit]
-    return {
-        "least": math.ceil(part * kernel.tile * source.size) if wide() else NEVER,
-        "dense": np.zeros(threads * span, np.int64),
-        "raster": np.empty(threads * steps * pitch, dtype),
-    }
+def scratch(passage: "Passage", i: int, number: int, source: int, span: int) -> Arguments:
+    """What tiles need (`passes/kernels/spike_tiles.py`); buffers by their address, as an earlier run left them."""
+    network, threads = passage.engine.network, passage.threads
+    kernel, dtype = passage.engine.kernels[network.populations[i].name], network.populations[i].dtype
+    sender = network.populations[source]
+    part = BREAK_EVEN_APART if dtype.kind == "i" or sender.analog or sender.silent else BREAK_EVEN[kernel.unit]
+    if (i, number) not in passage.tiles:
+        pitch, steps = -(-sender.size // LINE) * LINE, -(-span // kernel.tile) * kernel.tile
+        passage.tiles[i, number] = Tiles(np.zeros(threads * span, np.int64), np.empty(threads * steps * pitch, dtype))
+    least = math.ceil(part * kernel.tile * sender.size) if wide() else NEVER
+    return {"least": least} | passage.tiles[i, number].addresses
 
 
 def source(passage: "Passage", i: int, dtype: np.dtype) -> Arguments:

@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from ...dialects.snn import NetworkOp
-from .lists import Lists
+from .lists import Lists, Tiles
 from .native import Kernel, kernels_of
 from .network import Network, Population, Projection
 from .packing import Buffers, Target, finite, packed
@@ -29,6 +29,10 @@ from .reference import common_length
 
 STEPWISE = 1 << 22
 """Synapses of a population with itself whose one step is worth a team of threads."""
+
+
+Spare = tuple[list[Lists], dict[tuple[int, int], Tiles]]
+"""Lists of populations, and tiles of projections."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Engine:
     network: Network
     kernels: Mapping[str, Kernel]
     tables: dict[int, list[Buffers]] = field(default_factory=dict)
-    spare: dict[tuple[int, int, int], list[Lists]] = field(default_factory=dict)
+    spare: dict[tuple[int, ...], Spare] = field(default_factory=dict)
 
     @classmethod
     def build(cls, op: NetworkOp, network: Network) -> "Engine | None":
@@ -83,8 +87,8 @@ class Engine:
         passage.close()
         return [passage.record(name) for name in records]
 
-    def borrow(self, key: tuple[int, int, int]) -> list[Lists] | None:
-        """Lists that an earlier run of as many steps left; those of other runs are given up."""
+    def borrow(self, key: tuple[int, ...]) -> Spare | None:
+        """Lists and tiles that an earlier run of as many steps left; those of other runs are given up."""
         found = self.spare.pop(key, None)
         self.spare.clear()
         return found

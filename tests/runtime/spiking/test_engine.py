@@ -301,8 +301,7 @@ def dense_tiles(example: Example, target: str, x: np.ndarray) -> list[int]:
     run = Passage.start(engine, *x.shape[:2])
     run.give([x])
     run.go(0, len(x))
-    kernel, call = engine.kernels[target], run.calls[engine.network.find(target)]
-    return list(call.alive[kernel.names.index("projection0.dense")][: len(x) : kernel.tile])
+    return list(run.tiles[engine.network.find(target), 0].dense[: len(x) : engine.kernels[target].tile])
 
 
 def test_a_tile_is_dense_where_enough_sources_fire(monkeypatch):
