@@ -29,6 +29,8 @@ from .timing import Rounds, interleaved
 
 STEPS = 100
 ACTIVITIES = (0.02, 0.05, 0.13)
+HIGH = (0.5, 1.0)
+"""Where dense sums pay."""
 BATCHES = (1, 64)
 GOALS = {1: 5.0, 64: 2.0}
 """Times as fast as the best peer, by batch."""

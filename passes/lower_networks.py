@@ -135,7 +135,8 @@ def feeds_of(network: NetworkOp, target: str) -> Iterator[Feed]:
             form, after = form_of(projection, graded := is_graded(populations[source]))
             if graded and not alike(populations[source], populations[target]):
                 form, after = "given", ()
-            yield Feed(number, source, form, graded and form != "given", after, source == target)
+            sources, graded = prod(populations[source].sizes), graded and form != "given"
+            yield Feed(number, source, sources, form, graded, after, source == target)
             number += 1
 
 

@@ -37,6 +37,14 @@ def target() -> Any:
 
 
 @cache
+def wide() -> bool:
+    """Has this processor 32 registers of 512 bits?"""
+    import llvmlite.binding as llvm
+
+    return bool(llvm.get_host_cpu_features().get("avx512f"))
+
+
+@cache
 def identity() -> str:
     """The processor and the version of LLVM that an object is good for."""
     import llvmlite

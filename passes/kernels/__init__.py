@@ -13,6 +13,7 @@
 | `support.py`       | an activation, and the list of active positions that it left      |
 | `population.py`    | neurons of a spiking network over many steps                      |
 | `spike_rows.py`    | of those, what spikes bring through weights                       |
+| `spike_tiles.py`   | the same of several steps at once, where many fire                |
 | `neurons.py`       | of those, the equations of one neuron                             |
 | `spike_list.py`    | which neurons of an input are active                              |
 """

@@ -21,6 +21,8 @@ three projections or more, one of them its own, sums go on in the order of the t
 | record.v, ..                 | what is kept, by row                                                        |
 | projectionN.rows             | dense, k-major, [sources, width]                                            |
 | projectionN.offsets, ..      | sparse: offsets by split, delay and source; targets, weights; delays        |
+| projectionN.least, ..        | how many active sources make a tile dense; dense: which tiles are, by step; |
+|                              | raster: scratch (`spike_tiles.py`)                                          |
 | projectionN.scale0, bias1    | what is done with a sum                                                     |
 | x, y, flags                  | scratch of each part                                                        |
 """
@@ -48,6 +50,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from ...dialects.kernel import ARGUMENTS
 from .neurons import Neuron, Numbers
 from .spike_rows import LANES, Feed, Place, Rows, index, scalar
+from .spike_tiles import Tiles, steps_of
 from .writing import INDEX, add, each, lesser, loop, number, share, times
 
 STEP = "step"
@@ -83,6 +86,10 @@ class Layout:
         found |= {"fired": i8} if self.neuron.late else {}
         return found | ({"rest": i32} if self.neuron.refractory else {})
 
+    def is_tiled(self, feed: Feed) -> bool:
+        """May a projection be summed in tiles: are all steps known before the first, and columns enough?"""
+        return feed.form == "rows" and self.unit > LANES and feed in schedule(self.feeds)[0]
+
     def arguments(self) -> dict[str, Attribute]:
         """Every argument and its type, but for part and parts."""
         element = self.neuron.numbers.element
@@ -98,14 +105,14 @@ class Layout:
         found |= buffers(element, *(f"{name}.values" for name in graded))
         found |= dict.fromkeys((f"{name}.size" for name in graded), INDEX)
         for feed in self.feeds:
-            found |= feed_arguments(feed, element)
+            found |= feed_arguments(feed, element, tiled=self.is_tiled(feed))
         found |= buffers(element, *(f"parameter.{name}" for name in self.arrays), "x", "y")
         for name, kind in self.states.items():
             found |= buffers(kind, f"state.{name}")
         return found | buffers(element, *(f"record.{name}" for name in self.records)) | buffers(i8, "flags")
 
 
-def feed_arguments(feed: Feed, element: Attribute) -> dict[str, Attribute]:
+def feed_arguments(feed: Feed, element: Attribute, *, tiled: bool) -> dict[str, Attribute]:
     """The arguments of one projection."""
 
     def buffers(kind: Attribute, *names: str) -> dict[str, Attribute]:
@@ -114,7 +121,8 @@ def feed_arguments(feed: Feed, element: Attribute) -> dict[str, Attribute]:
     after = buffers(element, *(f"{kind}{place}" for place, kind in enumerate(feed.after)))
     match feed.form:
         case "rows":
-            return buffers(element, "rows") | buffers(i64, "delays") | after
+            tiles = buffers(i64, "dense") | buffers(element, "raster") | {feed.name("least"): INDEX} if tiled else {}
+            return buffers(element, "rows") | buffers(i64, "delays") | tiles | after
         case "sparse":
             found = buffers(i64, "offsets", "delays") | buffers(i32, "targets") | buffers(element, "weights")
             return found | {feed.name("classes"): INDEX} | after
@@ -133,9 +141,8 @@ def population_kernel(layout: Layout) -> ModuleOp:
         func.ReturnOp()
     function = func.FuncOp(STEP, FunctionType.from_lists([*arguments.values(), INDEX, INDEX], []), Region(block))
     names = ArrayAttr([StringAttr(name) for name in arguments])
-    shape = {
-        f"kernel.{name}": IntegerAttr(value, i64) for name, value in (("width", layout.width), ("unit", layout.unit))
-    }
+    sizes = {"width": layout.width, "unit": layout.unit, "tile": steps_of(layout.unit)}
+    shape = {f"kernel.{name}": IntegerAttr(value, i64) for name, value in sizes.items()}
     return ModuleOp([function], attributes={ARGUMENTS: names, **shape})
 
 
@@ -190,7 +197,10 @@ class Writer:
         """x of some steps."""
         rows = Rows(self.numbers, self.of, self.layout.width, self.layout.unit)
         for feed in feeds:
-            rows.sums(feed, place, begin, end, first=fresh)
+            if self.layout.is_tiled(feed):
+                Tiles(rows, feed, place, begin, end, fresh).sums()
+            else:
+                rows.sums(feed, place, begin, end, first=fresh)
             fresh = False
 
     def neurons(self, place: Place, t: SSAValue) -> None:

@@ -35,6 +35,7 @@ class Feed:
 
     number: int
     source: str
+    sources: int
     form: str
     graded: bool
     after: tuple[str, ...]
@@ -89,6 +90,11 @@ def line(numbers: Numbers, buffer: SSAValue, at: SSAValue) -> SSAValue:
     return vector.LoadOp(buffer, [at], VectorType(numbers.element, [LANES])).result
 
 
+def splat(numbers: Numbers, value: SSAValue) -> SSAValue:
+    """The same number in every lane."""
+    return vector.BroadcastOp(value, VectorType(numbers.element, [LANES])).vector
+
+
 @dataclass(frozen=True)
 class Rows:
     """Writes sums; `width` is how many columns there are, whole blocks of `unit`."""
@@ -136,27 +142,31 @@ class Rows:
 
     def dense(self, feed: Feed, place: Place, begin: SSAValue, end: SSAValue, first: bool) -> None:
         """Block by block, each in registers."""
-        rows, delay = self.buffers[feed.name("rows")], index(self.buffers[feed.name("delays")], number(0))
-        lines = range(0, self.unit, LANES)
+        delay = index(self.buffers[feed.name("delays")], number(0))
+        each(place.low, place.high, number(self.unit),
+             lambda column: self.block(feed, place, column, delay, begin, end, first))  # fmt: skip
 
-        def block(column: SSAValue) -> None:
-            def add_row(source: SSAValue, value: SSAValue | None, sums: Sequence[SSAValue]) -> Sequence[SSAValue]:
-                at = add(times(source, number(self.width)), column)
-                found = [line(self.numbers, rows, add(at, number(offset))) for offset in lines]
-                if value is not None:
-                    factor = vector.BroadcastOp(value, VectorType(self.numbers.element, [LANES])).vector
-                    found = [product(self.numbers, factor, part) for part in found]
-                return [sum_(self.numbers, total, part) for total, part in zip(sums, found, strict=True)]
+    def block(
+        self, feed: Feed, place: Place, column: SSAValue, delay: SSAValue, begin: SSAValue, end: SSAValue, first: bool
+    ) -> None:
+        """One block of columns, step by step."""
+        rows, lines = self.buffers[feed.name("rows")], range(0, self.unit, LANES)
 
-            def step(t: SSAValue) -> None:
-                start = [zeros(self.numbers, LANES) for _ in lines]
-                totals = self.active(feed, place, t, delay, start, add_row)
-                for offset, total in zip(lines, totals, strict=True):
-                    self.put(feed, place, t, add(column, number(offset)), total, line, first)
+        def add_row(source: SSAValue, value: SSAValue | None, sums: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            at = add(times(source, number(self.width)), column)
+            found = [line(self.numbers, rows, add(at, number(offset))) for offset in lines]
+            if value is not None:
+                factor = splat(self.numbers, value)
+                found = [product(self.numbers, factor, part) for part in found]
+            return [sum_(self.numbers, total, part) for total, part in zip(sums, found, strict=True)]
 
-            each(begin, end, number(1), step)
+        def step(t: SSAValue) -> None:
+            start = [zeros(self.numbers, LANES) for _ in lines]
+            totals = self.active(feed, place, t, delay, start, add_row)
+            for offset, total in zip(lines, totals, strict=True):
+                self.put(feed, place, t, add(column, number(offset)), total, line, first)
 
-        each(place.low, place.high, number(self.unit), block)
+        each(begin, end, number(1), step)
 
     def put(
         self, feed: Feed, place: Place, t: SSAValue, column: SSAValue, value: SSAValue,

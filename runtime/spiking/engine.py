@@ -7,10 +7,10 @@ Populations that do not depend on one another's earlier steps run through all st
 with its spikes as lists. Those on a cycle take turns, step by step. Samples are shared out among threads; where there
 are fewer, the columns of each population are.
 
-Spikes are lists at every rate. A dense product of all steps in the same order of sums (columns and steps in registers,
-sources one after the other) was written by hand in C and measured, 100 steps, one thread: as fast as lists at 31 %
-(784 to 528, weights packed a second time), 48 % (1472 to 1488) or 76 % (512 to 264) of sources firing, 1.3 to 2.4 times
-as fast at 100 %. torch's, as fast at 25 % to 45 %, has other sums.
+Spikes are lists. Where many sources of a dense projection fire in a few steps, their sums are those of all sources for
+these steps at once, in the same order (`passes/kernels/spike_tiles.py`): 1.8 to 3.3 times as fast when all fire. Each
+layer, sample and tile of steps is counted and decided anew, so results do not depend on it. Projections of a population
+to itself, sparse ones and convolutions are lists at every rate.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from ...dialects.snn import NetworkOp
-from .lists import Lists
+from .lists import Lists, Tiles
 from .native import Kernel, kernels_of
 from .network import Network, Population, Projection
 from .packing import Buffers, Target, finite, packed
@@ -29,6 +29,10 @@ from .reference import common_length
 
 STEPWISE = 1 << 22
 """Synapses of a population with itself whose one step is worth a team of threads."""
+
+
+Spare = tuple[list[Lists], dict[tuple[int, int], Tiles]]
+"""Lists of populations, and tiles of projections."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Engine:
     network: Network
     kernels: Mapping[str, Kernel]
     tables: dict[int, list[Buffers]] = field(default_factory=dict)
-    spare: dict[tuple[int, int, int], list[Lists]] = field(default_factory=dict)
+    spare: dict[tuple[int, ...], Spare] = field(default_factory=dict)
 
     @classmethod
     def build(cls, op: NetworkOp, network: Network) -> "Engine | None":
@@ -83,8 +87,8 @@ class Engine:
         passage.close()
         return [passage.record(name) for name in records]
 
-    def borrow(self, key: tuple[int, int, int]) -> list[Lists] | None:
-        """Lists that an earlier run of as many steps left; those of other runs are given up."""
+    def borrow(self, key: tuple[int, ...]) -> Spare | None:
+        """Lists and tiles that an earlier run of as many steps left; those of other runs are given up."""
         found = self.spare.pop(key, None)
         self.spare.clear()
         return found

@@ -1,6 +1,7 @@
 """Who was active in each row, a step and a sample: lists of neurons, as kernels write and read them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -43,3 +44,16 @@ class Lists:
         for row in range(begin, end):
             full[row - begin, self.of(row)] = 1
         return full
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Of a projection: which tiles of steps were dense, int64 by the step that they begin with, and their raster."""
+
+    dense: np.ndarray
+    raster: np.ndarray
+
+    @cached_property
+    def addresses(self) -> dict[str, int]:
+        """Where they lie."""
+        return {"dense": self.dense.ctypes.data, "raster": self.raster.ctypes.data}

@@ -34,6 +34,7 @@ class Kernel:
     names: tuple[str, ...]
     width: int
     unit: int
+    tile: int
 
     def form(self, number: int) -> str:
         """How the projection of that number is summed."""
@@ -80,9 +81,9 @@ def kernels_of(network: NetworkOp) -> dict[str, Kernel]:
         assert isinstance(module, ModuleOp)
         names = module.attributes[ARGUMENTS]
         assert isinstance(names, ArrayAttr)
-        sizes = (module.attributes.get(f"kernel.{name}") for name in ("width", "unit"))
-        width, unit = (size.value.data if isinstance(size, IntegerAttr) else 0 for size in sizes)
+        sizes = (module.attributes.get(f"kernel.{name}") for name in ("width", "unit", "tile"))
+        width, unit, tile = (size.value.data if isinstance(size, IntegerAttr) else 0 for size in sizes)
         texts = tuple(name.data for name in names if isinstance(name, StringAttr))
         entries = launch_function(code["serial_step"]), code["parallel_step"]
-        found[op.sym_name.data] = Kernel(*entries, texts, width, unit)
+        found[op.sym_name.data] = Kernel(*entries, texts, width, unit, tile)
     return found

@@ -15,7 +15,7 @@ import torch
 
 from ..openmp import team_runner
 from .arguments import arguments
-from .lists import Lists
+from .lists import Lists, Tiles
 from .native import Call
 from .network import Population, Projection, through
 
@@ -30,8 +30,9 @@ ACTIVE = 1 / 32
 
 @dataclass
 class Passage:
-    """`steps` and `batch` make the rows, row = step * batch + sample. `values` are the inputs, `kept` the records, and
-    `brought` what projections bring that kernels do not compute, by population and number."""
+    """`steps` and `batch` make the rows, row = step * batch + sample. `values` are the inputs, `kept` the records,
+    `brought` what projections bring that kernels do not compute, and `tiles` what those need that are summed in tiles,
+    both by population and number."""
 
     engine: "Engine"
     steps: int
@@ -39,6 +40,7 @@ class Passage:
     threads: int
     splits: int
     lists: list[Lists]
+    tiles: dict[tuple[int, int], Tiles]
     values: dict[int, np.ndarray] = field(default_factory=dict)
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     brought: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
@@ -49,18 +51,18 @@ class Passage:
         """Before the first step."""
         threads = 1 if team_runner() is None else torch.get_num_threads()
         splits = threads if batch < threads and sum(engine.synapses) > APART else 1
-        lists = engine.borrow((steps, batch, splits))
+        lists, tiles = engine.borrow((steps, batch, threads, splits)) or (None, {})
         if lists is None:
             populations = engine.network.populations
             lists = [Lists.empty(steps * batch, engine.stride(p), engine.starts(p, splits)) for p in populations]
-        passage = cls(engine, steps, batch, threads, splits, lists)
+        passage = cls(engine, steps, batch, threads, splits, lists, tiles)
         for i, population in enumerate(engine.network.populations):
             passage.make_room(i, population)
         return passage
 
     def close(self) -> None:
-        """Leave the lists to the next run."""
-        self.engine.spare[self.steps, self.batch, self.splits] = self.lists
+        """Leave lists and tiles to the next run."""
+        self.engine.spare[self.steps, self.batch, self.threads, self.splits] = self.lists, self.tiles
 
     def make_room(self, i: int, population: Population) -> None:
         """Allocate what a population's kernel keeps, and what is brought to it."""

@@ -48,6 +48,16 @@ def test_a_projection_is_summed_as_its_maps_allow(maps):
     assert names == FORMS[maps]
 
 
+def test_many_columns_that_are_known_for_all_steps_are_summed_in_tiles_too():
+    lines = f"""
+    snn.input @x <6>
+    {population("a", "64", "lif euler")}
+    snn.projection @x to @a {{ snn.dense @w }}
+    snn.projection @a to @a delay 1 {{ snn.dense @r }}"""
+    names = arguments(lowered(Example(lines, {"w": uniform(64, 6), "r": uniform(64, 64)})), "n_a")
+    assert [name for name in names if name.endswith("raster")] == ["projection0.raster"]
+
+
 def test_delays_of_synapses_make_it_sparse():
     lines = f"""
     snn.input @x <6>

@@ -8,9 +8,10 @@ from gossamer.dialects.neurons import DYNAMICS, Discretisation, Model
 from gossamer.dialects.snn import NetworkOp
 from gossamer.passes.lower_kernels import LowerKernels
 from gossamer.passes.lower_networks import LowerNetworks
-from gossamer.runtime.spiking import passage, reference
+from gossamer.runtime.spiking import arguments, passage, reference
 from gossamer.runtime.spiking.engine import Engine
 from gossamer.runtime.spiking.network import read_network
+from gossamer.runtime.spiking.passage import Passage
 from gossamer.tests.runtime.spiking.networks import (
     EVERY,
     SILENT,
@@ -27,7 +28,11 @@ pytest.importorskip("llvmlite")
 
 def check(example: Example, inputs: list[np.ndarray], records: list[str]) -> list[np.ndarray]:
     """What is recorded, which must be what the reference records, every bit."""
-    engine = engine_of(example, records)
+    return compare(engine_of(example, records), inputs, records)
+
+
+def compare(engine: Engine, inputs: list[np.ndarray], records: list[str]) -> list[np.ndarray]:
+    """The same of an engine."""
     with np.errstate(all="ignore"):
         expected = reference.run(engine.network, inputs, records)
         found = engine.run(inputs, records)
@@ -35,7 +40,8 @@ def check(example: Example, inputs: list[np.ndarray], records: list[str]) -> lis
         assert value.dtype == other.dtype
         assert value.shape == other.shape
         np.testing.assert_array_equal(value, other, err_msg=name)
-        np.testing.assert_array_equal(np.signbit(value), np.signbit(other), err_msg=name)
+        signs = (np.signbit(found) & ~np.isnan(found) for found in (value, other))
+        np.testing.assert_array_equal(*signs, err_msg=name)
     return found
 
 
@@ -232,3 +238,100 @@ def test_a_weight_that_is_no_number_leaves_it_to_the_reference():
     network = next(entry for entry in module.ops if isinstance(entry, NetworkOp))
     weights = {"w": np.array([[np.inf, 1], [0, 1]], np.float32)}
     assert Engine.build(network, read_network(network, weights)) is None
+
+
+LAYERS = {
+    "f32": ("lif exponential", "", 0.5),
+    "i32": ("lif shift", "", 3),
+    "analog f32": ("lif exponential", "analog", 0.5),
+    "analog i32": ("lif shift", "analog", 3),
+}
+"""Neurons, the input, and the threshold, by what is summed."""
+MODES = {"measured": None, "lists": 2.0, "tiles": 0.0}
+"""The break-even; None leaves it as it is."""
+
+
+def layers(sums: str, size: int) -> Example:
+    """A layer, one with a loop that hears of it later, and a readout."""
+    kind, analog, threshold = LAYERS[sums]
+    element = sums.split()[-1]
+    number = uniform if element == "f32" else integers
+    weights = {"w": number(size, 50), "r": number(size, size, seed=2), "u": number(40, size, seed=3)}
+    for name, weight in weights.items():
+        weight.flat[:: 7 + len(name)] = -0.0
+        weight[:, 1] = 0
+    lines = f"""
+    snn.input @x <50> {analog}
+    {population("a", size, kind, element=element, threshold=threshold)}
+    {population("b", size, kind, element=element, threshold=threshold)}
+    {population("o", "40", kind.replace("lif", "li"), element=element)}
+    snn.projection @x to @a {{ snn.dense @w }}
+    snn.projection @b to @b delay 1 {{ snn.dense @r }}
+    snn.projection @a to @b delay 2 {{ snn.dense @r }}
+    snn.projection @b to @o {{ snn.dense @u }}"""
+    return Example(lines, weights)
+
+
+def choose(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """Set the break-even."""
+    if (value := MODES[mode]) is not None:
+        monkeypatch.setattr(arguments, "BREAK_EVEN", dict.fromkeys(arguments.BREAK_EVEN, value))
+        monkeypatch.setattr(arguments, "BREAK_EVEN_APART", value)
+    monkeypatch.setattr(arguments, "wide", lambda: True)
+
+
+@pytest.mark.parametrize("threads", [2], indirect=True)
+@pytest.mark.parametrize(("sums", "size"), [*((sums, 60) for sums in LAYERS), ("f32", 30), ("f32", 120)])
+def test_tiles_and_lists_have_the_same_bits_at_every_rate(threads, monkeypatch, sums, size):
+    records = ["a", "b", "b.v", "o"]
+    engine = engine_of(layers(sums, size), records)
+    for mode in MODES:
+        choose(monkeypatch, mode)
+        for rate, batch in ((0.0, 1), (0.05, 3), (0.5, 1), (0.5, 3), (1.0, 1), (1.0, 3)):
+            x = spikes(15, batch, 50, rate=rate)
+            if sums.startswith("analog"):
+                x *= np.rint(uniform(15, batch, 50, low=-4, high=4))
+                x[0, 0, :2] = -0.0
+            compare(engine, [x], records)
+
+
+def dense_tiles(example: Example, target: str, x: np.ndarray) -> list[int]:
+    """Which tiles were dense in the first projection to a population, in the last sample."""
+    engine = engine_of(example, [target])
+    run = Passage.start(engine, *x.shape[:2])
+    run.give([x])
+    run.go(0, len(x))
+    return list(run.tiles[engine.network.find(target), 0].dense[: len(x) : engine.kernels[target].tile])
+
+
+def test_a_tile_is_dense_where_enough_sources_fire(monkeypatch):
+    monkeypatch.setattr(arguments, "wide", lambda: True)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    example = Example(
+        f"snn.input @x <100>\n{population('a', 128, 'lif exponential')}\nsnn.projection @x to @a {{ snn.dense @w }}",
+        {"w": uniform(128, 100)},
+    )
+    quiet, loud = spikes(6, 1, 100, rate=0.2), spikes(6, 1, 100, rate=0.7)
+    assert dense_tiles(example, "a", np.concatenate([quiet, loud, quiet, loud])) == [0, 1, 0, 1]
+    monkeypatch.setattr(arguments, "wide", lambda: False)
+    assert dense_tiles(example, "a", np.concatenate([loud, loud])) == [0, 0]
+
+
+@pytest.mark.parametrize("mode", ["lists", "tiles"])
+def test_values_that_are_no_numbers_count_once_they_are_sent(monkeypatch, mode):
+    choose(monkeypatch, mode)
+    x = uniform(7, 2, 20)
+    x[1, 0, 3], x[2, 1, 4], x[3, 0, 5], x[3, 0, 6] = np.nan, np.inf, np.inf, -np.inf
+    line = population("a", 40, "li exponential")
+    example = Example(f"snn.input @x <20> analog\n{line}\nsnn.projection @x to @a {{ snn.dense @w }}",
+                      {"w": uniform(40, 20)})  # fmt: skip
+    check(example, [x], ["a"])
+
+
+@pytest.mark.parametrize("mode", ["lists", "tiles"])
+def test_sums_that_overflow_stay_so(monkeypatch, mode):
+    choose(monkeypatch, mode)
+    line = population("a", 40, "li exponential")
+    weights = {"w": np.where(uniform(40, 20) > 0, np.float32(3e38), np.float32(-3e38)).astype(np.float32)}
+    example = Example(f"snn.input @x <20>\n{line}\nsnn.projection @x to @a {{ snn.dense @w }}", weights)
+    check(example, [spikes(9, 2, 20, rate=0.8)], ["a"])
