@@ -53,17 +53,25 @@ def advice(simulation: "Simulation") -> list[str]:
     """What to change, for the losses that matter, the greatest first."""
     timing = simulation.timing
     losses = sorted(asdict(timing.losses).items(), key=lambda item: -item[1])
-    core, held = busiest(simulation)
-    spare = simulation.machine.cores - simulation.mapped.mapping.cores
     change = {
-        "spatial": f"core {core} ({held}) is the busiest: profile a run that is more like this, or use other --cores"
-        + (f" ({spare} more are free)" if spare else ""),
+        "spatial": relief(simulation),
         "temporal": "neurons that fire together share cores: a longer profile spreads them better",
         "network": "packets wait or travel far: fewer cores send fewer packets; --packets shows contention",
         "buffers": "producers wait for room: --slack 4 gives every edge more slots",
         "synchronisation": "control messages cost as much: try --policy group, or fewer --cores with fewer edges",
     }
     return [change[name] for name, loss in losses if loss > NEGLIGIBLE * timing.makespan_ns]
+
+
+def relief(simulation: "Simulation") -> str:
+    """What would leave less to the busiest core: another mapping, where any can, or other cores."""
+    core, held = busiest(simulation)
+    cores = simulation.mapped.mapping.cores
+    spare = simulation.machine.cores - cores
+    more = f"use other --cores{f' ({spare} more are free)' if spare else ''}"
+    if simulation.least_ns > (1 - NEGLIGIBLE) * simulation.timing.bounds.core:
+        return f"core {core} ({held}) is the busiest; any mapping onto {cores} cores has one about as busy: {more}"
+    return f"core {core} ({held}) is the busiest: profile a run that is more like this, or {more}"
 
 
 def is_certified(simulation: "Simulation") -> bool:

@@ -67,7 +67,9 @@ def crowded(work: np.ndarray, heard: np.ndarray, most: int) -> np.ndarray:
 
 
 def least_time(demand: Demand, cores: int) -> float:
-    """A time that the busiest of `cores` cores takes at least, within 1e-9 of the best that is known here."""
+    """A time that the busiest of `cores` cores takes at least; inf where they are fewer than groups."""
+    if demand.targets.shape[1] > cores:
+        return float("inf")
     if not len(demand.group):
         return demand.apart if cores else 0.0
     first = float((demand.own + demand.hearing).max()) + demand.apart

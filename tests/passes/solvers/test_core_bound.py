@@ -27,6 +27,7 @@ def test_one_neuron_may_take_longest():
 
 def test_groups_share_no_core():
     assert near(least_time(demand([0] * 8 + [1], [1.0] * 9), 3), 4.0)
+    assert least_time(demand([0, 1], [1.0] * 2), 1) == np.inf
 
 
 def test_every_core_hears_for_its_neurons():
