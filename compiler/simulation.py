@@ -32,6 +32,7 @@ from ..runtime.spiking.events import simulate as run_events
 from ..runtime.spiking.network import Network, read_network
 from .context import whole_file
 from .mapping import Mapped, array_op, map_network, neuron_graph, refuse_graded, with_graded
+from .mapping_bound import least_makespan
 from .mapping_choice import METHODS, Candidates, Tried, choose
 from .pipeline import run_pipeline
 from .stored_weights import Stored, store
@@ -49,7 +50,7 @@ class Simulation:
     """A run on a core array. `raster` is over all neurons of `network`; `timing` in nanoseconds and picojoules.
 
     `stored` tells what the machine makes of the weights; `exact` is the raster of the network as it is, where `network`
-    has the weights of the machine.
+    has the weights of the machine. No mapping onto as many cores takes less than `least_ns`.
     """
 
     network: Network
@@ -60,6 +61,7 @@ class Simulation:
     timing: Timing
     policy: str
     stored: Stored
+    least_ns: float
     exact: Raster | None = None
 
     def __str__(self) -> str:
@@ -221,4 +223,5 @@ def simulate(
     )  # fmt: skip
     show("timing the run")
     timing = retime(recording, mapped.mapping, machine, policy=policy, packets=packets)
-    return Simulation(network, synapses, raster, machine, mapped, timing, policy, held, exact)
+    least = least_makespan(graph, recording, machine, timing.mapping.cores)
+    return Simulation(network, synapses, raster, machine, mapped, timing, policy, held, least, exact)

@@ -1,12 +1,12 @@
 """Does a network fit, and if it does not, by how much and what would help? Pure mathematics."""
 
-import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from .core_usage import usage
+from .core_shares import paces, shares
+from .core_usage import carried, usage
 from .neuron_graph import Capacity, NeuronGraph
 
 ROOM = 1.05
@@ -203,39 +203,27 @@ def solved(
 ) -> np.ndarray:
     """What `solve` makes of `count` cores, dealt out by work, and again by work with the packets that come of it: the
     one of some deals whose busiest core is done first."""
-    free = group >= 0
-    work = np.bincount(group[free], graph.work[free], len(least))
-    neurons = np.bincount(group[free], minlength=len(least))
-    share = shares(work, np.zeros(len(least)), least, neurons, count)
-    best, longest, dealt = solve(share), np.inf, [share.tolist()]
+    share = dealt(graph.work, np.zeros(len(least)), group, least, count)
+    best, longest, seen = solve(share), np.inf, [share.tolist()]
     core = best
     while len(least) > 1 and (graph.packet_in or graph.packet_out):
         used = usage(graph, core, count)
         if used.work.max() < longest:
             best, longest = core, float(used.work.max())
+        moving = carried(graph, core, count)
+        staying = used.packets - np.bincount(core[core >= 0], moving[core >= 0], count)
         of = np.repeat(np.arange(len(least)), share)
-        mean = np.bincount(of, used.packets[: len(of)], len(least)) / share
-        share = shares(work, mean, least, neurons, count)
-        if share.tolist() in dealt or len(dealt) > DEALS:
+        apiece = np.bincount(of, staying[: len(of)], len(least)) / share
+        share = dealt(graph.work + moving, apiece, group, least, count)
+        if share.tolist() in seen or len(seen) > DEALS:
             break
-        dealt.append(share.tolist())
+        seen.append(share.tolist())
         core = solve(share)
     return best
 
 
-def shares(work: np.ndarray, apiece: np.ndarray, least: np.ndarray, most: np.ndarray, count: int) -> np.ndarray:
-    """How many of `count` cores each group gets: from the least on, one to the group whose cores work longest.
-
-    A core of group g works work[g] / cores + apiece[g]; a group takes `most` at most.
-    """
-    share = np.minimum(least, most).astype(np.int64)
-    waiting = [(-work[g] / share[g] - apiece[g], g) for g in range(len(share)) if share[g] < most[g]]
-    heapq.heapify(waiting)
-    for _ in range(count - int(share.sum())):
-        if not waiting:
-            break
-        _, group = heapq.heappop(waiting)
-        share[group] += 1
-        if share[group] < most[group]:
-            heapq.heappush(waiting, (-work[group] / share[group] - apiece[group], group))
-    return share
+def dealt(work: np.ndarray, apiece: np.ndarray, group: np.ndarray, least: np.ndarray, count: int) -> np.ndarray:
+    """How many of `count` cores each group gets, where a core of group g does apiece[g] beside its neurons' work."""
+    members = [work[group == number] for number in range(len(least))]
+    known = [paces(each, count, extra) for each, extra in zip(members, apiece.tolist(), strict=True)]
+    return shares(known, np.minimum(least, [len(each) for each in members]), count)

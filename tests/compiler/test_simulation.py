@@ -1,6 +1,8 @@
 """A network on a core array: rasters, reports, files."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from gossamer.benchmarks.spiking_modules import inputs_of, module_of
 from gossamer.benchmarks.spiking_workloads import run, workload
 from gossamer.compiler.mapping import array_op, program_of
 from gossamer.compiler.simulation import Simulation, simulate
+from gossamer.compiler.simulation_report import relief
 from gossamer.dialects.diagnostics import UserError
 from gossamer.runtime.core_array.machine_files import known_machines, load_machine
 from gossamer.runtime.spiking.reference import run as by_step
@@ -32,6 +35,7 @@ def test_every_policy_has_bounds_and_losses_that_add_up(policy):
     found = simulated("srnn-small", cores=8, policy=policy)
     timing = found.timing
     assert timing.bounds.work <= timing.bounds.core <= timing.makespan_ns * (1 + 1e-9)
+    assert 0 < found.least_ns <= timing.bounds.core
     assert timing.bounds.work + timing.losses.total == pytest.approx(timing.makespan_ns)
     assert set(timing.baselines) == {"sequential", "pipelined", "cheap"}
 
@@ -42,9 +46,26 @@ def test_auto_is_never_slower_than_the_ideal_barrier():
         assert timing.makespan_ns <= timing.baselines["cheap"] * (1 + 1e-9)
 
 
+def test_the_busiest_core_is_only_to_be_relieved_where_some_mapping_can():
+    found = simulated("mlp-small", cores=4)
+    can = replace(found, least_ns=0.5 * found.timing.bounds.core)
+    assert re.fullmatch(
+        r"core \d \(.*\) is the busiest: profile .*, or use other --cores \(124 more are free\)", relief(can)
+    )
+    cannot = replace(found, least_ns=0.99 * found.timing.bounds.core)
+    assert "any mapping onto 4 cores has one about as busy: use other --cores" in relief(cannot)
+
+
 def test_the_report_tells_times_bounds_losses_and_energies():
     text = str(simulated("mlp-small", cores=4))
-    for part in ("barrier, layer after layer", "all work shared evenly", "spatial imbalance", "static", "certified"):
+    for part in (
+        "barrier, layer after layer",
+        "any mapping onto 4 cores",
+        "all work shared evenly",
+        "spatial imbalance",
+        "static",
+        "certified",
+    ):
         assert part in text
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gossamer.passes.solvers import core_partition
-from gossamer.passes.solvers.core_capacity import CapacityError, shares
+from gossamer.passes.solvers.core_capacity import CapacityError
 from gossamer.passes.solvers.core_partition import contiguous, partition
 from gossamer.passes.solvers.core_usage import cut, usage
 from gossamer.passes.solvers.neuron_graph import Capacity, NeuronGraph
@@ -271,9 +271,3 @@ def test_pymetis_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "pymetis", None)
     with pytest.raises(ImportError, match="pip install pymetis"):
         partition(blocks(), Capacity(8), 8, method="pymetis")
-
-
-def test_cores_are_dealt_to_whoever_works_longest():
-    dealt = shares(np.array([90.0, 30.0, 1.0]), np.zeros(3), np.ones(3, int), np.full(3, 99), 13)
-    assert dealt.tolist() == [9, 3, 1]
-    assert shares(np.array([9.0, 1.0]), np.zeros(2), np.ones(2, int), np.array([3, 2]), 9).tolist() == [3, 2]
