@@ -70,7 +70,7 @@ def compile_training(
                       keeping all takes beyond them ("60%"); what does not fit is computed again
     `rung`            how that is chosen (`passes/solvers/recompute_plan.py`)
 
-    `fuse`   whether chains of elementwise ops become kernels with the same bits, on the CPU (`passes/fuse_elementwise.py`)
+    `fuse`   whether chains of elementwise ops become kernels with the same bits (on the CPU, where llvmlite is there)
 
     Raises UserError where the step cannot be captured, saying why, where and what to do, and where it cannot fit.
     """

@@ -7,10 +7,10 @@
     %g = aten.call "aten.mul.Tensor"(%d, %a)            }
     %h = aten.call "aten.add.Tensor"(%g, %c)            %h = kernel.map @elementwise_1(%d, %x, %c) : .. {..}
 
-Legal always: a map has the bits of its calls, as far as `primitives` have them on the machine that runs it. Which ops go
-together says `analysis/elementwise_groups.py`. Pays in time, as what is between is neither written nor read, and in
-memory, as it is not there: the backward pass reads %x and %t, not %a and %b. Never holds more at once. Quadratic in the
-ops between the first and the last of a group, else linear.
+Legal always: a map has the bits of its calls, as far as `primitives` have them on the machine that runs it. Which ops
+go together says `analysis/elementwise_groups.py`. Pays in time, as what is between is neither written nor read, and in
+memory, as it is not there: the backward pass reads %x and %t, not %a and %b. Never holds more at once. Time: for each
+group, what is alive at each op from its first to its last.
 """
 
 from collections.abc import Sequence

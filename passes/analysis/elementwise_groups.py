@@ -71,9 +71,8 @@ class Chooser:
             elementwise = is_primitive(op, self.allowed)
             if op.target.data in MOVED or (elementwise and not strided.isdisjoint(op.operands)):
                 strided.update(op.results)
-            elif elementwise and op.operands and not is_recomputation(op):
-                if changed.isdisjoint((*op.operands, *op.results)):
-                    found[op] = barriers, text_of(op, PHASE) or ""
+            elif elementwise and not is_recomputation(op) and changed.isdisjoint((*op.operands, *op.results)):
+                found[op] = barriers, text_of(op, PHASE) or ""
         return found
 
     @cached_property

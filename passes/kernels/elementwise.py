@@ -9,7 +9,6 @@ contraction: `tanh_backward` is g (1 - t t), rounded once less. Whether a primit
 whoever allows it to find out (`compiler/exact_primitives.py`). Truth values are bytes.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from xdsl.dialects.builtin import (
     MemRefType,
     ModuleOp,
     StringAttr,
+    TensorType,
     f32,
     i1,
     i8,
@@ -104,6 +104,9 @@ class Primitive:
     write: Callable[..., SSAValue]
 
 
+COMPARISONS = ("gt", "ge", "lt", "le", "eq", "ne")
+"""Calls that give truth values."""
+
 PRIMITIVES: dict[str, Primitive] = {
     "aten.add.Tensor": Primitive("xa", plus),
     "aten.add.Scalar": Primitive("xs", plus),
@@ -130,14 +133,7 @@ PRIMITIVES: dict[str, Primitive] = {
     "aten.masked_fill.Scalar": Primitive("xms", lambda a, mask, value: choice(mask, value, a)),
     **{
         f"aten.{name}.{form}": Primitive(f"x{kind}", comparison(predicate))
-        for name, predicate in (
-            ("gt", "ogt"),
-            ("ge", "oge"),
-            ("lt", "olt"),
-            ("le", "ole"),
-            ("eq", "oeq"),
-            ("ne", "une"),
-        )
+        for name, predicate in zip(COMPARISONS, ("ogt", "oge", "olt", "ole", "oeq", "une"), strict=True)
         for form, kind in (("Tensor", "x"), ("Scalar", "s"))
     },
 }
@@ -149,7 +145,7 @@ def is_primitive(op: CallOp, allowed: Sequence[str] = tuple(PRIMITIVES)) -> bool
     primitive, args = PRIMITIVES.get(op.target.data), op.template.data.args
     if primitive is None or op.target.data not in allowed or len(args) != len(primitive.kinds):
         return False
-    if any(pair != ("alpha", 1) for pair in op.template.data.kwargs) or len(op.results) != 1:
+    if any(pair != ("alpha", 1) for pair in op.template.data.kwargs) or not isinstance(op.result_types[0], TensorType):
         return False
     shape = dims(op.results[0].type)
     if not all(isinstance(size, int) for size in shape) or element(op.results[0]) not in (f32, i1):
@@ -168,14 +164,16 @@ def fits(kind: str, argument: Argument, op: CallOp, shape: Sequence[object]) -> 
         case Ref(index):
             value = op.operands[index]
             wanted = {"x": f32, "a": f32, "m": i1}.get(kind)
-            return wanted is not None and element(value) == wanted and dims(value.type) == shape
+            if wanted is None or not isinstance(value.type, TensorType):
+                return False
+            return element(value) == wanted and dims(value.type) == shape
         case bool():
             return False
         case int() | float():
-            bounds = {"a": LARGEST, "s": LARGEST}.get(kind)
-            if bounds is not None:
-                return math.isfinite(argument) and abs(argument) <= bounds
-            return argument in (2, 3) if kind == "e" else kind == "p" and 0 <= argument < 1
+            limits = {"a": (-LARGEST, LARGEST), "s": (-LARGEST, LARGEST), "e": (2, 3), "p": (0, 1)}.get(kind)
+            if limits is None or not limits[0] <= argument <= limits[1]:
+                return False
+            return kind != "e" or argument in limits
         case _:
             return False
 
