@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 
 from xdsl.dialects.builtin import FloatAttr
 from xdsl.dialects.func import FuncOp
+from xdsl.ir import Operation
 
+from ..dialects.kernel import MapOp
 from ..dialects.remat import BOUND, BUDGET, FLOOR, MEASURED, RUNG, number_of, text_of
 from ..passes.analysis.calls import target
 from ..passes.analysis.training_graph import TrainingGraph, training_graph
@@ -143,10 +145,15 @@ def layers(training: TrainingGraph) -> list[Layer]:
             seconds[node.layer] += node.time + (0.0 if node.starts is None else graph.windows[node.starts].seconds)
             behind[node.layer] += hides
             if size or node.time:
-                name = (target(training.ops[step.op]) or training.ops[step.op].name).split(".")
-                names.setdefault(node.layer, Counter())[name[1] if len(name) > 1 else name[0]] += 1
+                names.setdefault(node.layer, Counter())[title(training.ops[step.op])] += 1
     found = sorted({op.layer for op in graph.ops}, key=lambda layer: -1 if layer is None else layer)
     return [Layer(k, kept[k], again[k], seconds[k], behind[k], dict(names.get(k, ()))) for k in found]
+
+
+def title(op: Operation) -> str:
+    """What an op is called for short: `gelu`, or `mul+add` where these are one."""
+    names = [call.target.data for call in op.calls()] if isinstance(op, MapOp) else [target(op) or op.name]
+    return "+".join(dict.fromkeys(name.split(".")[1] if "." in name else name for name in names))
 
 
 def alive_at_turn(training: TrainingGraph) -> set[tuple[int, int]]:

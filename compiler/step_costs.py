@@ -25,6 +25,7 @@ from xdsl.ir import Operation, SSAValue
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp
 from ..dialects.comm import Start, window_of
 from ..dialects.diagnostics import UserError
+from ..dialects.kernel import MapOp
 from ..dialects.remat import (
     BYTES,
     STORAGE,
@@ -137,7 +138,13 @@ def is_view(op: Operation) -> bool:
 
 def signature(op: Operation) -> str:
     """What an op calls, and on what: equal for ops that take the same time."""
-    called = f'"{op.target.data}"{op.template.data.text}' if isinstance(op, CallOp) else op.name
+    match op:
+        case CallOp():
+            called = f'"{op.target.data}"{op.template.data.text}'
+        case MapOp():
+            called = f"{op.name} {op.text()}"
+        case _:
+            called = op.name
     results = ", ".join(map(str, op.result_types))
     return f"{called} : ({', '.join(map(operand_text, op.operands))}) -> ({results})"
 

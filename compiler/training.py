@@ -20,11 +20,14 @@ from xdsl.ir import Attribute
 
 from ..dialects.aten import AssignOp
 from ..dialects.diagnostics import UserError, did_you_mean
+from ..passes.fuse_elementwise import FuseElementwise
+from ..passes.lower_kernels import LowerKernels
 from ..runtime.dtypes import DTYPES, describe
 from ..runtime.executor import Program, find
 from ..runtime.gradients import accumulate, storage
 from .context import print_module
 from .entry import read_binder
+from .exact_primitives import exact_primitives
 from .explain_memory import MemoryReport, explain_memory
 from .frontends.joint import ImportedStep, import_step
 from .memory_budget import fit
@@ -52,6 +55,7 @@ def compile_training(
     seed: int | None = None,
     memory_budget: int | str | None = None,
     rung: str | None = None,
+    fuse: bool = True,
 ) -> "TrainingStep":
     """Compile the training step of which `loss_fn(model, *example)` is the loss.
 
@@ -65,6 +69,8 @@ def compile_training(
     `memory_budget`   bytes that the step may take with its weights and batch (2**31, "2GiB"), or a share of what
                       keeping all takes beyond them ("60%"); what does not fit is computed again
     `rung`            how that is chosen (`passes/solvers/recompute_plan.py`)
+
+    `fuse`   whether chains of elementwise ops become kernels with the same bits (on the CPU, where llvmlite is there)
 
     Raises UserError where the step cannot be captured, saying why, where and what to do, and where it cannot fit.
     """
@@ -90,6 +96,8 @@ def compile_training(
         agree(imported.function)
     if randomness == "keyed":
         run_pipeline(imported.module, "key-random-ops")
+    if fuse and text(imported.function.attributes, "train.device") in ("", "cpu") and (known := exact_primitives()):
+        run_pipeline(imported.module, [FuseElementwise(known), LowerKernels()])
     step = TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)
     if memory_budget is not None:
         step.fit(tuple(example), memory_budget, rung)

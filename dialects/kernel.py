@@ -3,6 +3,7 @@
 | op                | reads as                                                                    |
 |-------------------|-----------------------------------------------------------------------------|
 | `kernel.launch`   | what its region says, computed by a kernel where that can be had            |
+| `kernel.map`      | the same, element by element, to the bit                                    |
 | `kernel.yield`    | the results of that region                                                  |
 | `kernel.prefetch` | inside a kernel: the line of memory that holds buffer[i, ..] will be read   |
 
@@ -40,10 +41,11 @@ from xdsl.irdl import (
     var_operand_def,
     var_result_def,
 )
-from xdsl.traits import HasParent, IsTerminator, Pure, SymbolTable, SymbolUserOpInterface
+from xdsl.traits import HasParent, IsolatedFromAbove, IsTerminator, Pure, SymbolTable, SymbolUserOpInterface
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.str_enum import StrEnum
 
+from .aten import CallOp, dims
 from .sparse import DomainType
 from .tiles import TilesType
 
@@ -79,7 +81,7 @@ class LaunchNamesKernel(SymbolUserOpInterface):
     """A launch names a module beside its function."""
 
     def verify(self, op: Operation) -> None:
-        assert isinstance(op, LaunchOp)
+        assert isinstance(op, LaunchOp | MapOp)
         if not isinstance(SymbolTable.lookup_symbol(op, op.kernel), ModuleOp):
             raise VerifyException(f"there is no kernel {op.kernel}")
 
@@ -90,7 +92,7 @@ class YieldOp(IRDLOperation):
 
     name = "kernel.yield"
     values = var_operand_def()
-    traits = lazy_traits_def(lambda: (IsTerminator(), HasParent(LaunchOp), Pure()))
+    traits = lazy_traits_def(lambda: (IsTerminator(), HasParent(LaunchOp, MapOp), Pure()))
     assembly_format = "$values attr-dict `:` type($values)"
 
     def __init__(self, *values: SSAValue):
@@ -151,15 +153,66 @@ class LaunchOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        block: Block = self.meaning.block
-        given, taken = [value.type for value in self.operands], [value.type for value in block.args]
-        if given != taken:
-            raise VerifyException(f"a launch gives its operands to its region: {given} to {taken}")
-        if not isinstance(last := block.last_op, YieldOp):
-            raise VerifyException("what a launch means ends with kernel.yield")
-        made, wanted = [value.type for value in last.values], [value.type for value in self.results]
-        if made != wanted:
-            raise VerifyException(f"a launch gives what its region yields: {made}, not {wanted}")
+        verify_meaning(self, self.meaning.block)
+
+
+def verify_meaning(op: Operation, block: Block) -> None:
+    """Raise VerifyException where `block` does not take the operands of `op`, or not yield its results."""
+    given, taken = [value.type for value in op.operands], [value.type for value in block.args]
+    if given != taken:
+        raise VerifyException(f"a launch gives its operands to its region: {given} to {taken}")
+    if not isinstance(last := block.last_op, YieldOp):
+        raise VerifyException("what a launch means ends with kernel.yield")
+    made, wanted = [value.type for value in last.values], [value.type for value in op.results]
+    if made != wanted:
+        raise VerifyException(f"a launch gives what its region yields: {made}, not {wanted}")
+
+
+@irdl_op_definition
+class MapOp(IRDLOperation):
+    """Results of `meaning`, a chain of elementwise calls, for tensors of one shape.
+
+    The kernel gives the same bits. What it cannot do when it runs (another device, strides, gradients), and all where
+    no kernel can be compiled, the region does.
+    """
+
+    name = "kernel.map"
+    kernel = prop_def(SymbolRefAttr)
+    inputs = var_operand_def(TensorType)
+    outputs = var_result_def(TensorType)
+    meaning = region_def("single_block")
+    traits = traits_def(Pure(), IsolatedFromAbove(), LaunchNamesKernel())
+    assembly_format = "$kernel `(` $inputs `)` `:` functional-type($inputs, $outputs) $meaning attr-dict"
+
+    def __init__(self, kernel: str, inputs: Sequence[SSAValue], results: Sequence[Attribute], meaning: Region):
+        super().__init__(
+            operands=[inputs],
+            properties={"kernel": SymbolRefAttr(kernel)},
+            result_types=[results],
+            regions=[meaning],
+        )
+
+    def verify_(self) -> None:
+        verify_meaning(self, self.meaning.block)
+        shapes = [dims(value.type) for value in (*self.operands, *self.results)]
+        if not self.results or any(shape != shapes[0] for shape in shapes):
+            raise VerifyException(f"a map has tensors of one shape, and a result: {shapes}")
+
+    def calls(self) -> list[CallOp]:
+        """The calls that are one now, in order."""
+        return [op for op in self.meaning.block.ops if isinstance(op, CallOp)]
+
+    def text(self) -> str:
+        """What is computed of the operands: `%0 = aten.mul.Tensor(%x0, 0.5); yield %0`."""
+        names = {value: f"%x{index}" for index, value in enumerate(self.meaning.block.args)}
+        lines = list[str]()
+        for call in self.calls():
+            shown = call.template.data.show(lambda index, call=call: names[call.operands[index]])
+            names[call.results[0]] = f"%{len(lines)}"
+            lines.append(f"{names[call.results[0]]} = {call.target.data}{shown}")
+        last = self.meaning.block.last_op
+        given = last.operands if last else ()
+        return "; ".join([*lines, f"yield {', '.join(names[value] for value in given)}"])
 
 
 @irdl_op_definition
@@ -175,4 +228,4 @@ class PrefetchOp(IRDLOperation):
         super().__init__(operands=[buffer, indices])
 
 
-Kernel = Dialect("kernel", [LaunchOp, YieldOp, PrefetchOp], [FormAttr])
+Kernel = Dialect("kernel", [LaunchOp, MapOp, YieldOp, PrefetchOp], [FormAttr])

@@ -29,6 +29,7 @@ PASSES: dict[str, str] = {
     "assign-dependencies": "gossamer.passes.assign_dependencies:AssignDependencies",
     "raise-collectives": "gossamer.passes.raise_collectives:RaiseCollectives",
     "open-windows": "gossamer.passes.open_windows:OpenWindows",
+    "fuse-elementwise": "gossamer.passes.fuse_elementwise:FuseElementwise",
     "split-random-ops": "gossamer.passes.split_random_ops:SplitRandomOps",
     "key-random-ops": "gossamer.passes.key_random_ops:KeyRandomOps",
     "schedule-recompute": "gossamer.passes.schedule_recompute:ScheduleRecompute",

@@ -34,7 +34,7 @@ from xdsl.ir import Operation
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError
-from ..dialects.kernel import LaunchOp
+from ..dialects.kernel import LaunchOp, MapOp
 from ..dialects.kernel import YieldOp as KernelYieldOp
 from ..dialects.sparse import (
     AttentionOp,
@@ -291,8 +291,9 @@ def by_rows(x: Tensor, weight: Tensor, tiles: Tiles, bias: Sequence[Tensor]) -> 
 class KernelFunctions(InterpreterFunctions):
     """A launch is what its region says."""
 
+    @impl(MapOp)
     @impl(LaunchOp)
-    def launch(self, interpreter: Interpreter, op: LaunchOp, args: PythonValues) -> PythonValues:
+    def launch(self, interpreter: Interpreter, op: LaunchOp | MapOp, args: PythonValues) -> PythonValues:
         return interpreter.run_ssacfg_region(op.meaning, args, op.name)
 
     @impl_terminator(KernelYieldOp)

@@ -11,6 +11,7 @@
 | `skip_n.py`        | (x w^T + bias) gate, at active positions of n                     |
 | `functions.py`     | which of them is written for so many rows                         |
 | `support.py`       | an activation, and the list of active positions that it left      |
+| `elementwise.py`   | a chain of elementwise calls                                      |
 | `population.py`    | neurons of a spiking network over many steps                      |
 | `spike_rows.py`    | of those, what spikes bring through weights                       |
 | `spike_tiles.py`   | the same of several steps at once, where many fire                |

@@ -1,6 +1,6 @@
 """Kernels: what executes an op of our own dialects. Importing this package registers all of them."""
 
-from . import attention, collectives, domains, launch, launch_tiles, moves, products, spiking, tiles
+from . import attention, collectives, domains, elementwise, launch, launch_tiles, moves, products, spiking, tiles
 from .registry import KERNELS, bind, kernel
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "bind",
     "collectives",
     "domains",
+    "elementwise",
     "kernel",
     "launch",
     "launch_tiles",

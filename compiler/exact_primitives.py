@@ -1,0 +1,114 @@
+"""Which elementwise calls a kernel computes with eager's bits on this machine: tried once, and kept.
+
+    exact_primitives()   ->   ("aten.add.Tensor", "aten.mul.Tensor", ..)
+
+Each primitive runs as part of a map, and eagerly, on some thousand numbers: random ones of all sizes, zeros of both
+signs, infinities, NaN, the smallest and the largest, each with each; an odd number of them, as torch's code for whole
+vectors and that for what is left over may differ. NaN counts as NaN, whatever its bits. What differs is left to eager.
+What was found is kept as `machine.py` keeps rates, for this text of the kernels and this compiler.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+
+import torch
+from torch import Tensor
+from xdsl.dialects.builtin import FunctionType, ModuleOp, f32, i1
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, Block, Region, SSAValue
+
+from ..dialects.aten import CallOp, tensor_type
+from ..dialects.kernel import MapOp, YieldOp
+from ..dialects.template import Argument, Ref, Template
+from ..passes.kernels.elementwise import COMPARISONS, PRIMITIVES, elementwise_kernel
+from ..runtime import native
+from ..runtime.executor import Program
+from .context import print_module
+from .machine import cache_file, kept
+from .pipeline import run_pipeline
+
+SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, 3.0, 1e-45, -1e-45, 1.2e-38, -1.1e-38, 3.4e38, -3.4e38, 1e20, -1e-20)
+LITERALS: dict[str, tuple[Argument, ...]] = {"s": (0.044715, -3.0), "e": (2, 3.0), "p": (0.1, 0.5)}
+"""What is tried for arguments that are numbers; `threshold_backward` and comparisons meet ties at -3."""
+
+
+@cache
+def exact_primitives() -> tuple[str, ...]:
+    """The primitives that may be fused here; none where nothing compiles."""
+    if not native.available():
+        return ()
+    module, examples = trial(len(tried()[0]))
+    digest = hashlib.sha256(f"{native.identity()} {print_module(module)}".encode()).hexdigest()
+
+    def measure() -> dict[str, float]:
+        wrong = differing(module, examples)
+        return {digest: 1.0} | {name: float(name not in wrong) for name in PRIMITIVES}
+
+    found = kept(cache_file("elementwise"), (digest, *PRIMITIVES), measure)
+    return tuple(name for name in PRIMITIVES if found[name])
+
+
+@torch.no_grad()
+def differing(module: ModuleOp, examples: list[str]) -> set[str]:
+    """The primitives of a trial that are not what eager computes."""
+    run_pipeline(module, "lower-kernels")
+    fused, eager = (Program.build(module, {}, name)(list(tried())) for name in ("fused", "eager"))
+    return {name for name, one, two in zip(examples, fused, eager, strict=True) if not same_bits(one, two)}
+
+
+def tried() -> tuple[Tensor, Tensor, Tensor]:
+    """Two operands of numbers, and one of truth values."""
+    special = torch.tensor([*SPECIAL, -3.0, 0.044715, float("inf"), float("-inf"), float("nan")])
+    random = torch.Generator().manual_seed(0)
+    pairs = torch.tensor(list(product(special.tolist(), repeat=2))).T
+    plain = torch.randn(2, 2048, generator=random)
+    scaled = plain * 2.0 ** torch.randint(-60, 60, plain.shape, generator=random)
+    x, y = torch.cat([pairs, plain, scaled, special[None, -7:].expand(2, -1)], 1).contiguous()
+    x, y = (torch.cat([part, part[: 1 - len(part) % 2]]) for part in (x, y))
+    return x, y, torch.rand(len(x), generator=random) < 0.5
+
+
+def calls(x: SSAValue, y: SSAValue, mask: SSAValue, size: int) -> Iterator[CallOp]:
+    """Each primitive with each kind of arguments."""
+    for name, primitive in PRIMITIVES.items():
+        kinds = [("x", "s") if kind == "a" else (kind,) for kind in primitive.kinds]
+        literals = range(len(LITERALS["s"]))
+        for chosen, which in product(product(*kinds), literals):
+            numbers, operands, args = iter((x, y)), list[SSAValue](), list[Argument]()
+            for kind in chosen:
+                if kind in LITERALS:
+                    args.append(LITERALS[kind][which])
+                else:
+                    args.append(Ref(len(operands)))
+                    operands.append(mask if kind == "m" else next(numbers))
+            if which and not set(chosen) & set(LITERALS):
+                continue
+            compares = name.split(".")[1] in COMPARISONS
+            result = tensor_type(i1 if compares else f32, (size,))
+            yield CallOp(name, Template(tuple(args)), operands, [result])
+
+
+def trial(size: int) -> tuple[ModuleOp, list[str]]:
+    """A function that calls every primitive, the same as one map, and which primitive each result is of."""
+    types: list[Attribute] = [tensor_type(element, (size,)) for element in (f32, f32, i1)]
+    meaning, direct, around = (Block(arg_types=types) for _ in range(3))
+    made = list(calls(*meaning.args, size))
+    meaning.add_ops([*made, YieldOp(*(call.results[0] for call in made))])
+    again = list(calls(*direct.args, size))
+    results = [call.results[0].type for call in again]
+    direct.add_ops([*again, ReturnOp(*(call.results[0] for call in again))])
+    fused = MapOp("trial", around.args, results, Region(meaning))
+    around.add_ops([fused, ReturnOp(*fused.results)])
+    kind = FunctionType.from_lists(types, results)
+    functions = [FuncOp(name, kind, Region(block)) for name, block in (("fused", around), ("eager", direct))]
+    return ModuleOp([*functions, elementwise_kernel(fused, "trial")]), [call.target.data for call in made]
+
+
+def same_bits(one: Tensor, two: Tensor) -> bool:
+    """Are these the same numbers, zeros with the same sign?"""
+    if one.dtype is torch.bool:
+        return torch.equal(one, two)
+    both = one.isnan() & two.isnan()
+    return bool((both | (one.view(torch.int32) == two.view(torch.int32))).all())

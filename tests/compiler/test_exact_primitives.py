@@ -1,0 +1,66 @@
+"""A primitive is fused only where its kernel has eager's bits."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from gossamer.compiler import exact_primitives as trying
+from gossamer.passes.kernels.elementwise import PRIMITIVES, minus, plus, product, real
+from xdsl.ir import SSAValue
+
+pytest.importorskip("llvmlite")
+
+SURE = (
+    "aten.add.Tensor",
+    "aten.mul.Tensor",
+    "aten.div.Tensor",
+    "aten.where.self",
+    "aten.lt.Scalar",
+    "aten.neg.default",
+)
+
+
+def test_what_rounds_once_is_exact_everywhere():
+    assert set(SURE) <= set(trying.exact_primitives())
+
+
+def test_what_is_not_eagers_is_found(monkeypatch: pytest.MonkeyPatch):
+    def through_a_sum(g: SSAValue, s: SSAValue) -> SSAValue:
+        return product(g, minus(s, product(s, s)))
+
+    def forgets_the_sign_of_zero(a: SSAValue) -> SSAValue:
+        return minus(real(0.0), a)
+
+    def forgets_the_smallest(a: SSAValue, b: SSAValue) -> SSAValue:
+        return product(plus(a, real(0.0)), b)
+
+    wrong = {
+        "aten.sigmoid_backward.default": through_a_sum,
+        "aten.neg.default": forgets_the_sign_of_zero,
+        "aten.mul.Tensor": forgets_the_smallest,
+    }
+    for name, write in wrong.items():
+        monkeypatch.setitem(PRIMITIVES, name, replace(PRIMITIVES[name], write=write))
+    module, examples = trying.trial(len(trying.tried()[0]))
+    found = trying.differing(module, examples)
+    assert set(wrong) <= found
+    assert not found & (set(SURE) - set(wrong))
+
+
+def test_every_primitive_is_tried():
+    x, y, mask = trying.tried()
+    assert len(x) == len(y) == len(mask)
+    assert len(x) % 2
+    _, examples = trying.trial(len(x))
+    assert set(examples) == set(PRIMITIVES)
+
+
+def test_nothing_is_fused_where_nothing_compiles(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trying.native, "available", lambda: False)
+    assert trying.exact_primitives.__wrapped__() == ()
+
+
+def test_bits_are_compared():
+    assert trying.same_bits(torch.tensor([float("nan"), 1.0]), torch.tensor([-float("nan"), 1.0]))
+    assert not trying.same_bits(torch.tensor([0.0]), torch.tensor([-0.0]))
+    assert not trying.same_bits(torch.tensor([float("nan")]), torch.tensor([1.0]))
