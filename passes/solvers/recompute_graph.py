@@ -6,8 +6,8 @@
 Ops stand in an order in which they may run, the forward pass first. Every result of an op is a value; a view is a
 value of no bytes of its own, alive in the storage of what it is a view of. A *life* is one computation of an op: life
 0 is the op itself, others are recomputations. Communication is an op that starts and one that waits for it; what
-runs between them is hidden, as far as the window has room. A storage may also be away: moved to memory of a second tier,
-the host of a device or a file, and back as another life; one copy engine moves one storage after another.
+runs between them is hidden, as far as the window has room. A storage may also be away: moved to a second tier, the host
+of a device or a file, and back as another life; one copy engine moves one storage after another.
 """
 
 from collections.abc import Iterable
@@ -149,9 +149,9 @@ class Step:
 class Move:
     """Life `life` of the storage of `value` goes away, and comes back as life `into`.
 
-    All is done before the step of that number: the way out begins before step `leaves`, ahead of all frees, and has ended
-    before step `gone`, where the step before frees the storage; the way back takes its memory and begins before step
-    `comes` and has ended before step `there`. See `turns` for what is done first before one step.
+    All is done before the step of that number: the way out begins before step `leaves`, ahead of all frees, and has
+    ended before step `gone`, where the step before frees the storage; the way back takes its memory and begins before
+    step `comes` and has ended before step `there`. See `turns` for what is done first before one step.
     """
 
     leaves: int

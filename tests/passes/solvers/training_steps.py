@@ -74,8 +74,8 @@ def drawn(rng: np.random.Generator, ops: int = 24) -> Graph:
 def execute(graph: Graph, schedule: Schedule) -> tuple[int, list[bytes]]:
     """Run a schedule on real bytes: the most held at any time, and the outputs of the last micro-batch.
 
-    Every op hashes what it reads. What comes back is there at the end of its way, not before. Micro-batches go through the pipeline as they would: as many forward passes as are
-    in flight, then rounds, then the backward passes that are left.
+    Every op hashes what it reads. Micro-batches go through the pipeline as they would: as many forward passes as are
+    in flight, then rounds, then the backward passes that are left. What comes back is there at the end of its way.
     """
     heap: dict[tuple[int, int, int], np.ndarray] = {}
     views: dict[tuple[int, int, int], tuple[tuple[int, int, int], int]] = {}
