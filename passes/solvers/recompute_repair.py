@@ -1,7 +1,7 @@
 """Bring a choice under a budget, then spend what the budget leaves: local moves, judged by the exact peak.
 
     tighten    at the peak, what is alive and not in use is dropped and runs again before its next reader: the fewest
-               seconds a byte first, until the peak fits
+               seconds a byte first, until the peak fits; of `movers` before all else, which go to the second tier
     loosen     what runs again is kept where its bytes fit at every step: the most seconds a byte first
 
 A move of `tighten` is final, so it ends; `loosen` takes back moves whose schedule turns out not to fit.
@@ -31,14 +31,21 @@ class Move:
     use: int
 
 
-def tighten(trials: Trials, units: Units, trial: Trial, budget: int, patience: int = 16) -> Trial:
+def tighten(
+    trials: Trials,
+    units: Units,
+    trial: Trial,
+    budget: int,
+    patience: int = 16,
+    movers: frozenset[int] = frozenset(),
+) -> Trial:
     """A trial that meets the budget if the moves lead there, else the one of least peak that they led to.
 
     Gives up where `patience` rounds bring no lower peak, or where each op runs five times on the average.
     """
     best, made, since = trial, set[tuple[int, int]](), 0
     while since < patience and len(trial.schedule.steps) < 5 * len(trial.graph.ops):
-        moves = sorted(move for move in moves_at_peak(units, trial) if (move.storage, move.use) not in made)
+        moves = sorted(move for move in moves_at_peak(units, trial, movers) if (move.storage, move.use) not in made)
         if trial.peak <= budget or not moves:
             break
         excess, count = trial.peak - budget, 0
@@ -49,13 +56,20 @@ def tighten(trials: Trials, units: Units, trial: Trial, budget: int, patience: i
         dropped = {storage for storage, use in chosen if use == AFTER_FORWARD}
         renewed = {move for move in chosen if move[1] != AFTER_FORWARD}
         choice = trial.choice
-        trial = trials.of(replace(choice, kept=choice.kept - dropped, renewed=choice.renewed | renewed))
+        trial = trials.of(
+            replace(
+                choice,
+                kept=choice.kept - dropped,
+                renewed=choice.renewed | renewed,
+                moved=choice.moved | (dropped & movers),
+            )
+        )
         best, since = (trial, 0) if trial.peak < best.peak else (best, since + 1)
     return best
 
 
-def moves_at_peak(units: Units, trial: Trial) -> list[Move]:
-    """What is idle at the peak and can come back."""
+def moves_at_peak(units: Units, trial: Trial, movers: frozenset[int] = frozenset()) -> list[Move]:
+    """What is idle at the peak and can come back, computed again or, of `movers`, from the second tier."""
     graph, steps = trial.graph, trial.schedule.steps
     at, part = int(np.argmax(trial.live)), forward_part(graph, steps)
     lives = touches(graph, trial.schedule)
@@ -64,11 +78,13 @@ def moves_at_peak(units: Units, trial: Trial) -> list[Move]:
         spans.setdefault(storage, []).append((positions[0], positions[-1]))
     found = []
     for (storage, life), positions in lives.items():
-        if storage not in units.maker or not graph.values[storage].size or positions[-1] < part:
+        if storage not in units.maker and (storage not in movers or life):
+            continue
+        if not graph.values[storage].size or positions[-1] < part:
             continue
         before, after = bisect_left(positions, at), bisect_right(positions, at)
         idle = 0 < before == after < len(positions)
-        stays = life == 0 and storage in trial.choice.kept
+        stays = life == 0 and (storage in trial.choice.kept or storage not in units.maker)
         size = graph.values[storage].size * (idle + (graph.in_flight - 1) * stays)
         if not size:
             continue
@@ -77,7 +93,13 @@ def moves_at_peak(units: Units, trial: Trial) -> list[Move]:
         else:
             reader = positions[after]
             use = next(step.op for step in steps[reader:] if not step.life)
-        found.append(Move(seconds_to_bring_back(units, spans, storage, reader) / size, size, storage, use))
+        if use == AFTER_FORWARD and storage in movers:
+            price = 0.0
+        elif storage in units.maker:
+            price = seconds_to_bring_back(units, spans, storage, reader) / size
+        else:
+            continue
+        found.append(Move(price, size, storage, use))
     return found
 
 
@@ -117,7 +139,9 @@ def kept_too(units: Units, trial: Trial, storages: list[int]) -> Choice:
     choice, kept = trial.choice, trial.choice.kept | frozenset(storages)
     renewed = frozenset(move for move in choice.renewed if move[0] not in storages)
     again = {op for unit in units.again(kept) for op in units.units[unit].ops}
-    return replace(choice, kept=kept, renewed=renewed, placed={o: w for o, w in choice.placed.items() if o in again})
+    moved = choice.moved.difference(storages)
+    placed = {op: window for op, window in choice.placed.items() if op in again}
+    return replace(choice, kept=kept, renewed=renewed, placed=placed, moved=moved)
 
 
 def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:

@@ -187,5 +187,5 @@ def test_moves_between_two_ops_stand_in_order():
     fetch = next(line for line in lines if "tier.fetch %0" in line)
     lines.remove(fetch)
     lines.insert(next(at for at, line in enumerate(lines) if "tier.offloaded %1" in line), fetch)
-    with pytest.raises(UserError, match="tier.offloaded stands after tier.fetch between the same two ops"):
+    with pytest.raises(UserError, match=r"tier\.offloaded stands after tier\.fetch between the same two ops"):
         read(parse_text("".join(lines)))
