@@ -11,7 +11,7 @@ returns, and so their values are outputs, as results are.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 
 from xdsl.dialects.builtin import ComplexType, IntegerAttr, TensorType
@@ -42,7 +42,7 @@ from ...dialects.tier import MOVES, FetchedOp, OffloadedOp, link_of
 from ..solvers.recompute_graph import INPUT, Graph, Op, Phase, Schedule, Step, Tier, Value, Window
 from .calls import target
 from .moves import Moves
-from .storages import overwritten, storages, tensor_bytes, why_fixed
+from .storages import may_write, overwritten, storages, tensor_bytes, why_fixed
 
 ENDS = (UpdateOp, AssignOp, ReturnOp)
 """Done when the function returns."""
@@ -119,6 +119,8 @@ class Reader:
     def add(self, op: Operation, changed: set[SSAValue]) -> None:
         """An op that is no recomputation."""
         reads, index, first = self.reads(op), len(self.ops), len(self.values)
+        for value in [value for value, _ in reads] if may_write(op) else ():
+            self.costs[value] = replace(self.costs[value], bound=True)
         self.phase = Phase(text_of(op, PHASE) or self.phase)
         fixed = why_fixed(op) or ("reads what is written in place" if changed.intersection(op.operands) else "")
         self.ops.append(op)
@@ -129,7 +131,9 @@ class Reader:
                 base = self.lives[op.operands[number]][0]
             result = op.results[len(self.values) - first]
             self.values.append(result)
-            self.costs.append(Value(index, number if kind == "new" else 0, base, bound=not is_plain(result)))
+            self.costs.append(
+                Value(index, number if kind == "new" else 0, base, bound=result in changed or not is_plain(result))
+            )
         node = Op(
             name=self.name(op),
             reads=tuple(value for value, _ in reads),

@@ -9,7 +9,7 @@
 | communications of a group start in base order; each wait has a start of its own        | a deadlock between ranks |
 | none is run again while another of its group is in the air                             | the same                 |
 | a storage moves out, then back, as a life that nothing else makes                      | a fetch without a copy   |
-| it is complete when it leaves, nothing may write it on its way, it is freed when gone  | lost writes, torn copies |
+| it is complete when it leaves, nothing may write it, and it is freed when it is gone   | lost writes, torn copies |
 | what comes back is read and freed only when it is there                                | reads of what is not yet |
 | the most bytes alive are within the budget                                             | out of memory            |
 
@@ -75,7 +75,8 @@ def check_move(graph: Graph, steps: tuple[Step, ...], move: Move) -> None:
         found = "no tier" if graph.tier is None else f"{graph.in_flight} micro-batches"
         raise ScheduleError(name, "moves need a tier", "a tier, and one micro-batch in flight", found)
     value = graph.values[move.value] if known else None
-    if made == INPUT or value is None or value.base is not None or value.bound or graph.ops[made].starts is not None:
+    bound = any(v.bound for v, home in zip(graph.values, graph.storage, strict=True) if home == move.value)
+    if made == INPUT or value is None or value.base is not None or bound or graph.ops[made].starts is not None:
         law = "what moves is a storage that an op makes and nothing binds"
         raise ScheduleError(name, law, "such a value", f"value {move.value}")
     places = (1, move.leaves, move.gone, move.comes, move.there, len(steps) - 1)
@@ -196,9 +197,6 @@ class Machine:
             raise ScheduleError(op.name, law, f"{len(op.reads)} lives", f"{len(step.reads)}")
         for value, life in zip(op.reads, step.reads, strict=True):
             self.read(op.name, value, life)
-            if op.fixed and self.place.get((value, life)) in self.moving:
-                law = "what leaves is not written meanwhile"
-                raise ScheduleError(op.name, law, f"it before life {life} of {self.name(value)} leaves", "it after")
         for value in op.results:
             self.make(op.name, value, step)
         meanwhile = self.bytes

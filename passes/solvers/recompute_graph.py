@@ -30,7 +30,7 @@ class Phase(StrEnum):
 class Value:
     """A result of op `producer` (`INPUT`: of none), `size` bytes of new storage, or a view of the value `base`.
 
-    A storage that is `bound` cannot be moved, whatever reads it.
+    A storage of which a value is `bound` cannot be moved: it may be written in place, or is more than its bytes.
     """
 
     producer: int

@@ -22,21 +22,18 @@ from .recompute_memory import live_bytes, touches, with_frees
 def movable(graph: Graph) -> frozenset[int]:
     """Storages of the forward pass that can go away and come back: none without a tier.
 
-    Not those that leave the step, what communication writes, what ops that run once read (they may write it), and
-    those with views that cannot be made again alone.
+    Not those that leave the step, what communication reads and writes, what is bound, and those with views that cannot
+    be made again alone.
     """
     if graph.tier is None or graph.in_flight > 1:
         return frozenset()
     owner, values = graph.storage, graph.values
-    never = {owner[value] for value in graph.outputs} | {v for v, value in enumerate(values) if value.bound}
+    never = {owner[value] for value in graph.outputs} | {owner[v] for v, value in enumerate(values) if value.bound}
     for op in graph.ops:
-        touched = {owner[value] for value in (*op.reads, *op.results)}
         new = {value for value in op.results if values[value].base is None}
         if op.starts is not None or op.waits is not None:
-            never |= touched
-        if op.fixed:
-            never |= touched - new
-        elif any(values[value].size for value in new):
+            never |= {owner[value] for value in (*op.reads, *op.results)}
+        if op.fixed or any(values[value].size for value in new):
             never |= {owner[value] for value in op.results} - new
     forward = {index for index, op in enumerate(graph.ops) if op.phase is Phase.FORWARD}
     own = (v for v, value in enumerate(values) if value.base is None and value.size and value.producer in forward)

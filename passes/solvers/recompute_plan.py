@@ -102,7 +102,7 @@ class Planner:
                 self.by_cuts(budget)
             if rung == "opt":
                 self.by_program(budget)
-            if self.movable:
+            if self.movable and budget >= self.floor:
                 offload(self.trials, self.units, self.movable, budget)
         best = self.trials.best(budget)
         if best is None:
