@@ -3,21 +3,23 @@
     seconds to compute again, by second on the way     a 3.0   b 1.2   c 0.4        a and b move, c runs again
 
 The engine has only so much time behind the work of the step. So the storages that save most for a second of it come
-first: so many of them may move, the others run again, and at the peak only what must leaves. Several numbers are tried.
-Then storages change sides, many at once or one by one, as long as that is faster. The exact peak and clock of each
-schedule decide, so a tier that is slower than computing again is left alone.
+first: so many of them may move, the others run again, and at the peak only what must leaves. Several numbers are tried,
+with moves reckoned at nothing and at what they slow other work. Then storages change sides, many at once or one by one,
+as long as that is faster. The exact peak and clock of each schedule decide, so a tier that is slower than computing
+again is left alone.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 
+from .recompute_graph import Graph
 from .recompute_repair import loosen, tighten
 from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
 from .recompute_units import Units
 
-SHARES = (1.0, 0.75, 0.5, 0.25, 0.125)
+SHARES = (1.0, 0.5, 0.25, 0.125)
 """Of the storages that could move, so many may."""
 PATIENCE, ROUNDS = 24, 4
 """Changes that are tried in vain before it is enough, and how often all are gone through."""
@@ -28,11 +30,20 @@ def offload(trials: Trials, units: Units, movable: frozenset[int], budget: int) 
     order = by_worth(trials, units, movable)
     everything = trials.of(Choice(frozenset(units.maker), room=budget))
     for count in dict.fromkeys(max(1, round(share * len(order))) for share in SHARES):
-        trial = tighten(trials, units, everything, budget, movers=frozenset(order[:count]))
-        if trial.peak <= budget:
-            loosen(trials, units, trial, budget)
+        slower = {storage: seconds_beside_work(trials.graph, storage) for storage in order[:count]}
+        for movers in (dict.fromkeys(slower, 0.0), slower):
+            trial = tighten(trials, units, everything, budget, movers=movers)
+            if trial.peak <= budget:
+                loosen(trials, units, trial, budget)
     best = trials.best(budget)
     return best and improve(trials, units, order, best, budget)
+
+
+def seconds_beside_work(graph: Graph, storage: int) -> float:
+    """How much longer other work takes while a storage goes and comes back behind it."""
+    assert graph.tier is not None
+    size = graph.values[storage].size
+    return (1.0 - graph.tier.efficiency) * (graph.tier.leaving(size) + graph.tier.coming(size))
 
 
 def by_worth(trials: Trials, units: Units, movable: frozenset[int]) -> list[int]:
@@ -50,13 +61,13 @@ def by_worth(trials: Trials, units: Units, movable: frozenset[int]) -> list[int]
 
 
 def improve(trials: Trials, units: Units, order: Sequence[int], trial: Trial, budget: int) -> Trial:
-    """Let storages change sides, many at once or one by one, while the schedule gets faster."""
+    """Let storages change sides, many at once or one by one, and keep others in their place, while that is faster."""
     failed = 0
     for _ in range(ROUNDS):
         before = trial
         for change in changes(units, order, trial):
-            found = trials.of(changed(units, trial.choice, change, budget))
-            if found.peak <= budget and found.exposed < trial.exposed:
+            found = trials.of(changed(trial.choice, change, budget))
+            if found.peak <= budget and (found := loosen(trials, units, found, budget)).exposed < trial.exposed:
                 trial, failed = found, 0
             else:
                 failed += 1
@@ -64,22 +75,24 @@ def improve(trials: Trials, units: Units, order: Sequence[int], trial: Trial, bu
                 return trial
         if trial is before:
             break
-        trial = loosen(trials, units, trial, budget)
     return trial
 
 
 def changes(units: Units, order: Sequence[int], trial: Trial) -> Iterator[frozenset[int]]:
-    """Storages to change: what runs again goes, and what goes runs again, in groups of half as many each time."""
-    again = {v for unit in units.again(trial.choice.kept | trial.choice.moved) for v in units.units[unit].makes}
-    for several in ([s for s in order if s in again], [s for s in reversed(order) if s in trial.choice.moved]):
-        size = len(several)
-        while size:
-            for start in range(0, len(several), size):
-                yield frozenset(several[start : start + size])
-            size //= 2
+    """Storages to change, in groups of half as many each time: what runs again goes, what goes runs again, and what is
+    kept goes."""
+    choice = trial.choice
+    again = {v for unit in units.again(choice.kept | choice.moved) for v in units.units[unit].makes}
+    sides = [again, choice.moved, choice.kept - again]
+    sizes = [len(order) >> shift for shift in range(len(order).bit_length())]
+    groups = [[s for s in order if s in side] for side in sides]
+    for size in sizes:
+        for group in groups:
+            if size <= len(group):
+                yield from (frozenset(group[start : start + size]) for start in range(0, len(group), size))
 
 
-def changed(units: Units, choice: Choice, change: frozenset[int], budget: int) -> Choice:
+def changed(choice: Choice, change: frozenset[int], budget: int) -> Choice:
     """The choice in which what was moved of `change` no longer is, and what was not is."""
     moved = choice.moved ^ change
     renewed = frozenset(move for move in choice.renewed if move[0] not in moved)

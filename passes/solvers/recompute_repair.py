@@ -1,14 +1,18 @@
 """Bring a choice under a budget, then spend what the budget leaves: local moves, judged by the exact peak.
 
     tighten    at the peak, what is alive and not in use is dropped and runs again before its next reader: the fewest
-               seconds a byte first, until the peak fits; of `movers` before all else, which go to the second tier
+               seconds a byte first, until the peak fits; `movers` may go to the second tier instead, for so many
+               seconds
     loosen     what runs again is kept where its bytes fit at every step: the most seconds a byte first
 
 A move of `tighten` is final, so it ends; `loosen` takes back moves whose schedule turns out not to fit.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,8 +21,9 @@ from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
 from .recompute_units import Units
 
-AFTER_FORWARD = -1
-"""The use of a move that drops a storage for the whole time between the passes."""
+NOTHING: Mapping[int, float] = MappingProxyType({})
+AFTER_FORWARD, AWAY = -1, -2
+"""The use of a move that drops a storage for the whole time between the passes, or lets it be in the second tier."""
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +42,7 @@ def tighten(
     trial: Trial,
     budget: int,
     patience: int = 16,
-    movers: frozenset[int] = frozenset(),
+    movers: Mapping[int, float] = NOTHING,
 ) -> Trial:
     """A trial that meets the budget if the moves lead there, else the one of least peak that they led to.
 
@@ -53,23 +58,23 @@ def tighten(
             excess, count = excess - moves[count].size, count + 1
         chosen = {(move.storage, move.use) for move in moves[:count]}
         made |= chosen
-        dropped = {storage for storage, use in chosen if use == AFTER_FORWARD}
-        renewed = {move for move in chosen if move[1] != AFTER_FORWARD}
+        dropped, away = ({storage for storage, use in chosen if use == what} for what in (AFTER_FORWARD, AWAY))
+        renewed = {move for move in chosen if move[1] >= 0}
         choice = trial.choice
         trial = trials.of(
             replace(
                 choice,
-                kept=choice.kept - dropped,
+                kept=choice.kept - dropped - away,
                 renewed=choice.renewed | renewed,
-                moved=choice.moved | (dropped & movers),
+                moved=choice.moved | away,
             )
         )
         best, since = (trial, 0) if trial.peak < best.peak else (best, since + 1)
     return best
 
 
-def moves_at_peak(units: Units, trial: Trial, movers: frozenset[int] = frozenset()) -> list[Move]:
-    """What is idle at the peak and can come back, computed again or, of `movers`, from the second tier."""
+def moves_at_peak(units: Units, trial: Trial, movers: Mapping[int, float] = NOTHING) -> list[Move]:
+    """What is idle at the peak and can come back: computed again, or from the second tier at the price of `movers`."""
     graph, steps = trial.graph, trial.schedule.steps
     at, part = int(np.argmax(trial.live)), forward_part(graph, steps)
     lives = touches(graph, trial.schedule)
@@ -93,13 +98,12 @@ def moves_at_peak(units: Units, trial: Trial, movers: frozenset[int] = frozenset
         else:
             reader = positions[after]
             use = next(step.op for step in steps[reader:] if not step.life)
-        if use == AFTER_FORWARD and storage in movers:
-            price = 0.0
-        elif storage in units.maker:
-            price = seconds_to_bring_back(units, spans, storage, reader) / size
-        else:
-            continue
-        found.append(Move(price, size, storage, use))
+        known = storage in units.maker
+        seconds, what = (seconds_to_bring_back(units, spans, storage, reader), use) if known else (inf, use)
+        if use == AFTER_FORWARD and movers.get(storage, inf) < seconds:
+            seconds, what = movers[storage], AWAY
+        if seconds < inf:
+            found.append(Move(seconds / size, size, storage, what))
     return found
 
 
