@@ -12,7 +12,6 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -84,7 +83,7 @@ class Bench:
         return {name: float(f"{value:.1e}") for name, value in found.items()}
 
     def one(self, size: int) -> tuple[float, float]:
-        """Seconds of one storage out, and back."""
+        """Seconds of one storage out, and back, at the fastest."""
         given = torch.ones(size, dtype=torch.uint8, device=self.device)
         out, back = list[float](), list[float]()
         for _ in range(RUNS):
@@ -97,7 +96,7 @@ class Bench:
             end = self.now()
             out.append(middle - start)
             back.append(end - middle)
-        return typical(out), typical(back)
+        return min(out), min(back)
 
     def efficiency(self) -> float:
         """The share of its speed at which other work runs beside moves."""
@@ -125,21 +124,16 @@ class Bench:
             arriving.wait()
 
     def seconds(self, run: Callable[[], object]) -> float:
-        """Seconds of a run."""
+        """Seconds of the fastest of some runs."""
         found = list[float]()
         for _ in range(RUNS):
             start = self.now()
             run()
             found.append(self.now() - start)
-        return typical(found)
+        return min(found)
 
     def now(self) -> float:
         """The time when the device has done all that it was given."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
-
-
-def typical(seconds: list[float]) -> float:
-    """The median of the faster half."""
-    return median(sorted(seconds)[: (len(seconds) + 1) // 2])
