@@ -44,6 +44,7 @@ DIALECTS: dict[str, str] = {
     "cf": "xdsl.dialects.cf:Cf",
     "kernel": "gossamer.dialects.kernel:Kernel",
     "remat": "gossamer.dialects.remat:Remat",
+    "tier": "gossamer.dialects.tier:Tier",
     "memref": "xdsl.dialects.memref:MemRef",
     "vector": "xdsl.dialects.vector:Vector",
     "llvm": "xdsl.dialects.llvm:LLVM",

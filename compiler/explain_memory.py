@@ -6,7 +6,8 @@
     -----  ----------  -----------  --------  ---------  ------------------
     0      12,288      18,432       0.120     0.000      gelu, mul x2
 
-All of it is read from the text of the program. Bytes kept are those alive when the backward pass begins.
+What moves to a second tier, if there is one, stands in a table of its own. All of it is read from the text of the
+program. Bytes kept are those alive when the backward pass begins.
 """
 
 from collections import Counter, defaultdict
@@ -18,12 +19,15 @@ from xdsl.ir import Operation
 
 from ..dialects.kernel import MapOp
 from ..dialects.remat import BOUND, BUDGET, FLOOR, MEASURED, RUNG, number_of, text_of
+from ..dialects.tier import Link, link_of
 from ..passes.analysis.calls import target
 from ..passes.analysis.training_graph import TrainingGraph, training_graph
 from ..passes.solvers.recompute_check import check
 from ..passes.solvers.recompute_graph import Phase
 from ..passes.solvers.recompute_memory import keep_all, peak
 from .explain import table
+from .explain_moves import HEADER as MOVES
+from .explain_moves import Moved, moved, told
 from .explain_windows import HEADER, OnTheWire, hidden, on_the_wire
 
 
@@ -70,6 +74,9 @@ class MemoryReport:
     bound: float | None
     layers: tuple[Layer, ...]
     windows: tuple[OnTheWire, ...] = ()
+    moving: float = 0.0
+    moves: tuple[Moved, ...] = ()
+    link: Link | None = None
 
     @property
     def gap(self) -> float | None:
@@ -86,18 +93,23 @@ class MemoryReport:
         floor = "" if self.floor is None else f"; no schedule takes less than {self.floor:,}"
         share = f" ({self.exposed / self.seconds:.1%} more)" if self.seconds else ""
         bound = "" if self.bound is None else f"; at least {ms(self.bound)}, so that {ms(self.gap or 0.0)} could be won"
+        moving = f" and {ms(self.moving)} of moves" if self.moves else ""
         lines = [
             f"{budget}: predicted peak {self.predicted:,}, {measured}; keeping all takes {self.keep_all:,}",
             f"weights and batch take {self.static:,} of it{floor}",
-            f"{ms(self.seconds)} a step, and {ms(self.recomputed)} computed again: {ms(self.hidden)} hidden,"
+            f"{ms(self.seconds)} a step, and {ms(self.recomputed)} computed again{moving}: {ms(self.hidden)} hidden,"
             f" {ms(self.exposed)} exposed{share}{bound}",
         ]
         if self.rung:
             lines.append(f"chosen by {self.rung}")
+        if self.link:
+            lines.append(told(self.link, self.moves))
         header = ("layer", "bytes kept", "bytes again", "ms again", "ms hidden", "ops computed again")
         lines += ["", *table([header, *(layer.row() for layer in self.layers)])]
         if self.windows:
             lines += ["", *table([HEADER, *(window.row(number) for number, window in enumerate(self.windows))])]
+        if self.moves:
+            lines += ["", *table([MOVES, *(move.row() for move in self.moves)])]
         return "\n".join(lines)
 
 
@@ -126,6 +138,9 @@ def explain_memory(function: FuncOp) -> MemoryReport:
         bound=bound.value.data if isinstance(bound, FloatAttr) else None,
         layers=tuple(layers(training)),
         windows=tuple(on_the_wire(training)),
+        moving=account.moving,
+        moves=tuple(moved(training)),
+        link=link_of(function),
     )
 
 

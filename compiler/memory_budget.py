@@ -18,12 +18,13 @@ from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.diagnostics import UserError
 from ..dialects.remat import MEASURED, set_number
+from ..dialects.tier import Link, set_link
 from ..passes.analysis.training_graph import training_graph
 from ..passes.schedule_recompute import DEFAULT_RUNG, ScheduleRecompute
 from ..runtime.allocations import allocations
 from ..runtime.executor import find
 from .pipeline import run_pipeline
-from .ranks import agree, on_any_rank, share_times
+from .ranks import agree, on_any_rank, share_times, starts
 from .step_costs import Progress, is_measured, measure_step, silent
 from .windows import measure_windows
 
@@ -37,21 +38,28 @@ def fit(
     budget: int | str,
     rung: str | None = None,
     progress: Progress = silent,
+    link: Link | None = None,
 ) -> ModuleOp:
     """`module`, a training step, as it runs within `budget`; `module` itself learns once what its ops take.
 
+    Storages may move over `link`.
     Raises UserError where the budget cannot be met, saying which can.
     """
     if isinstance(budget, bool) or not isinstance(budget, int | str):
         message = f"memory_budget is a {type(budget).__name__}, expected bytes or a text"
         raise UserError(message, hint='memory_budget="60%", "2GiB" or 2147483648')
     entry = find(module, FUNCTION)
+    if link is not None and starts(entry):
+        hint = "leave offload out: what collectives leave free is spent on recomputation"
+        raise UserError("ranks that train together keep all in their devices", hint=hint)
     if on_any_rank(entry, not is_measured(entry)):
         run_pipeline(module, "split-random-ops")
         measure_step(module, weights, args, FUNCTION, progress, lambda wanted: on_any_rank(entry, wanted))
         share_times(entry)
         measure_windows(entry)
     scheduled = module.clone()
+    if link is not None:
+        set_link(find(scheduled, FUNCTION), link)
     run_pipeline(scheduled, [ScheduleRecompute(budget, rung or DEFAULT_RUNG)])
     function = find(scheduled, FUNCTION)
     agree(function)

@@ -42,7 +42,7 @@ def open_step(arguments: argparse.Namespace) -> TrainingStep:
 
         step = compile_training(model, loss_fn, example)
         show("measuring the training step")
-        step.fit(example, budget(arguments.memory_budget), arguments.rung, told)
+        step.fit(example, budget(arguments.memory_budget), arguments.rung, told, arguments.offload)
     return step
 
 
@@ -63,6 +63,8 @@ def compile_step(arguments: argparse.Namespace) -> None:
         print(json.dumps({"output": str(arguments.output or "") or None, **found.as_dict()}, indent=2))
     else:
         again = f"{found.recomputed * 1e3:.3f} ms of {found.seconds * 1e3:.3f} ms computed again"
+        if found.moves:
+            again += f", {sum(move.bytes for move in found.moves):,} bytes moved"
         print(f"{where}peak {found.predicted:,} bytes of {found.budget:,}, {again}")
 
 

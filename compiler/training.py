@@ -11,6 +11,7 @@ each random op draws from a key of its own (`passes/key_random_ops.py`), and tor
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ from .exact_primitives import exact_primitives
 from .explain_memory import MemoryReport, explain_memory
 from .frontends.joint import ImportedStep, import_step
 from .memory_budget import fit
+from .offload import link_to
 from .pipeline import run_pipeline
 from .ranks import agree, has_collectives
 from .step_costs import Progress, silent
@@ -55,6 +57,7 @@ def compile_training(
     seed: int | None = None,
     memory_budget: int | str | None = None,
     rung: str | None = None,
+    offload: bool | str | Path | None = None,
     fuse: bool = True,
 ) -> "TrainingStep":
     """Compile the training step of which `loss_fn(model, *example)` is the loss.
@@ -69,6 +72,8 @@ def compile_training(
     `memory_budget`   bytes that the step may take with its weights and batch (2**31, "2GiB"), or a share of what
                       keeping all takes beyond them ("60%"); what does not fit is computed again
     `rung`            how that is chosen (`passes/solvers/recompute_plan.py`)
+    `offload`         what does not fit may also leave the device and come back: True on a GPU, to pinned memory of its
+                      host; a folder on a CPU, to a file there that has no name. Measured once; only where it is faster
 
     `fuse`   whether chains of elementwise ops become kernels with the same bits (on the CPU, where llvmlite is there)
 
@@ -89,6 +94,8 @@ def compile_training(
         raise UserError(f"no randomness '{randomness}'", hint=did_you_mean(randomness, RANDOMNESS))
     if seed is not None and randomness != "keyed":
         raise UserError("a seed is for keyed randomness", hint='randomness="keyed"; else torch.manual_seed(..) counts')
+    if offload and memory_budget is None:
+        raise UserError("offload is for a memory budget", hint='memory_budget="60%"')
     compiled = Compiled.of(model, *([loss_fn] if isinstance(loss_fn, nn.Module) else []))
     imported = import_step(model, loss_fn, tuple(example))
     if has_collectives(imported.module):
@@ -100,7 +107,7 @@ def compile_training(
         run_pipeline(imported.module, [FuseElementwise(known), LowerKernels()])
     step = TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)
     if memory_budget is not None:
-        step.fit(tuple(example), memory_budget, rung)
+        step.fit(tuple(example), memory_budget, rung, offload=offload)
     return step
 
 
@@ -225,6 +232,7 @@ class TrainingStep:
         memory_budget: int | str,
         rung: str | None = None,
         progress: Progress = silent,
+        offload: bool | str | Path | None = None,
     ) -> None:
         """Let the step run within `memory_budget` from now on. It runs some times, and changes nothing else.
 
@@ -236,7 +244,8 @@ class TrainingStep:
         with torch.no_grad(), self.compiled.without_autocast():
             given = [self.laid_out(index, value) for index, value in enumerate(self.arguments(batch))]
             inputs = [*given, self.tangent(None), *numbers]
-            self.module = fit(self.kept, self.weights, inputs, memory_budget, rung, progress)
+            link = link_to(offload, self.one.device)
+            self.module = fit(self.kept, self.weights, inputs, memory_budget, rung, progress, link)
         self.program = Program.build(self.module, self.weights, "step")
 
     @property
@@ -245,7 +254,7 @@ class TrainingStep:
         return explain_memory(find(self.module, "step"))
 
     def explain(self) -> str:
-        """What is kept and what is computed again, layer by layer, with its bytes and seconds."""
+        """What is kept, what is computed again and what moves, layer by layer, with its bytes and seconds."""
         return str(self.memory)
 
     def ir(self) -> str:

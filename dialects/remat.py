@@ -10,6 +10,7 @@
 | `remat.name`      | an op           | what its recomputations call it                                          |
 | `remat.of`        | a recomputation | the name of the op that it repeats                                       |
 | `remat.life`      | a recomputation | which computation of that op it is: 1, 2, ..; the op itself is 0          |
+|                   | a `tier.fetch`  | the same number, for the storage that comes back                         |
 | `remat.window`    | a recomputation | the communication that it hides behind, by number                        |
 | `remat.budget`    | a function      | bytes that it was scheduled for; `remat.rung`: by what                   |
 | `remat.bound`     | a function      | seconds that any schedule in this budget adds                            |

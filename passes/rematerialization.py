@@ -7,10 +7,12 @@
     %b = ..  {remat.of = "a", remat.life = 1}
     %d = f(%b)
 
-A storage that is to be held beyond its last reader goes at a `remat.free`.
+A storage that is to be held beyond its last reader goes at a `remat.free`. What moves to the second tier is offloaded
+and fetched between the ops where the schedule has it.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import StringAttr
 from xdsl.dialects.func import FuncOp
@@ -18,24 +20,33 @@ from xdsl.ir import Operation, SSAValue
 
 from ..dialects.diagnostics import UserError
 from ..dialects.remat import LIFE, NAME, OF, WINDOW, FreeOp, is_recomputation, set_number, text_of
+from ..dialects.tier import MOVES, FetchedOp, FetchOp, OffloadedOp, OffloadOp, link_of
 from .analysis.training_graph import ENDS, TrainingGraph, again, training_graph
-from .solvers.recompute_graph import INPUT, Graph, Schedule, Step
+from .solvers.recompute_graph import INPUT, Graph, Move, Schedule, Step, Turn, turns
 
 Storage = tuple[int, int]
 
 
 def keep_everything(function: FuncOp) -> None:
-    """Take all recomputations and frees out of `function`: every op reads what was computed first."""
+    """Take all recomputations, moves and frees out of `function`: every op reads what was computed first."""
     originals: dict[str, Operation] = {}
+    moves = list[Operation]()
     for op in list(function.body.block.ops):
         if (name := text_of(op, NAME)) is not None:
             originals[name] = op
         if is_recomputation(op):
             for result, first in zip(op.results, originals[text_of(op, OF) or ""].results, strict=True):
                 result.replace_all_uses_with(first)
+        if isinstance(op, FetchedOp):
+            op.value.replace_all_uses_with(op.fetch.offload.value)
         if is_recomputation(op) or isinstance(op, FreeOp):
             op.detach()
             op.erase()
+        elif isinstance(op, MOVES):
+            moves.append(op)
+    for op in reversed(moves):
+        op.detach()
+        op.erase()
 
 
 def apply_schedule(function: FuncOp, training: TrainingGraph, schedule: Schedule) -> None:
@@ -48,7 +59,10 @@ def apply_schedule(function: FuncOp, training: TrainingGraph, schedule: Schedule
     }
     end = next(op for op in function.body.block.ops if isinstance(op, ENDS))
     placed: list[Operation] = []
-    for step, air in zip(schedule.steps, in_the_air(training.graph, schedule), strict=True):
+    acts, mover = turns(schedule.moves), Mover(function, end, values)
+    for at, (step, air) in enumerate(zip(schedule.steps, in_the_air(training.graph, schedule), strict=True)):
+        for turn, move in acts.get(at, ()):
+            mover.act(turn, move)
         op = place(training, step, values, end)
         if air and step.life:
             set_number(op, WINDOW, air[0][0])
@@ -75,6 +89,37 @@ def place(training: TrainingGraph, step: Step, values: dict[Storage, SSAValue], 
     op.operands = [values[value, life] for value, life in zip(node.reads, step.reads, strict=True)]
     values.update(zip(((value, step.life) for value in node.results), op.results, strict=True))
     return op
+
+
+@dataclass
+class Mover:
+    """Puts what moves before `end`; `values` of each life learns what comes back."""
+
+    function: FuncOp
+    end: Operation
+    values: dict[Storage, SSAValue]
+    begun: dict[Move, OffloadOp] = field(default_factory=dict)
+    coming: dict[Move, FetchOp] = field(default_factory=dict)
+
+    def act(self, turn: Turn, move: Move) -> None:
+        """What a move does."""
+        match turn:
+            case Turn.LEAVE:
+                link = link_of(self.function)
+                assert link is not None
+                op = self.begun[move] = OffloadOp(self.values[move.value, move.life], link.place)
+            case Turn.GONE:
+                op = OffloadedOp(self.begun[move].away, self.begun[move].value)
+            case Turn.COME:
+                op = self.coming[move] = FetchOp(self.begun[move].away, move.into)
+            case Turn.THERE:
+                op = FetchedOp(self.coming[move].pending)
+                self.values[move.value, move.into] = op.value
+        owner = op.value.owner if isinstance(op, OffloadOp) else self.begun[move]
+        op.location = owner.location if isinstance(owner, Operation) else op.location
+        block = self.end.parent_block()
+        assert block is not None
+        block.insert_op_before(op, self.end)
 
 
 def in_the_air(graph: Graph, schedule: Schedule) -> Iterator[tuple[tuple[int, int], ...]]:

@@ -10,7 +10,8 @@
 The budget is in bytes (`2147483648`, `2GiB`), for all memory that the step takes, or a share (`60%`) of what keeping
 all takes beyond weights and inputs. A rung of `solvers/recompute_plan.py` chooses. What ops take must stand on them, as
 `train.time` and `train.storage`. A random op is computed again only as a draw from a known state (`split-random-ops`);
-states that no replay reads are taken back. Bitwise. Pays nothing where all fits: then nothing changes.
+states that no replay reads are taken back. Where the function has a `tier.link`, storages may also go there and come
+back (`tier.offload`, `tier.fetch`), where that is faster. Bitwise. Pays nothing where all fits: then nothing changes.
 """
 
 import re
@@ -47,7 +48,7 @@ def budget_bytes(budget: str, static: int, most: int) -> int:
 
 @dataclass(frozen=True)
 class ScheduleRecompute(ModulePass):
-    """Recompute what does not fit."""
+    """Recompute, or move away, what does not fit."""
 
     name = "schedule-recompute"
     budget: int | str = "100%"
@@ -74,5 +75,6 @@ def schedule(function: FuncOp, budget: str, rung: str) -> Plan:
     set_number(function, BUDGET, allowed)
     set_number(function, FLOOR, found.floor)
     function.attributes[RUNG] = StringAttr(found.rung)
-    function.attributes[BOUND] = FloatAttr(found.lower_bound, f64)
+    if graph.tier is None:
+        function.attributes[BOUND] = FloatAttr(found.lower_bound, f64)
     return found

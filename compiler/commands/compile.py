@@ -22,7 +22,7 @@ from ..dump import Dump, summary
 from ..pipeline import IMPORT, Trace
 from ..terminal import print_diffs, print_notes, print_timing, progress
 from ..watch import Announcer, PrintIR
-from .options import add_model_options, add_print_options, add_training_options
+from .options import add_model_options, add_print_options, add_training_options, is_step
 
 if TYPE_CHECKING:
     from ..models import Opened
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> None:
     """Compile, show, check, save."""
-    if arguments.memory_budget is not None:
+    if is_step(arguments):
         from ..step_command import compile_step
 
         return compile_step(arguments)

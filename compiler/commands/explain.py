@@ -11,7 +11,7 @@ import argparse
 import json
 
 from ..terminal import progress
-from .options import add_model_options, add_training_options
+from .options import add_model_options, add_training_options, is_step
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> None:
     """Print the explanation."""
-    if arguments.memory_budget is not None:
+    if is_step(arguments):
         from ..step_command import explain_step
 
         return explain_step(arguments)

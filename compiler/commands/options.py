@@ -30,6 +30,17 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--memory-budget", metavar="BYTES",
                        help="2GiB, or 60%%: of what keeping all takes beyond weights and batch")  # fmt: skip
     group.add_argument("--rung", metavar="NAME", help="how it is chosen what is computed again")
+    group.add_argument("--offload", nargs="?", const=True, metavar="FOLDER",
+                       help="what does not fit may also move: to a GPU's host, or a file in FOLDER")  # fmt: skip
+
+
+def is_step(arguments: argparse.Namespace) -> bool:
+    """Does the command line name a training step? Raises UsageError for an option that only a budget gives sense."""
+    if arguments.memory_budget is None and arguments.offload is not None:
+        from ...dialects.diagnostics import UsageError
+
+        raise UsageError("--offload is for a memory budget", hint="add --memory-budget 60%")
+    return arguments.memory_budget is not None
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:

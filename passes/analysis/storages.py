@@ -71,6 +71,9 @@ def storage(value: SSAValue) -> StorageAttr:
 MEASURE = "run the function once, and write what it does as `train.storage`"
 
 
+ASSERTS, DRAWS = "asserts", "draws from the random stream"
+
+
 def why_fixed(op: Operation) -> str:
     """Why `op` must not run a second time; empty where it may, or where there is another op that does the same.
 
@@ -80,11 +83,11 @@ def why_fixed(op: Operation) -> str:
         return ""
     inner = [call for call in op.walk() if isinstance(call, CallOp)]
     if any(call.target.data in ASSERTIONS for call in inner):
-        return "asserts"
+        return ASSERTS
     if any(map(writes, inner)):
         return "writes in place"
     if any(call.effects is not None and call.effects.data is Effects.RANDOM for call in inner):
-        return "draws from the random stream"
+        return DRAWS
     if any(call.effects is not None for call in inner):
         return "has an effect"
     if unknown := [call.target.data for call in inner if is_unknown(call)]:
@@ -92,6 +95,11 @@ def why_fixed(op: Operation) -> str:
     if not inner and op.dialect_name() != arith.Arith.name and not is_side_effect_free(op):
         return "has an effect"
     return ""
+
+
+def may_write(op: Operation) -> bool:
+    """May `op` write what it reads? All that must run once may, but for those that only assert or draw."""
+    return why_fixed(op) not in ("", ASSERTS, DRAWS)
 
 
 def is_unknown(call: CallOp) -> bool:

@@ -6,14 +6,15 @@
     %c = aten.call "aten.mul.Tensor"(%a1, %b)
 
 Ops are those that are no recomputations, in the order of the text. A storage goes after its last reader, or at a
-`remat.free` below it. Updates are done when the function returns, and so their values are outputs, as results are.
+`remat.free` below it. Offloads and fetches (`tier`) are moves of the schedule. Updates are done when the function
+returns, and so their values are outputs, as results are.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 
-from xdsl.dialects.builtin import IntegerAttr
+from xdsl.dialects.builtin import ComplexType, IntegerAttr, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.traits import IsolatedFromAbove
@@ -37,9 +38,11 @@ from ...dialects.remat import (
     text_of,
 )
 from ...dialects.template import Name
-from ..solvers.recompute_graph import INPUT, Graph, Op, Phase, Schedule, Step, Value, Window
+from ...dialects.tier import MOVES, FetchedOp, OffloadedOp, link_of
+from ..solvers.recompute_graph import INPUT, Graph, Op, Phase, Schedule, Step, Tier, Value, Window
 from .calls import target
-from .storages import overwritten, storages, tensor_bytes, why_fixed
+from .moves import Moves
+from .storages import may_write, overwritten, storages, tensor_bytes, why_fixed
 
 ENDS = (UpdateOp, AssignOp, ReturnOp)
 """Done when the function returns."""
@@ -73,6 +76,7 @@ class Reader:
     last: dict[tuple[int, int], int] = field(default_factory=dict)
     named: dict[str, int] = field(default_factory=dict)
     reserved: set[str | None] = field(default_factory=set)
+    moves: Moves = field(default_factory=Moves)
     phase: Phase = Phase.FORWARD
 
     def read(self) -> TrainingGraph:
@@ -87,6 +91,8 @@ class Reader:
         for op in self.function.body.block.ops:
             if isinstance(op, FreeOp):
                 self.touch(op.values)
+            elif isinstance(op, MOVES):
+                self.move(op)
             elif is_recomputation(op):
                 self.repeat(op)
             elif not isinstance(op, (ParameterOp, *ENDS)):
@@ -98,9 +104,11 @@ class Reader:
             outputs=tuple(dict.fromkeys(self.lives[value][0] for value in outputs)),
             windows=tuple(self.windows),
             static=sum(static_bytes(self.function)),
+            tier=tier_of(self.function),
         )
         kept = {self.homes[value] for value in outputs}
-        return TrainingGraph(graph, tuple(self.ops), tuple(self.values), Schedule(tuple(self.freed(kept))))
+        schedule = Schedule(tuple(self.freed(kept)), self.moves.all())
+        return TrainingGraph(graph, tuple(self.ops), tuple(self.values), schedule)
 
     def given(self, value: SSAValue) -> None:
         """A value that is there before the step."""
@@ -111,6 +119,8 @@ class Reader:
     def add(self, op: Operation, changed: set[SSAValue]) -> None:
         """An op that is no recomputation."""
         reads, index, first = self.reads(op), len(self.ops), len(self.values)
+        for value in [value for value, _ in reads] if may_write(op) else ():
+            self.costs[value] = replace(self.costs[value], bound=True)
         self.phase = Phase(text_of(op, PHASE) or self.phase)
         fixed = why_fixed(op) or ("reads what is written in place" if changed.intersection(op.operands) else "")
         self.ops.append(op)
@@ -119,8 +129,11 @@ class Reader:
             base = {"new": None, "result": first + number}.get(kind, -1)
             if base == -1:
                 base = self.lives[op.operands[number]][0]
-            self.values.append(op.results[len(self.values) - first])
-            self.costs.append(Value(index, number if kind == "new" else 0, base))
+            result = op.results[len(self.values) - first]
+            self.values.append(result)
+            self.costs.append(
+                Value(index, number if kind == "new" else 0, base, bound=result in changed or not is_plain(result))
+            )
         node = Op(
             name=self.name(op),
             reads=tuple(value for value, _ in reads),
@@ -189,6 +202,15 @@ class Reader:
         self.steps.append(Step(index, life, tuple(life for _, life in reads)))
         self.touch((*op.operands, *op.results))
 
+    def move(self, op: Operation) -> None:
+        """A storage on its way: it is needed until it is gone, and what comes back is a life of its own."""
+        back = self.moves.read(op, len(self.steps), self.lives)
+        if isinstance(op, OffloadedOp):
+            self.touch((op.value,))
+        elif isinstance(op, FetchedOp):
+            self.lives[op.value] = self.homes[op.value] = back
+            self.touch((op.value,))
+
     def touch(self, values: tuple[SSAValue, ...]) -> None:
         """The storages of `values` are needed up to now."""
         for value in values:
@@ -203,6 +225,17 @@ class Reader:
                 frees.setdefault(position, []).append(home)
         for position, step in enumerate(self.steps):
             yield Step(step.op, step.life, step.reads, tuple(sorted(frees.get(position, ()))))
+
+
+def is_plain(value: SSAValue) -> bool:
+    """A tensor of real numbers: its bytes are all there is to it."""
+    return isinstance(value.type, TensorType) and not isinstance(value.type.element_type, ComplexType)
+
+
+def tier_of(function: FuncOp) -> Tier | None:
+    """Where the storages of `function` may go."""
+    link = link_of(function)
+    return link and Tier(link.out, link.back, link.latency, link.efficiency)
 
 
 def again(op: Operation) -> Operation:

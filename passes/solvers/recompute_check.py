@@ -8,16 +8,19 @@
 | ops that must not run twice run once, in base order                                    | a second draw or write   |
 | communications of a group start in base order; each wait has a start of its own        | a deadlock between ranks |
 | none is run again while another of its group is in the air                             | the same                 |
+| a storage moves out, then back, as a life that nothing else makes                      | a fetch without a copy   |
+| it is complete when it leaves, nothing may write it, and it is freed when it is gone   | lost writes, torn copies |
+| what comes back is read and freed only when it is there                                | reads of what is not yet |
 | the most bytes alive are within the budget                                             | out of memory            |
 
-Work that runs while a communication is in the air is hidden by the one that began first as long as it has room, then
-by the next. A step lasts for all of its work, less what is hidden, and the seconds of its communications.
+How long a schedule takes says `recompute_check_time.py`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .recompute_graph import INPUT, Graph, Phase, Schedule, Step
+from .recompute_check_time import elapsed
+from .recompute_graph import INPUT, Graph, Move, Phase, Schedule, Step, Turn, turns
 
 
 class ScheduleError(ValueError):
@@ -30,31 +33,56 @@ class ScheduleError(ValueError):
 
 @dataclass(frozen=True)
 class Account:
-    """What a schedule costs: bytes at most, seconds run again, and of them those exposed and hidden."""
+    """What a schedule costs: bytes at most, seconds run again and seconds of moves, and of both together those exposed
+    and hidden."""
 
     peak: int
     recomputed: float
     exposed: float
     hidden: float
+    moving: float = 0.0
 
 
 def check(graph: Graph, schedule: Schedule, budget: int | None = None) -> Account:
     """What the schedule costs, or a `ScheduleError`."""
-    steps = schedule.steps
+    steps, moves = schedule.steps, schedule.moves
     for step in steps:
         if not 0 <= step.op < len(graph.ops):
             raise ScheduleError(str(step.op), "steps run ops of the graph", f"0 .. {len(graph.ops) - 1}", str(step.op))
     check_order(graph, steps)
     check_windows(graph, steps)
-    alive = alive_at_each_step(graph, steps)
+    for move in moves:
+        check_move(graph, steps, move)
+    alive = alive_at_each_step(graph, steps, moves)
     most, at = max(zip(alive, range(len(steps)), strict=True), default=(graph.static, 0))
     if budget is not None and most > budget:
         raise ScheduleError(graph.ops[steps[at].op].name, "the budget is met", f"at most {budget} bytes", f"{most}")
     base = elapsed(graph, [Step(op) for op in range(len(graph.ops))])
     again = [graph.ops[step.op] for step in steps if step.life]
     recomputed = sum(op.time + (0.0 if op.starts is None else graph.windows[op.starts].seconds) for op in again)
-    exposed = max(0.0, elapsed(graph, steps) - base)
-    return Account(most, recomputed, exposed, max(0.0, recomputed - exposed))
+    exposed = max(0.0, elapsed(graph, steps, moves) - base)
+    sizes = [graph.values[move.value].size for move in moves]
+    moving = sum(graph.tier.leaving(size) + graph.tier.coming(size) for size in sizes) if graph.tier else 0.0
+    return Account(most, recomputed, exposed, max(0.0, recomputed + moving - exposed), moving)
+
+
+def check_move(graph: Graph, steps: tuple[Step, ...], move: Move) -> None:
+    """Whether something may move, and does so in order."""
+    known = 0 <= move.value < len(graph.values)
+    made = graph.values[move.value].producer if known else INPUT
+    name = "" if made == INPUT else graph.ops[made].name
+    if graph.tier is None or graph.in_flight > 1:
+        found = "no tier" if graph.tier is None else f"{graph.in_flight} micro-batches"
+        raise ScheduleError(name, "moves need a tier", "a tier, and one micro-batch in flight", found)
+    value = graph.values[move.value] if known else None
+    bound = any(v.bound for v, home in zip(graph.values, graph.storage, strict=True) if home == move.value)
+    if made == INPUT or value is None or value.base is not None or bound or graph.ops[made].starts is not None:
+        law = "what moves is a storage that an op makes and nothing binds"
+        raise ScheduleError(name, law, "such a value", f"value {move.value}")
+    places = (1, move.leaves, move.gone, move.comes, move.there, len(steps) - 1)
+    if list(places) != sorted(places):
+        law = "a storage goes before it comes back"
+        raise ScheduleError(name, law, f"steps in ascending order up to {places[-1]}", f"{places[1:-1]}")
 
 
 def check_order(graph: Graph, steps: Iterable[Step]) -> None:
@@ -124,10 +152,42 @@ class Machine:
     ended: dict[tuple[int, int], str] = field(default_factory=dict)
     ran: set[tuple[int, int]] = field(default_factory=set)
     leaving: set[tuple[int, int]] = field(default_factory=set)
+    moving: dict[tuple[int, int], int] = field(default_factory=dict)
     bytes: int = 0
+    at: int = 0
 
-    def run(self, step: Step) -> int:
-        """Run a step; the bytes alive meanwhile, without its workspace."""
+    def leave(self, move: Move) -> None:
+        """A storage is on its way out after step `at`. `moving` says before which step that ends."""
+        out = (move.value, move.life)
+        if out not in self.alive or out not in self.place or out in self.moving:
+            name, law = self.graph.ops[self.graph.values[move.value].producer].name, "a storage leaves once, complete"
+            raise ScheduleError(name, law, f"life {move.life} there after step {self.at}", "it is not")
+        self.moving[out] = move.gone
+
+    def act(self, turn: Turn, move: Move) -> None:
+        """What else a move does before step `at`."""
+        name = self.graph.ops[self.graph.values[move.value].producer].name
+        out, back = (move.value, move.life), (move.value, move.into)
+        if turn is Turn.GONE:
+            del self.moving[out]
+            if out in self.alive:
+                law = "a storage that is gone was given back"
+                raise ScheduleError(name, law, f"a free after step {self.at - 1}", "none")
+        elif turn is Turn.COME:
+            self.settle(name, back, self.graph.values[move.value].size)
+        elif turn is Turn.THERE:
+            self.place[back] = back
+
+    def settle(self, op: str, home: tuple[int, int], size: int) -> None:
+        """A new storage."""
+        if home in self.alive or home in self.ended:
+            law = "each life is made once"
+            raise ScheduleError(op, law, f"one life {home[1]} of {self.name(home[0])}", "another")
+        self.alive[home] = size
+        self.bytes += size
+
+    def run(self, step: Step, leaving: Iterable[Move] = ()) -> int:
+        """Run a step, after which moves begin; the bytes alive meanwhile, without its workspace."""
         op = self.graph.ops[step.op]
         if (step.op, step.life) in self.ran:
             raise ScheduleError(op.name, "each life runs once", f"one step of life {step.life}", "another")
@@ -140,6 +200,8 @@ class Machine:
         for value in op.results:
             self.make(op.name, value, step)
         meanwhile = self.bytes
+        for move in leaving:
+            self.leave(move)
         for storage in step.frees:
             self.free(op.name, storage)
         return meanwhile
@@ -156,7 +218,7 @@ class Machine:
             return
         home = self.place.get((value, life))
         if home is None:
-            found = "which was not computed"
+            found = "which is not there yet" if (value, life) in self.alive else "which was not computed"
         elif home in self.alive or self.graph.values[home[0]].producer == INPUT:
             return
         else:
@@ -169,8 +231,7 @@ class Machine:
         base, reads = self.graph.values[value].base, self.graph.ops[step.op].reads
         home = (value, step.life)
         if base is None:
-            self.alive[home] = self.graph.values[value].size
-            self.bytes += self.alive[home]
+            self.settle(op, home, self.graph.values[value].size)
         elif base in reads or base in self.graph.ops[step.op].results:
             life = step.reads[reads.index(base)] if base in reads else step.life
             home = self.place.get((base, life), (base, life))
@@ -185,6 +246,15 @@ class Machine:
         if storage not in self.alive:
             found = "never computed" if storage not in self.ended else f"given back after '{self.ended[storage]}'"
             raise ScheduleError(op, law, f"life {life} of {self.name(value)} alive", found)
+        if storage not in self.place:
+            raise ScheduleError(op, "what is on its way is not given back", "a free when it is there", "one before")
+        if self.moving.get(storage, self.at + 1) != self.at + 1:
+            raise ScheduleError(
+                op,
+                "what leaves is given back when it is gone",
+                f"a free before step {self.moving[storage]}",
+                f"after step {self.at}",
+            )
         if storage in self.leaving:
             raise ScheduleError(op, "outputs live to the end", f"life {life} of {self.name(value)} kept", "a free")
         self.bytes -= self.alive.pop(storage)
@@ -200,7 +270,7 @@ class Machine:
             raise ScheduleError(name, law, "a free", f"life {life} of value {value} alive at the end")
 
 
-def alive_at_each_step(graph: Graph, steps: tuple[Step, ...]) -> list[int]:
+def alive_at_each_step(graph: Graph, steps: tuple[Step, ...], moves: tuple[Move, ...]) -> list[int]:
     """Run the steps; the bytes alive during each.
 
     With one micro-batch in flight the steps run as they stand. With more, one machine runs the forward pass as the
@@ -208,7 +278,11 @@ def alive_at_each_step(graph: Graph, steps: tuple[Step, ...]) -> list[int]:
     """
     machine = Machine(graph)
     if graph.in_flight == 1:
-        found = [machine.run(step) for step in steps]
+        found, acts = [], turns(moves)
+        for machine.at, step in enumerate(steps):
+            for turn, move in acts.get(machine.at, ()):
+                machine.act(turn, move)
+            found.append(machine.run(step, (move for move in moves if move.leaves == machine.at + 1)))
     else:
         backward = (at for at, step in enumerate(steps) if graph.ops[step.op].phase is Phase.BACKWARD)
         turn, young, youngest = next(backward, len(steps)), [0] * len(steps), 0
@@ -224,21 +298,3 @@ def alive_at_each_step(graph: Graph, steps: tuple[Step, ...]) -> list[int]:
                 found.append(oldest + young[at] + between)
     machine.finish()
     return [bytes + graph.static + graph.ops[step.op].workspace for bytes, step in zip(found, steps, strict=True)]
-
-
-def elapsed(graph: Graph, steps: Iterable[Step]) -> float:
-    """How long the steps take."""
-    total, room = 0.0, dict[int, float]()
-    for step in steps:
-        op = graph.ops[step.op]
-        if op.waits is not None:
-            room.pop(op.waits, None)
-        left = op.time
-        for window in room:
-            hidden = min(left, room[window])
-            room[window], left = room[window] - hidden, left - hidden
-        total += left
-        if op.starts is not None:
-            room[op.starts] = graph.windows[op.starts].room
-            total += graph.windows[op.starts].seconds
-    return total

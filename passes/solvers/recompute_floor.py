@@ -1,10 +1,11 @@
 """The bytes that no schedule of these ops in this order can do without, and the op that needs them.
 
-While an op runs there is what it reads and makes, its workspace, and whatever cannot be computed again and is read
-later. Everything else could be elsewhere.
+While an op runs there is what it reads and makes, its workspace, and whatever cannot be computed again or moved and is
+read later. Everything else could be elsewhere.
 """
 
 from .recompute_graph import INPUT, Graph, Phase
+from .recompute_moves import movable
 from .recompute_schedule import droppable
 
 
@@ -15,8 +16,8 @@ def floor(graph: Graph) -> tuple[int, str]:
 
 
 def needed(graph: Graph) -> list[int]:
-    """Of each op, the bytes that are there while it runs, whatever is recomputed."""
-    loose, owner, sizes = set(droppable(graph)), graph.storage, [value.size for value in graph.values]
+    """Of each op, the bytes that are there while it runs, whatever is recomputed or moved."""
+    loose, owner, sizes = movable(graph).union(droppable(graph)), graph.storage, [value.size for value in graph.values]
     last = {owner[value]: len(graph.ops) for value in graph.outputs}
     for index, op in enumerate(graph.ops):
         for value in (*op.reads, *op.results):

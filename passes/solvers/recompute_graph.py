@@ -6,11 +6,13 @@
 Ops stand in an order in which they may run, the forward pass first. Every result of an op is a value; a view is a
 value of no bytes of its own, alive in the storage of what it is a view of. A *life* is one computation of an op: life
 0 is the op itself, others are recomputations. Communication is an op that starts and one that waits for it; what
-runs between them is hidden, as far as the window has room.
+runs between them is hidden, as far as the window has room. A storage may also be away: moved to a second tier, the host
+of a device or a file, and back as another life; one copy engine moves one storage after another.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from functools import cached_property
 
 INPUT = -1
@@ -26,11 +28,15 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Value:
-    """A result of op `producer` (`INPUT`: of none), `size` bytes of new storage, or a view of the value `base`."""
+    """A result of op `producer` (`INPUT`: of none), `size` bytes of new storage, or a view of the value `base`.
+
+    A storage of which a value is `bound` cannot be moved: it may be written in place, or is more than its bytes.
+    """
 
     producer: int
     size: int = 0
     base: int | None = None
+    bound: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,33 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Tier:
+    """A second memory behind one copy engine, which serves both directions, one move after another as they were begun.
+
+    `out` and `back` are bytes a second; each move takes `latency` seconds more. Other work runs meanwhile, at the share
+    `efficiency` of its speed.
+    """
+
+    out: float
+    back: float
+    latency: float = 0.0
+    efficiency: float = 1.0
+
+    def leaving(self, size: int) -> float:
+        """Seconds until `size` bytes are there."""
+        return self.latency + size / self.out
+
+    def coming(self, size: int) -> float:
+        """Seconds until `size` bytes are back."""
+        return self.latency + size / self.back
+
+
+@dataclass(frozen=True)
 class Graph:
     """A step: `outputs` are the values that leave it, and live to its end. `static` bytes are always there.
 
-    `in_flight` micro-batches of the same graph have run their forward pass when its backward pass begins.
+    `in_flight` micro-batches of the same graph have run their forward pass when its backward pass begins. Without a
+    `tier`, or with several micro-batches, nothing is moved.
     """
 
     ops: tuple[Op, ...]
@@ -83,6 +112,7 @@ class Graph:
     windows: tuple[Window, ...] = ()
     static: int = 0
     in_flight: int = 1
+    tier: Tier | None = None
 
     @cached_property
     def storage(self) -> tuple[int, ...]:
@@ -115,8 +145,49 @@ class Step:
     frees: tuple[tuple[int, int], ...] = ()
 
 
+@dataclass(frozen=True, order=True)
+class Move:
+    """Life `life` of the storage of `value` goes away, and comes back as life `into`.
+
+    All is done before the step of that number: the way out begins before step `leaves`, ahead of all frees, and has
+    ended before step `gone`, where the step before frees the storage; the way back takes its memory and begins before
+    step `comes` and has ended before step `there`. See `turns` for what is done first before one step.
+    """
+
+    leaves: int
+    gone: int
+    comes: int
+    there: int
+    value: int
+    life: int = 0
+    into: int = 1
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """The steps in order."""
+    """The steps in order, and what moves between them."""
 
     steps: tuple[Step, ...]
+    moves: tuple[Move, ...] = ()
+
+
+class Turn(IntEnum):
+    """What a move does before a step."""
+
+    LEAVE = 0
+    GONE = 1
+    COME = 2
+    THERE = 3
+
+
+def turns(moves: Iterable[Move]) -> dict[int, list[tuple[Turn, Move]]]:
+    """Of each step, what moves do before it: all that leave, then all that are gone, and so on.
+
+    Of those that begin together goes first what must have ended first.
+    """
+    found: dict[int, list[tuple[Turn, int, Move]]] = {}
+    for move in moves:
+        places = (move.leaves, move.gone, move.comes, move.there)
+        for turn, at, ends in zip(Turn, places, (move.gone, 0, move.there, 0), strict=True):
+            found.setdefault(at, []).append((turn, ends, move))
+    return {at: [(turn, move) for turn, _, move in sorted(acts)] for at, acts in found.items()}

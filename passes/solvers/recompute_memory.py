@@ -4,7 +4,8 @@
     live      |a|            |a| + |b|        |b| + |c|               peak               the most of any step
 
 A storage lives from the step that computes it until after the last one that reads it or a view of it; outputs live
-to the end. Inputs are counted in `static`, whatever their sizes. Workspace counts during its step.
+to the end. Inputs are counted in `static`, whatever their sizes. Workspace counts during its step. What moves away is
+there until it is gone, and what comes back from the moment in which it begins to.
 
 Where `in_flight` = d + 1 > 1 micro-batches are under way, a schedule is one round: the forward pass of the youngest,
 then the backward pass of the oldest. Recomputations that stand in the forward pass, in its windows, are the oldest's.
@@ -14,7 +15,7 @@ The d micro-batches between each hold what is alive when a forward pass ends, th
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from .recompute_graph import INPUT, Graph, Phase, Schedule, Step
+from .recompute_graph import INPUT, Graph, Move, Phase, Schedule, Step
 
 Storage: TypeAlias = tuple[int, int]
 """The value that owns it, and the life of that value."""
@@ -25,26 +26,35 @@ def keep_all(graph: Graph) -> Schedule:
     return with_frees(graph, [Step(index, 0, (0,) * len(op.reads)) for index, op in enumerate(graph.ops)])
 
 
-def with_frees(graph: Graph, steps: Sequence[Step]) -> Schedule:
-    """The same steps, each of which gives back the storages that nothing reads any more."""
+def with_frees(graph: Graph, steps: Sequence[Step], moves: Sequence[Move] = ()) -> Schedule:
+    """The same steps, each of which gives back the storages that nothing reads any more, and those that are gone."""
     last: dict[Storage, int] = {}
     homes: dict[Storage, Storage | None] = {}
     for position in in_order_of_a_batch(graph, steps):
         for storage in touched(graph, steps[position], homes):
             last[storage] = position
+    for move in moves:
+        last[move.value, move.life] = move.gone - 1
     for output in graph.outputs:
         last.pop(homes.get((output, 0)) or (INPUT, 0), None)
     frees: list[list[Storage]] = [[] for _ in steps]
     for storage, position in last.items():
         frees[position].append(storage)
     pairs = zip(steps, frees, strict=True)
-    return Schedule(tuple(Step(step.op, step.life, step.reads, tuple(sorted(given))) for step, given in pairs))
+    freed = tuple(Step(step.op, step.life, step.reads, tuple(sorted(given))) for step, given in pairs)
+    return Schedule(freed, tuple(moves))
 
 
 def touched(graph: Graph, step: Step, homes: dict[Storage, Storage | None]) -> list[Storage]:
-    """The storages that a step reads or makes; `homes`, of each value and life, learns where its results live."""
+    """The storages that a step reads or makes; `homes`, of each value and life, learns where its results live.
+
+    A life that no step made came back from elsewhere, into a storage of its own.
+    """
     op, values = graph.ops[step.op], graph.values
     read = dict(zip(op.reads, step.reads, strict=True))
+    for value, life in read.items() if graph.tier else ():
+        if life and values[value].base is None:
+            homes.setdefault((value, life), (value, life))
     found = [home for value, life in read.items() if (home := homes.get((value, life)))]
     for value in op.results:
         base = values[value].base
@@ -79,6 +89,8 @@ def live_bytes(graph: Graph, schedule: Schedule) -> list[int]:
     for at, step in enumerate(steps):
         gained[at] = sum(sizes[value] for value in graph.ops[step.op].results if graph.values[value].base is None)
         lost[at] = sum(sizes[value] for value, _ in step.frees)
+    for move in schedule.moves:
+        gained[move.comes] += sizes[move.value]
     stash, part = 0, 0
     if graph.in_flight > 1:
         part = forward_part(graph, steps)

@@ -11,6 +11,7 @@
 
 Every plan meets its budget to the byte: cuts and programs propose, the exact peak of the schedule decides. A pipeline
 stage is a graph of identical layers (`Op.layer`) with windows and `in_flight` micro-batches, and goes the same way.
+Where the graph has a second tier, each rung's best is then tried with storages moved (`recompute_offload.py`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,8 @@ from .recompute_cut import Cut, Network, corners, least_seconds, network_of
 from .recompute_floor import floor
 from .recompute_graph import Graph, Phase, Schedule
 from .recompute_mix import Mixer
+from .recompute_moves import movable
+from .recompute_offload import offload
 from .recompute_opt import optimum
 from .recompute_repair import loosen, tighten
 from .recompute_schedule import Choice
@@ -42,7 +45,8 @@ class Plan:
     """A schedule, the rung that was asked for, and its costs in seconds and bytes.
 
     `lower_bound` is below the exposed seconds of any schedule in this budget, after `opt` of any that rebuilds storages
-    once at most; `gap` is what could still be won. No budget under `floor` bytes can be met, because of `floor_op`.
+    once at most, and 0 where storages may move; `gap` is what could still be won. No budget under `floor` bytes can be
+    met, because of `floor_op`.
     """
 
     schedule: Schedule
@@ -69,7 +73,7 @@ class Planner:
         self.graph, self.units, self.trials = graph, units_of(graph), Trials(graph)
         self.bounds: dict[int, float] = {}
         self.floor, self.floor_op = floor(graph)
-        self.free = self.units.free()
+        self.free, self.movable = self.units.free(), movable(graph)
         self.everything = Choice(frozenset(self.units.maker))
 
     @cached_property
@@ -98,6 +102,8 @@ class Planner:
                 self.by_cuts(budget)
             if rung == "opt":
                 self.by_program(budget)
+            if self.movable and budget >= self.floor:
+                offload(self.trials, self.units, self.movable, budget)
         best = self.trials.best(budget)
         if best is None:
             raise self.out_of_reach(budget)
@@ -142,6 +148,8 @@ class Planner:
 
     def lower_bound(self, budget: int) -> float:
         """No schedule in the budget exposes less: what it must run again at least, all windows full."""
+        if self.movable:
+            return 0.0
         room = (budget - self.graph.static) / self.graph.in_flight
         return max(self.bounds.get(budget, 0.0), least_seconds(self.network, room) - self.hideable())
 

@@ -1,14 +1,18 @@
 """Bring a choice under a budget, then spend what the budget leaves: local moves, judged by the exact peak.
 
     tighten    at the peak, what is alive and not in use is dropped and runs again before its next reader: the fewest
-               seconds a byte first, until the peak fits
+               seconds a byte first, until the peak fits; `movers` may go to the second tier instead, for so many
+               seconds
     loosen     what runs again is kept where its bytes fit at every step: the most seconds a byte first
 
 A move of `tighten` is final, so it ends; `loosen` takes back moves whose schedule turns out not to fit.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,8 +21,9 @@ from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
 from .recompute_units import Units
 
-AFTER_FORWARD = -1
-"""The use of a move that drops a storage for the whole time between the passes."""
+NOTHING: Mapping[int, float] = MappingProxyType({})
+AFTER_FORWARD, AWAY = -1, -2
+"""The use of a move that drops a storage for the whole time between the passes, or lets it be in the second tier."""
 
 
 @dataclass(frozen=True, order=True)
@@ -31,14 +36,21 @@ class Move:
     use: int
 
 
-def tighten(trials: Trials, units: Units, trial: Trial, budget: int, patience: int = 16) -> Trial:
+def tighten(
+    trials: Trials,
+    units: Units,
+    trial: Trial,
+    budget: int,
+    patience: int = 16,
+    movers: Mapping[int, float] = NOTHING,
+) -> Trial:
     """A trial that meets the budget if the moves lead there, else the one of least peak that they led to.
 
     Gives up where `patience` rounds bring no lower peak, or where each op runs five times on the average.
     """
     best, made, since = trial, set[tuple[int, int]](), 0
     while since < patience and len(trial.schedule.steps) < 5 * len(trial.graph.ops):
-        moves = sorted(move for move in moves_at_peak(units, trial) if (move.storage, move.use) not in made)
+        moves = sorted(move for move in moves_at_peak(units, trial, movers) if (move.storage, move.use) not in made)
         if trial.peak <= budget or not moves:
             break
         excess, count = trial.peak - budget, 0
@@ -46,16 +58,23 @@ def tighten(trials: Trials, units: Units, trial: Trial, budget: int, patience: i
             excess, count = excess - moves[count].size, count + 1
         chosen = {(move.storage, move.use) for move in moves[:count]}
         made |= chosen
-        dropped = {storage for storage, use in chosen if use == AFTER_FORWARD}
-        renewed = {move for move in chosen if move[1] != AFTER_FORWARD}
+        dropped, away = ({storage for storage, use in chosen if use == what} for what in (AFTER_FORWARD, AWAY))
+        renewed = {move for move in chosen if move[1] >= 0}
         choice = trial.choice
-        trial = trials.of(replace(choice, kept=choice.kept - dropped, renewed=choice.renewed | renewed))
+        trial = trials.of(
+            replace(
+                choice,
+                kept=choice.kept - dropped - away,
+                renewed=choice.renewed | renewed,
+                moved=choice.moved | away,
+            )
+        )
         best, since = (trial, 0) if trial.peak < best.peak else (best, since + 1)
     return best
 
 
-def moves_at_peak(units: Units, trial: Trial) -> list[Move]:
-    """What is idle at the peak and can come back."""
+def moves_at_peak(units: Units, trial: Trial, movers: Mapping[int, float] = NOTHING) -> list[Move]:
+    """What is idle at the peak and can come back: computed again, or from the second tier at the price of `movers`."""
     graph, steps = trial.graph, trial.schedule.steps
     at, part = int(np.argmax(trial.live)), forward_part(graph, steps)
     lives = touches(graph, trial.schedule)
@@ -64,11 +83,13 @@ def moves_at_peak(units: Units, trial: Trial) -> list[Move]:
         spans.setdefault(storage, []).append((positions[0], positions[-1]))
     found = []
     for (storage, life), positions in lives.items():
-        if storage not in units.maker or not graph.values[storage].size or positions[-1] < part:
+        if storage not in units.maker and (storage not in movers or life):
+            continue
+        if not graph.values[storage].size or positions[-1] < part:
             continue
         before, after = bisect_left(positions, at), bisect_right(positions, at)
         idle = 0 < before == after < len(positions)
-        stays = life == 0 and storage in trial.choice.kept
+        stays = life == 0 and (storage in trial.choice.kept or storage not in units.maker)
         size = graph.values[storage].size * (idle + (graph.in_flight - 1) * stays)
         if not size:
             continue
@@ -77,7 +98,12 @@ def moves_at_peak(units: Units, trial: Trial) -> list[Move]:
         else:
             reader = positions[after]
             use = next(step.op for step in steps[reader:] if not step.life)
-        found.append(Move(seconds_to_bring_back(units, spans, storage, reader) / size, size, storage, use))
+        known = storage in units.maker
+        seconds, what = (seconds_to_bring_back(units, spans, storage, reader), use) if known else (inf, use)
+        if use == AFTER_FORWARD and movers.get(storage, inf) < seconds:
+            seconds, what = movers[storage], AWAY
+        if seconds < inf:
+            found.append(Move(seconds / size, size, storage, what))
     return found
 
 
@@ -117,7 +143,9 @@ def kept_too(units: Units, trial: Trial, storages: list[int]) -> Choice:
     choice, kept = trial.choice, trial.choice.kept | frozenset(storages)
     renewed = frozenset(move for move in choice.renewed if move[0] not in storages)
     again = {op for unit in units.again(kept) for op in units.units[unit].ops}
-    return replace(choice, kept=kept, renewed=renewed, placed={o: w for o, w in choice.placed.items() if o in again})
+    moved = choice.moved.difference(storages)
+    placed = {op: window for op, window in choice.placed.items() if op in again}
+    return replace(choice, kept=kept, renewed=renewed, placed=placed, moved=moved)
 
 
 def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:

@@ -4,7 +4,8 @@
 
 Recomputations stand as late as possible, just before the first op of the backward pass that needs them, or inside a
 window, as soon as it opens. One life serves all later reads, up to a read that is `renewed`: there a new one begins.
-Views of what runs again are made again, as soon as somebody reads them. Fixed ops never run again.
+Views of what runs again are made again, as soon as somebody reads them. Fixed ops never run again. What is moved away
+is life 1 when it is back, and so are views of it (`recompute_moves.py` says when it goes and comes).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,17 +13,21 @@ from dataclasses import dataclass, field
 
 from .recompute_graph import INPUT, Graph, Phase, Schedule, Step
 from .recompute_memory import with_frees
+from .recompute_moves import placed_moves
 
 
 @dataclass(frozen=True)
 class Choice:
     """What is `kept`, by the value that owns the storage; which ops of the forward pass run again in which window
     (`placed`, of `in_flight` > 1 in windows of the forward pass too); and where a new life of a storage begins
-    (`renewed`: the storage and the op of the backward pass that reads it)."""
+    (`renewed`: the storage and the op of the backward pass that reads it). What is `moved` is not kept, but goes to the
+    second tier and comes back, early and late enough for `room` bytes where that can be."""
 
     kept: frozenset[int]
     placed: Mapping[int, int] = field(default_factory=dict)
     renewed: frozenset[tuple[int, int]] = frozenset()
+    moved: frozenset[int] = frozenset()
+    room: int = 0
 
 
 def pinned(graph: Graph) -> frozenset[int]:
@@ -48,7 +53,8 @@ def droppable(graph: Graph) -> tuple[int, ...]:
 
 def schedule_of(graph: Graph, choice: Choice) -> Schedule:
     """The schedule that does what was chosen."""
-    return with_frees(graph, Walk(graph, choice).steps())
+    steps = Walk(graph, choice).steps()
+    return with_frees(graph, steps, placed_moves(graph, steps, choice.moved, choice.room) if choice.moved else ())
 
 
 class Walk:
@@ -58,12 +64,16 @@ class Walk:
         self.graph, self.choice = graph, choice
         self.handles, firm, owner = in_the_air(graph), pinned(graph), graph.storage
         once = {value for op in graph.ops if op.phase is Phase.BACKWARD for value in op.results}
+        firm -= choice.moved
         self.firm = [
             v in once or owner[v] in firm or graph.values[owner[v]].producer == INPUT for v in range(len(owner))
         ]
-        stays = [owner[v] in choice.kept and v not in self.handles for v in range(len(owner))]
+        kept = choice.kept - choice.moved
+        stays = [owner[v] in kept and v not in self.handles for v in range(len(owner))]
         self.current: list[int | None] = [0 if a or b else None for a, b in zip(self.firm, stays, strict=True)]
         self.lives = [0] * len(graph.ops)
+        for storage in choice.moved:
+            self.current[storage] = self.lives[graph.values[storage].producer] = 1
         self.out: list[Step] = []
         self.inside = insides(graph)
         self.air: set[int] = set()

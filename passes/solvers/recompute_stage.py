@@ -10,9 +10,9 @@ Gradients of weights that nobody reads can wait: a backward pass that is split l
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from .recompute_clock import elapsed
 from .recompute_graph import INPUT, Graph, Phase, Schedule, Step
 from .recompute_memory import live_bytes, with_frees
-from .recompute_trial import elapsed
 
 POINTS = 12
 """So many first parts of what is recomputed are looked at."""

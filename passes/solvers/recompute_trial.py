@@ -1,13 +1,10 @@
-"""A choice with what it costs: its schedule, the bytes alive at each step, and seconds run again, exposed or hidden.
+"""A choice with what it costs: its schedule, the bytes alive at each step, and seconds run again, exposed or hidden."""
 
-Work between a start and its wait is hidden by the window that opened first as far as it has room, then by the next.
-"""
-
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from .recompute_graph import Graph, Schedule, Step
+from .recompute_clock import elapsed
+from .recompute_graph import Graph, Schedule
 from .recompute_memory import keep_all, live_bytes
 from .recompute_schedule import Choice, schedule_of
 
@@ -32,7 +29,7 @@ class Trial:
     @cached_property
     def exposed(self) -> float:
         """Seconds that the schedule takes longer than one that keeps all."""
-        return max(0.0, elapsed(self.graph, self.schedule.steps) - self.base)
+        return max(0.0, elapsed(self.graph, self.schedule.steps, self.schedule.moves) - self.base)
 
     @cached_property
     def recomputed(self) -> float:
@@ -41,10 +38,16 @@ class Trial:
         again = [ops[step.op] for step in self.schedule.steps if step.life]
         return sum(op.time + (0.0 if op.starts is None else windows[op.starts].seconds) for op in again)
 
+    @cached_property
+    def moving(self) -> float:
+        """Seconds for which the copy engine is busy."""
+        tier, sizes = self.graph.tier, [self.graph.values[move.value].size for move in self.schedule.moves]
+        return sum(tier.leaving(size) + tier.coming(size) for size in sizes) if tier else 0.0
+
     @property
     def hidden(self) -> float:
-        """Seconds of recomputation that windows hide."""
-        return max(0.0, self.recomputed - self.exposed)
+        """Seconds of recomputation that windows hide, and of moves that run beside work."""
+        return max(0.0, self.recomputed + self.moving - self.exposed)
 
 
 class Trials:
@@ -55,7 +58,7 @@ class Trials:
         self.found: dict[tuple, Trial] = {}
 
     def of(self, choice: Choice) -> Trial:
-        key = (choice.kept, tuple(sorted(choice.placed.items())), choice.renewed)
+        key = (choice.kept, tuple(sorted(choice.placed.items())), choice.renewed, choice.moved, choice.room)
         if key not in self.found:
             self.found[key] = Trial(self.graph, choice, schedule_of(self.graph, choice), self.base)
         return self.found[key]
@@ -63,24 +66,4 @@ class Trials:
     def best(self, budget: int) -> Trial | None:
         """The fastest one so far that meets a budget."""
         fit = [trial for trial in self.found.values() if trial.peak <= budget]
-        return min(fit, key=lambda trial: (trial.exposed, trial.recomputed, trial.peak), default=None)
-
-
-def elapsed(graph: Graph, steps: Iterable[Step]) -> float:
-    """Seconds that the steps take, communications among them."""
-    seconds, ops = 0.0, graph.ops
-    open_windows: list[list[float]] = []
-    for step in steps:
-        op = ops[step.op]
-        if op.waits is not None:
-            open_windows = [window for window in open_windows if window[0] != op.waits]
-        work = op.time
-        for window in open_windows:
-            used = min(work, window[1])
-            window[1] -= used
-            work -= used
-        seconds += work
-        if op.starts is not None:
-            seconds += graph.windows[op.starts].seconds
-            open_windows.append([op.starts, graph.windows[op.starts].room])
-    return seconds
+        return min(fit, key=lambda trial: (trial.exposed, trial.recomputed + trial.moving, trial.peak), default=None)

@@ -1,6 +1,6 @@
 """Kernels: what executes an op of our own dialects. Importing this package registers all of them."""
 
-from . import attention, collectives, domains, elementwise, launch, launch_tiles, moves, products, spiking, tiles
+from . import attention, collectives, domains, elementwise, launch, launch_tiles, moves, products, spiking, tiers, tiles
 from .registry import KERNELS, bind, kernel
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "moves",
     "products",
     "spiking",
+    "tiers",
     "tiles",
 ]

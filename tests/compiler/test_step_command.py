@@ -56,3 +56,16 @@ def test_a_function_that_gives_no_step_is_told_what_one_is(train, function, foun
 def test_what_says_nothing_of_a_step_is_refused(train, flag, capsys):
     assert main(["compile", f"{train}:step", "--memory-budget", "1GiB", *flag]) == 2
     assert f"{flag[0]} says nothing of a training step" in capsys.readouterr().err
+
+
+def test_storages_may_move_to_a_folder(train, tmp_path, capsys):
+    command = ["explain", f"{train}:step", "--memory-budget", "95%", "--offload"]
+    assert main([*command, str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["link"][0] == str(tmp_path)
+    assert found["predicted"] == found["measured"] <= found["budget"]
+    assert main(command) == 1
+    assert "on a CPU the device is the host" in capsys.readouterr().err
+    for name in ("explain", "compile"):
+        assert main([name, f"{train}:step", "--offload", str(tmp_path)]) == 2
+        assert "--offload is for a memory budget" in capsys.readouterr().err

@@ -9,10 +9,12 @@ from gossamer.compiler.pipeline import run_pipeline
 from gossamer.compiler.step_costs import metered
 from gossamer.dialects.diagnostics import UserError
 from gossamer.dialects.remat import LIFE, NAME, OF, FreeOp, is_recomputation
+from gossamer.dialects.tier import Link, set_link
 from gossamer.passes.rematerialization import apply_schedule, keep_everything
 from gossamer.passes.solvers.recompute_check import ScheduleError, check
 from gossamer.passes.solvers.recompute_graph import Schedule, Step
 from gossamer.passes.solvers.recompute_memory import keep_all, live_bytes
+from gossamer.passes.solvers.recompute_moves import movable
 from gossamer.passes.solvers.recompute_schedule import Choice, droppable, schedule_of
 from gossamer.runtime.executor import Program
 from gossamer.tests.passes.step_programs import module, read, step_of, written
@@ -137,3 +139,53 @@ def test_what_is_no_recomputation_is_refused(case):
     assert old in text, text
     with pytest.raises(UserError, match=message):
         read(parse_text(text.replace(old, new)))
+
+
+LINK = Link("FOLDER", 1e9, 1e9, 1e-6, 1.0)
+
+
+def moved(folder: str = "FOLDER") -> tuple[ModuleOp, Schedule]:
+    """The program by hand, both of its storages away for a while, and the schedule that it should be."""
+    program = module()
+    set_link(step_of(program), LINK._replace(place=folder))
+    training = read(program)
+    choice = Choice(frozenset(), moved=movable(training.graph))
+    schedule = schedule_of(training.graph, choice)
+    check(training.graph, schedule)
+    apply_schedule(step_of(program), training, schedule)
+    program.verify()
+    return program, schedule
+
+
+def test_what_moves_is_offloaded_and_fetched_where_the_schedule_has_it(tmp_path):
+    program, schedule = moved(str(tmp_path))
+    assert len(schedule.moves) == 2
+    assert read(program).schedule == schedule
+    text = print_module(program)
+    assert read(parse_text(text)).schedule == schedule
+    assert text.count("tier.fetched") == 2
+    assert text.index("tier.offloaded") < text.index("tier.fetch ")
+    meter = metered(program, {}, [X])
+    assert meter.peak == check(read(program).graph, schedule).peak
+    with torch.no_grad():
+        expected = Program.build(module(), {}, "step")([X])
+        found = Program.build(program, {}, "step")([X])
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    run_pipeline(program, "simplify,cse,dce,canonicalize")
+    assert read(program).schedule == schedule
+
+
+def test_keeping_everything_again_undoes_moves():
+    program, _ = moved()
+    keep_everything(step_of(program))
+    assert read(program).schedule == read(module()).schedule
+    assert "tier.of" not in print_module(program)
+
+
+def test_moves_between_two_ops_stand_in_order():
+    lines = print_module(moved()[0]).splitlines(keepends=True)
+    fetch = next(line for line in lines if "tier.fetch %0" in line)
+    lines.remove(fetch)
+    lines.insert(next(at for at, line in enumerate(lines) if "tier.offloaded %1" in line), fetch)
+    with pytest.raises(UserError, match=r"tier\.offloaded stands after tier\.fetch between the same two ops"):
+        read(parse_text("".join(lines)))

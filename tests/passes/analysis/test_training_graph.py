@@ -2,8 +2,9 @@
 
 import pytest
 from gossamer.dialects.diagnostics import UserError
-from gossamer.passes.solvers.recompute_graph import INPUT, Op, Phase, Value
+from gossamer.passes.solvers.recompute_graph import INPUT, Op, Phase, Tier, Value
 from gossamer.passes.solvers.recompute_memory import keep_all
+from gossamer.passes.solvers.recompute_moves import movable
 from gossamer.tests.passes.step_programs import module, read
 
 
@@ -96,3 +97,27 @@ def test_an_op_without_a_name_takes_none_that_another_has():
         "y#4",
         "y",
     ]
+
+
+def test_what_is_written_or_is_more_than_its_bytes_does_not_move():
+    program = module("""
+    builtin.module {
+      func.func @step(%x: ROWS) -> (ROWS, ROWS, ROWS) attributes {tier.link = {place = "host", out = 1.0e+09 : f64, back = 1.0e+09 : f64, latency = 0.0 : f64, efficiency = 1.0 : f64}} {
+        %a = aten.call "aten.exp.default"(%x) attributes {train.phase = "forward"} : (ROWS) -> ROWS
+        %v = aten.call "aten.view.default"(%a, [4, 8]) : (ROWS) -> ROWS
+        %w = aten.call mutates "aten.add_.Tensor"(%v, 1) attributes {train.storage = [#remat.storage<operand 0>]} : (ROWS) -> ROWS
+        %b = aten.call "aten.sin.default"(%x) : (ROWS) -> ROWS
+        %m = aten.call random "aten.rand_like.default"(%b) attributes {train.storage = [#remat.storage<new 128>]} : (ROWS) -> ROWS
+        %s = aten.call "aten.neg.default"(%b) : (ROWS) -> ROWS
+        %u = aten.call mutates "mine.swap.default"(%s, %x) attributes {train.storage = [#remat.storage<new 128>]} : (ROWS, ROWS) -> ROWS
+        %c = aten.call "aten.complex.default"(%x, %x) : (ROWS) -> tensor<4x8xcomplex<f32>>
+        %d = aten.call "aten.mul.Tensor"(%w, %b) attributes {train.phase = "backward"} : (ROWS, ROWS) -> ROWS
+        %e = aten.call "aten.mul.Tensor"(%m, %u) : (ROWS, ROWS) -> ROWS
+        %f = aten.call "aten.abs.default"(%c) : (tensor<4x8xcomplex<f32>>) -> ROWS
+        func.return %d, %e, %f : ROWS, ROWS, ROWS
+      }
+    }
+    """)  # noqa: E501 (one op, one line)
+    graph = read(program).graph
+    assert {graph.ops[graph.values[value].producer].name for value in movable(graph)} == {"b", "m"}
+    assert graph.tier == Tier(1e9, 1e9)

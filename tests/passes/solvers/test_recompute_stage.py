@@ -1,6 +1,7 @@
 """What a schedule costs a pipeline stage, on graphs small enough to count by hand."""
 
 import pytest
+from gossamer.passes.solvers.recompute_clock import elapsed
 from gossamer.passes.solvers.recompute_graph import Graph, Op, Phase, Value, Window
 from gossamer.passes.solvers.recompute_stage import (
     batch_bytes,
@@ -9,7 +10,6 @@ from gossamer.passes.solvers.recompute_stage import (
     sequenced,
     stage_cost,
 )  # fmt: skip
-from gossamer.passes.solvers.recompute_trial import elapsed
 
 F, B = Phase.FORWARD, Phase.BACKWARD
 

@@ -1,7 +1,7 @@
 """Random training steps, and an executor of schedules that holds real bytes."""
 
 import numpy as np
-from gossamer.passes.solvers.recompute_graph import INPUT, Graph, Op, Phase, Schedule, Value, Window
+from gossamer.passes.solvers.recompute_graph import INPUT, Graph, Op, Phase, Schedule, Turn, Value, Window, turns
 
 
 class Builder:
@@ -75,15 +75,16 @@ def execute(graph: Graph, schedule: Schedule) -> tuple[int, list[bytes]]:
     """Run a schedule on real bytes: the most held at any time, and the outputs of the last micro-batch.
 
     Every op hashes what it reads. Micro-batches go through the pipeline as they would: as many forward passes as are
-    in flight, then rounds, then the backward passes that are left.
+    in flight, then rounds, then the backward passes that are left. What comes back is there at the end of its way.
     """
     heap: dict[tuple[int, int, int], np.ndarray] = {}
     views: dict[tuple[int, int, int], tuple[tuple[int, int, int], int]] = {}
+    away: dict[tuple[int, int], np.ndarray] = {}
     most = 0
-    steps = schedule.steps
+    steps, acts = schedule.steps, turns(schedule.moves)
     turn = next((i for i, s in enumerate(steps) if graph.ops[s.op].phase is Phase.BACKWARD), len(steps))
 
-    def run(batch: int, step) -> None:
+    def run(batch: int, step, leaving=()) -> None:
         nonlocal most
         op, told = graph.ops[step.op], 17 + step.op
         places = {}
@@ -108,8 +109,19 @@ def execute(graph: Graph, schedule: Schedule) -> tuple[int, list[bytes]]:
                     place = (batch, -1 - graph.storage[value], 0)
                 views[batch, value, step.life] = (place, hash((salt, value)))
         most = max(most, graph.static + op.workspace + sum(array.nbytes for array in heap.values()))
+        for move in leaving:
+            away[move.value, move.life] = heap[0, move.value, move.life].copy()
         for value, life in step.frees:
             del heap[batch, value, life]
+
+    def act(turn: Turn, move) -> None:
+        back = (0, move.value, move.into)
+        if turn is Turn.GONE:
+            assert (0, move.value, move.life) not in heap
+        elif turn is Turn.COME:
+            heap[back] = np.full(graph.values[move.value].size, 7, np.uint8)
+        elif turn is Turn.THERE:
+            heap[back], views[back] = away[move.value, move.life], (back, 0)
 
     def leave(batch: int) -> list[bytes]:
         found = []
@@ -122,8 +134,10 @@ def execute(graph: Graph, schedule: Schedule) -> tuple[int, list[bytes]]:
         return found
 
     if graph.in_flight == 1:
-        for step in steps:
-            run(0, step)
+        for at, step in enumerate(steps):
+            for turn, move in acts.get(at, ()):
+                act(turn, move)
+            run(0, step, [move for move in schedule.moves if move.leaves == at + 1])
         return most, leave(0)
     behind, told = graph.in_flight - 1, list[bytes]()
     for batch in range(behind):
