@@ -1,13 +1,12 @@
 """`python -m benchmarks.overlap`: how much of a recomputation two ranks hide behind their communication.
 
     keep all     nothing is computed again
-    on demand    what is forgotten is computed again right before it is read, on the critical path
-    in windows   .. between the start of a sum over the ranks and its wait
+    on demand    what the plan of `memory_budget` forgets is computed again right before it is read
+    in windows   the plan itself: much of it between the start of a sum over the ranks and its wait
 
-All three sum over the same emulated wire, on which 20 ms pass for each sum, and give the same bits. Hidden is
-(on demand - in windows) / (on demand - keep all): of the time that recomputation takes, what the windows take away. All
-of it finds room in them. On one machine a wire is emulated because gloo itself works on the processors that it would
-leave free.
+All sum over the same emulated wire, on which 20 ms pass for each sum, and give the same bits. Hidden is
+(on demand - in windows) / (on demand - keep all): of the time that recomputation takes, what windows take away. On one
+machine a wire is emulated because gloo itself works on the processors that it would leave free.
 """
 
 import gc
@@ -15,18 +14,18 @@ import statistics
 import time
 
 import torch
-from gossamer.compiler.ranks import agree, share_times
-from gossamer.compiler.step_costs import measure_step
+from gossamer.compiler.ranks import agree
 from gossamer.compiler.training import compile_training
-from gossamer.compiler.windows import measure_windows
+from gossamer.dialects.remat import BUDGET, MEASURED, number_of
 from gossamer.passes.analysis.training_graph import training_graph
 from gossamer.passes.rematerialization import apply_schedule
 from gossamer.passes.solvers.recompute_check import check
+from gossamer.passes.solvers.recompute_plan import plan
 from gossamer.passes.solvers.recompute_schedule import Choice, schedule_of
 from gossamer.runtime.executor import Program, find
 from gossamer.runtime.wire import wire
 from gossamer.tests.ranks import Ranks
-from gossamer.tests.tensor_parallel import Blocks, in_windows, split_layers, squared
+from gossamer.tests.tensor_parallel import Blocks, split_layers, squared
 from torch import distributed as dist
 
 from .__main__ import RESULTS
@@ -34,35 +33,39 @@ from .sections import Section, write
 
 WIRE = 0.02
 """Seconds of each sum."""
-SIZES = ((256, 512), (1024, 256))
-"""Tokens and width: much to compute for what is sent, and less."""
+TOKENS, WIDTH = 1024, 256
+BUDGETS = ("40%", "28%")
+"""Of what keeping all takes beyond weights and batch."""
+ALL, LATE, HIDDEN = "keep all", "on demand", "in windows"
+
+Found = dict[str, list[float]]
+"""Of each variant: seconds of its rounds, or bytes and seconds that were planned and measured."""
 
 
-def measure(rank: int, layers: int, tokens: int, width: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each variant and round on one rank, and what was planned."""
+def measure(rank: int, layers: int, rounds: int) -> tuple[Found, Found]:
+    """Seconds of each variant on one rank, and what was planned: bytes, bytes measured, and seconds exposed."""
     torch.manual_seed(0)
-    batch = (torch.randn(8, tokens // 8, width), torch.randn(8, tokens // 8, width))
+    batch = (torch.randn(8, TOKENS // 8, WIDTH), torch.randn(8, TOKENS // 8, WIDTH))
     with wire(latency=WIRE):
-        step = compile_training(split_layers(Blocks(layers, width), rank, 2), squared, batch)
-        function, inputs = find(step.module, "step"), [*batch, step.tangent(None)]
-        measure_step(step.module, step.weights, inputs)
-        share_times(function)
-        measure_windows(function)
-        graph = training_graph(function).graph
-        choice = in_windows(graph)
-        programs = {"keep all": Program.build(step.module, step.weights, "step")}
-        found: dict[str, list[float]] = {}
-        for name, placed in (("on demand", {}), ("in windows", choice.placed)):
-            module, schedule = step.module.clone(), schedule_of(graph, Choice(choice.kept, placed))
+        step = compile_training(split_layers(Blocks(layers, WIDTH), rank, 2), squared, batch)
+        programs, planned = {ALL: Program.build(step.kept, step.weights, "step")}, Found()
+        for budget in BUDGETS:
+            step.fit(batch, budget)
+            function, training = find(step.module, "step"), training_graph(find(step.kept, "step"))
+            graph, measured = training.graph, float(number_of(function, MEASURED) or 0)
+            found = plan(graph, number_of(function, BUDGET) or 0)
+            assert training_graph(function).schedule == found.schedule
+            programs[f"{HIDDEN} {budget}"] = step.program
+            planned[f"{HIDDEN} {budget}"] = [found.peak, measured, found.exposed]
+            schedule = schedule_of(graph, Choice(found.choice.kept, {}, found.choice.renewed))
+            module, account = step.kept.clone(), check(graph, schedule)
             other = find(module, "step")
             apply_schedule(other, training_graph(other), schedule)
             agree(other)
-            programs[name] = Program.build(module, step.weights, "step")
-            account = check(graph, schedule)
-            found |= {f"{name}, planned": [account.peak, account.exposed]}
-        kept = check(graph, schedule_of(graph, Choice(frozenset(range(len(graph.values))))))
-        found |= {"keep all, planned": [kept.peak, kept.exposed]}
-        return found | alternating(programs, inputs, rounds)
+            programs[f"{LATE} {budget}"] = Program.build(module, step.weights, "step")
+            planned[f"{LATE} {budget}"] = [account.peak, 0.0, account.exposed]
+            planned[ALL] = [check(graph, training.schedule).peak, 0.0, 0.0]
+        return planned, alternating(programs, [*batch, step.tangent(None)], rounds)
 
 
 @torch.no_grad()
@@ -83,50 +86,51 @@ def alternating(programs: dict[str, Program], inputs: list[torch.Tensor], rounds
     return seconds
 
 
-def section(layers: int = 6, rounds: int = 21) -> Section:
-    """Each size on both ranks, of which the slower one counts."""
+def section(layers: int = 6, rounds: int = 15) -> Section:
+    """All variants on both ranks, of which the slower one counts."""
     with Ranks() as ranks:
-        rows = [row for size in SIZES for row in variants(ranks(measure, layers, *size, rounds), *size)]
+        (planned, one), (_, two) = ranks(measure, layers, rounds)
+    slower = {name: [max(pair) for pair in zip(one[name], two[name], strict=True)] for name in one}
     return Section(
         "overlap",
-        f"{layers} blocks of GPT-2, heads and hidden units on two gloo ranks of one thread: 4 sums a block over an "
-        f"emulated wire of {WIRE * 1e3:.0f} ms each",
-        ("tokens x width", "sum, MiB", "recomputation", "ms a step", "peak MiB", "ms exposed as planned", "hidden"),
-        rows,
+        f"{layers} blocks of GPT-2 of {WIDTH}, {TOKENS:,} tokens, heads and hidden units on two gloo ranks of one "
+        f"thread: 4 sums a block over an emulated wire of {WIRE * 1e3:.0f} ms each, plans of `memory_budget`",
+        ("budget", "recomputation", "ms a step", "peak MiB", "measured", "ms exposed as planned", "hidden, quartiles"),
+        [line(ALL, "", planned, slower), *(row for budget in BUDGETS for row in variants(budget, planned, slower))],
         [
-            "results are equal to the bit; shares are differences of whole steps and vary by some tens of percent",
+            f"results are equal to the bit; {rounds} rounds in which variants take turns; hidden is the median of the "
+            "shares of the rounds",
             "the wire is a wait on each rank and gloo brings the data, with processor time that grows with the bytes "
             "and is taken from what runs meanwhile; no network and no NCCL was at work here",
         ],
     )
 
 
-def variants(both: list[dict[str, list[float]]], tokens: int, width: int) -> list[tuple[str, ...]]:
-    """The rows of one size. Variants are compared within each round, whose time is that of the slower rank."""
-    found = {name: [max(ranks) for ranks in zip(*(one[name] for one in both), strict=True)] for name in both[0]}
-    recomputed, saved = less(found, "keep all"), less(found, "in windows")
-    shares = {
-        "keep all": "",
-        "on demand": f"0 % of {recomputed * 1e3:.1f} ms",
-        "in windows": f"{saved / recomputed:.0%}",
-    }
+def variants(budget: str, planned: Found, seconds: Found) -> list[tuple[str, ...]]:
+    """The rows of one budget."""
+    late, hidden = (seconds[f"{name} {budget}"] for name in (LATE, HIDDEN))
+    again = statistics.median(a - b for a, b in zip(late, seconds[ALL], strict=True))
+    shares = [(a - b) / again for a, b in zip(late, hidden, strict=True)]
+    low, middle, high = statistics.quantiles(shares, n=4)
     return [
-        (
-            f"{tokens:,} x {width}",
-            f"{tokens * width * 4 / 2**20:.2f}",
-            name,
-            f"{statistics.median(found[name]) * 1e3:.1f}",
-            f"{found[f'{name}, planned'][0] / 2**20:.1f}",
-            f"{found[f'{name}, planned'][1] * 1e3:.1f}",
-            share,
-        )
-        for name, share in shares.items()
+        line(LATE, budget, planned, seconds, f"0 % of {again * 1e3:.1f} ms"),
+        line(HIDDEN, budget, planned, seconds, f"{middle:.0%} ({low:.0%} .. {high:.0%})"),
     ]
 
 
-def less(found: dict[str, list[float]], name: str) -> float:
-    """Seconds that a variant takes less than recomputation on demand: the median of the rounds."""
-    return statistics.median(a - b for a, b in zip(found["on demand"], found[name], strict=True))
+def line(name: str, budget: str, planned: Found, seconds: Found, share: str = "") -> tuple[str, ...]:
+    """One row."""
+    key = f"{name} {budget}".strip()
+    peak, measured, exposed = planned[key]
+    return (
+        budget,
+        name,
+        f"{statistics.median(seconds[key]) * 1e3:.1f}",
+        f"{peak / 2**20:.2f}",
+        f"{measured / 2**20:.2f}" if measured else "",
+        f"{exposed * 1e3:.1f}",
+        share,
+    )
 
 
 def main() -> None:

@@ -7,8 +7,6 @@ import copy
 from typing import Any
 
 import torch
-from gossamer.passes.solvers.recompute_graph import Graph, Phase
-from gossamer.passes.solvers.recompute_schedule import Choice, droppable
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed import _functional_collectives as collectives
@@ -124,29 +122,3 @@ class Blocks(nn.Module):
 
 def squared(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return nn.functional.mse_loss(model(x), y)
-
-
-def in_windows(graph: Graph) -> Choice:
-    """Forget what can come back, without communication, in a window before it is read: in the last that has room."""
-    closes = {op.waits: at for at, op in enumerate(graph.ops) if op.waits is not None}
-    opens = {op.starts: at for at, op in enumerate(graph.ops) if op.starts is not None}
-    backward = [w for w in closes if graph.ops[opens[w]].phase is Phase.BACKWARD]
-    room = {w: graph.windows[w].room - sum(op.time for op in graph.ops[opens[w] : closes[w]]) for w in backward}
-    kept, placed, arrived = set[int](), dict[int, int](), {graph.ops[closes[w]].results[0] for w in closes}
-    passing = 0.0
-    for value in sorted(droppable(graph)):
-        members = [v for v, storage in enumerate(graph.storage) if storage == value]
-        reads = [r for v in members for r in graph.readers[v] if graph.ops[r].phase is Phase.BACKWARD]
-        passing += graph.ops[graph.values[value].producer].time
-        if arrived.intersection(members):
-            kept.add(value)
-            passing = 0.0
-        elif reads:
-            before = [w for w in backward if closes[w] <= min(reads) and room[w] >= passing]
-            if before:
-                placed[graph.values[value].producer] = latest = max(before, key=closes.__getitem__)
-                room[latest] -= passing
-            else:
-                kept.add(value)
-            passing = 0.0
-    return Choice(frozenset(kept), placed)

@@ -10,6 +10,7 @@ are left. The layers whose backward pass comes first keep the most: what others 
 from dataclasses import dataclass
 
 from .recompute_heu import LayerProgram, Policy, follow
+from .recompute_hide import hide
 from .recompute_layers import Layer, kinds_of
 from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
@@ -128,4 +129,8 @@ class Mixer:
             kept |= keeps
             when |= runs
         tried = [self.trials.of(Choice(frozenset(kept), placed(self.times, when, spill))) for spill in (True, False)]
+        best = min(tried, key=lambda trial: (max(trial.peak - budget, 0), trial.exposed))
+        late = self.trials.of(Choice(frozenset(kept)))
+        if late.peak <= budget and (best.peak > budget or best.exposed):
+            tried.append(hide(self.trials, late, budget))
         return min(tried, key=lambda trial: (max(trial.peak - budget, 0), trial.exposed))

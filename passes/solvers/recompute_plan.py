@@ -18,11 +18,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from operator import attrgetter
 
 from ...dialects.diagnostics import UserError, did_you_mean
 from .recompute_cut import Cut, Network, corners, least_seconds, network_of
 from .recompute_floor import floor
 from .recompute_graph import Graph, Phase, Schedule
+from .recompute_hide import hide
 from .recompute_mix import Mixer
 from .recompute_moves import movable
 from .recompute_offload import offload
@@ -37,7 +39,10 @@ RUNGS = ("mincut", "heu", "mix", "opt")
 
 
 TIGHT = 0.2
-"""Where a mix exposes this share of what can run again, one policy for all layers is tried too."""
+"""Where a mix exposes this share of what can run again, one policy for all layers is tried too, and cuts are."""
+
+BEST = 3
+"""So many of the schedules that expose least, and of those that run least again, are moved into windows."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +103,13 @@ class Planner:
         if self.trials.of(self.everything).peak > budget:
             if rung != "mincut":
                 self.by_layers(budget, rung)
-            if rung == "mincut" or self.trials.best(budget) is None or not self.graph.windows:
+            if rung == "mincut" or not self.graph.windows or self.is_tight(budget):
                 self.by_cuts(budget)
             if rung == "opt":
                 self.by_program(budget)
             if self.movable and budget >= self.floor:
                 offload(self.trials, self.units, self.movable, budget)
+            self.by_windows(budget)
         best = self.trials.best(budget)
         if best is None:
             raise self.out_of_reach(budget)
@@ -114,9 +120,22 @@ class Planner:
         best = self.mixer.heu(budget) if rung == "heu" else self.mixer.mix(budget)
         if best:
             best = loosen(self.trials, self.units, best, budget)
-        tight = TIGHT * sum(unit.time for unit in self.units.units)
-        if rung != "heu" and (best is None or best.exposed > tight) and (one := self.mixer.heu(budget)):
+        if rung != "heu" and self.is_tight(budget) and (one := self.mixer.heu(budget)):
             loosen(self.trials, self.units, one, budget)
+
+    def is_tight(self, budget: int) -> bool:
+        """Whether all that was found exposes much, if anything was found."""
+        best = self.trials.best(budget)
+        return best is None or best.exposed > TIGHT * sum(unit.time for unit in self.units.units)
+
+    def by_windows(self, budget: int) -> None:
+        """Hide what the best schedules so far expose, and keep what stays exposed."""
+        best = self.trials.best(budget)
+        if self.graph.windows and best and best.exposed:
+            fit = [trial for trial in self.trials.found.values() if trial.peak <= budget]
+            least = [sorted(fit, key=attrgetter(cost))[:BEST] for cost in ("exposed", "recomputed")]
+            for trial in {id(trial): trial for trials in least for trial in trials}.values():
+                loosen(self.trials, self.units, hide(self.trials, trial, budget), budget)
 
     def by_program(self, budget: int) -> None:
         """Solve for the whole graph what the other rungs left open."""

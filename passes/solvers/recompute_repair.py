@@ -3,7 +3,7 @@
     tighten    at the peak, what is alive and not in use is dropped and runs again before its next reader: the fewest
                seconds a byte first, until the peak fits; `movers` may go to the second tier instead, for so many
                seconds
-    loosen     what runs again is kept where its bytes fit at every step: the most seconds a byte first
+    loosen     what runs again is kept where its bytes fit at every step: the most exposed seconds a byte first
 
 A move of `tighten` is final, so it ends; `loosen` takes back moves whose schedule turns out not to fit.
 """
@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from .recompute_hide import exposed
 from .recompute_memory import forward_part, touches
 from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
@@ -149,7 +150,8 @@ def kept_too(units: Units, trial: Trial, storages: list[int]) -> Choice:
 
 
 def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:
-    """Storages whose bytes fit beside what is alive, the most seconds a byte first, so far as all of them fit."""
+    """Storages whose bytes fit beside what is alive, so far as all of them fit: the most exposed seconds a byte first,
+    then the most seconds."""
     graph, live, around = trial.graph, np.array(trial.live), trial.graph.in_flight - 1
     ends, begins = dict[int, int](), dict[int, int]()
     for (storage, life), positions in touches(graph, trial.schedule).items():
@@ -159,8 +161,12 @@ def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:
             ends[storage] = positions[-1]
     again = begins.keys() & units.maker.keys() - trial.choice.kept
     size = {storage: max(graph.values[storage].size, 1) for storage in again}
+    late = dict.fromkeys(again, 0.0)
+    for at, seconds in exposed(trial)[0].items():
+        for storage in again.intersection(graph.ops[trial.schedule.steps[at].op].results):
+            late[storage] += seconds
     found = []
-    for storage in sorted(again, key=lambda s: (-units.units[units.maker[s]].time / size[s], s)):
+    for storage in sorted(again, key=lambda s: (-late[s] / size[s], -units.units[units.maker[s]].time / size[s], s)):
         between = slice(ends[storage] + 1, begins[storage])
         more = around * size[storage]
         if max(live.max(initial=0), live[between].max(initial=0) + size[storage]) + more <= budget:

@@ -19,13 +19,11 @@ from gossamer.dialects.comm import Start, WaitOp, set_window
 from gossamer.dialects.diagnostics import UserError
 from gossamer.dialects.remat import OF, WINDOW
 from gossamer.passes.analysis.training_graph import TrainingGraph, training_graph
-from gossamer.passes.rematerialization import apply_schedule
-from gossamer.passes.solvers.recompute_check import check
-from gossamer.passes.solvers.recompute_schedule import schedule_of
+from gossamer.passes.schedule_recompute import schedule
 from gossamer.runtime.executor import Program, find
 from gossamer.runtime.wire import wire
 from gossamer.tests.ranks import Ranks
-from gossamer.tests.tensor_parallel import Blocks, in_windows, own_part, split_layers, squared
+from gossamer.tests.tensor_parallel import Blocks, own_part, split_layers, squared
 from gossamer.tests.training import check_call, check_training
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -80,7 +78,7 @@ def measured(model: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> tuple[T
 
 def recomputes_in_windows(rank: int) -> None:
     torch.manual_seed(0)
-    (batch,) = batches(1)
+    batch = (torch.randn(8, 8, 32), torch.randn(8, 8, 32))
     model = split_layers(Blocks(layers=3), rank, 2)
     eager = copy.deepcopy(model)
     with wire(latency=0.01):
@@ -89,16 +87,14 @@ def recomputes_in_windows(rank: int) -> None:
     function = find(step.module, "step")
     for start in together.starts(function):
         set_window(start, 0.1, 1.0)  # a busy machine would leave no room
-    graph = training_graph(function)
-    schedule = schedule_of(graph.graph, in_windows(graph.graph))
-    assert check(graph.graph, schedule).peak < check(graph.graph, graph.schedule).peak
-    apply_schedule(function, graph, schedule)
+    plan = schedule(function, "60%", "mix")
+    assert plan.exposed < 0.15 * plan.recomputed
     step.module.verify()
     together.agree(function)
     hidden = [op for op in function.walk() if WINDOW in op.attributes]
     assert len(hidden) > 20
     assert all(OF in op.attributes for op in hidden)
-    assert training_graph(function).schedule == schedule
+    assert training_graph(function).schedule == plan.schedule
     step.program = Program.build(step.module, step.weights, "step")
     check_call(step, model, eager, squared, batch, rank)
 
