@@ -71,7 +71,7 @@ def scratch(passage: "Passage", i: int, number: int, source: int, span: int) -> 
 def source(passage: "Passage", i: int, dtype: np.dtype) -> Arguments:
     """What a kernel is told of the source of a projection."""
     population = passage.engine.network.populations[i]
-    found = passage.lists[i].arguments(population.name) | {f"{population.name}.size": population.size}
+    found: Arguments = passage.lists[i].arguments(population.name) | {f"{population.name}.size": population.size}
     if population.analog or population.silent:
         found[f"{population.name}.values"] = passage.sent(i, 0, passage.rows, dtype)
     return found

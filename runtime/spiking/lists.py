@@ -22,11 +22,16 @@ class Lists:
         """Room for lists."""
         return cls(np.empty((rows, stride), np.int32), np.zeros((rows, len(starts) - 1), np.int64), starts)
 
-    def arguments(self, name: str) -> dict[str, "np.ndarray | int"]:
-        """What a kernel is given of them."""
+    @cached_property
+    def addresses(self) -> dict[str, int]:
+        """Where they lie, and the numbers that they are read by."""
         buffers = {"ids": self.ids, "counts": self.counts, "starts": self.starts}
-        numbers = {"splits": self.counts.shape[1], "stride": self.ids.shape[1]}
-        return {f"{name}.{key}": value for key, value in (buffers | numbers).items()}
+        found = {name: buffer.ctypes.data for name, buffer in buffers.items()}
+        return found | {"splits": self.counts.shape[1], "stride": self.ids.shape[1]}
+
+    def arguments(self, name: str) -> dict[str, int]:
+        """What a kernel is given of them; they have to outlive its call."""
+        return {f"{name}.{key}": value for key, value in self.addresses.items()}
 
     def put(self, row: int, neurons: np.ndarray) -> None:
         """Make `neurons` the list of a row, where there is one segment."""

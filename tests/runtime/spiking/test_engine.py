@@ -262,8 +262,8 @@ def layers(sums: str, size: int) -> Example:
         weight[:, 1] = 0
     lines = f"""
     snn.input @x <50> {analog}
-    {population("a", size, kind, element=element, threshold=threshold)}
-    {population("b", size, kind, element=element, threshold=threshold)}
+    {population("a", str(size), kind, element=element, threshold=threshold)}
+    {population("b", str(size), kind, element=element, threshold=threshold)}
     {population("o", "40", kind.replace("lif", "li"), element=element)}
     snn.projection @x to @a {{ snn.dense @w }}
     snn.projection @b to @b delay 1 {{ snn.dense @r }}
@@ -308,7 +308,7 @@ def test_a_tile_is_dense_where_enough_sources_fire(monkeypatch):
     monkeypatch.setattr(arguments, "wide", lambda: True)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     example = Example(
-        f"snn.input @x <100>\n{population('a', 128, 'lif exponential')}\nsnn.projection @x to @a {{ snn.dense @w }}",
+        f"snn.input @x <100>\n{population('a', '128', 'lif exponential')}\nsnn.projection @x to @a {{ snn.dense @w }}",
         {"w": uniform(128, 100)},
     )
     quiet, loud = spikes(6, 1, 100, rate=0.2), spikes(6, 1, 100, rate=0.7)
@@ -322,7 +322,7 @@ def test_values_that_are_no_numbers_count_once_they_are_sent(monkeypatch, mode):
     choose(monkeypatch, mode)
     x = uniform(7, 2, 20)
     x[1, 0, 3], x[2, 1, 4], x[3, 0, 5], x[3, 0, 6] = np.nan, np.inf, np.inf, -np.inf
-    line = population("a", 40, "li exponential")
+    line = population("a", "40", "li exponential")
     example = Example(f"snn.input @x <20> analog\n{line}\nsnn.projection @x to @a {{ snn.dense @w }}",
                       {"w": uniform(40, 20)})  # fmt: skip
     check(example, [x], ["a"])
@@ -331,7 +331,7 @@ def test_values_that_are_no_numbers_count_once_they_are_sent(monkeypatch, mode):
 @pytest.mark.parametrize("mode", ["lists", "tiles"])
 def test_sums_that_overflow_stay_so(monkeypatch, mode):
     choose(monkeypatch, mode)
-    line = population("a", 40, "li exponential")
+    line = population("a", "40", "li exponential")
     weights = {"w": np.where(uniform(40, 20) > 0, np.float32(3e38), np.float32(-3e38)).astype(np.float32)}
     example = Example(f"snn.input @x <20>\n{line}\nsnn.projection @x to @a {{ snn.dense @w }}", weights)
     check(example, [spikes(9, 2, 20, rate=0.8)], ["a"])
