@@ -9,7 +9,7 @@ What was found is kept as `machine.py` keeps rates, for this text of the kernels
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import product
 
@@ -70,8 +70,9 @@ def tried() -> tuple[Tensor, Tensor, Tensor]:
     return x, y, torch.rand(len(x), generator=random) < 0.5
 
 
-def calls(x: SSAValue, y: SSAValue, mask: SSAValue, size: int) -> Iterator[CallOp]:
-    """Each primitive with each kind of arguments."""
+def calls(given: Sequence[SSAValue], size: int) -> Iterator[CallOp]:
+    """Each primitive with each kind of arguments, of two operands of numbers and one of truth values."""
+    x, y, mask = given
     for name, primitive in PRIMITIVES.items():
         kinds = [("x", "s") if kind == "a" else (kind,) for kind in primitive.kinds]
         literals = range(len(LITERALS["s"]))
@@ -94,9 +95,9 @@ def trial(size: int) -> tuple[ModuleOp, list[str]]:
     """A function that calls every primitive, the same as one map, and which primitive each result is of."""
     types: list[Attribute] = [tensor_type(element, (size,)) for element in (f32, f32, i1)]
     meaning, direct, around = (Block(arg_types=types) for _ in range(3))
-    made = list(calls(*meaning.args, size))
+    made = list(calls(meaning.args, size))
     meaning.add_ops([*made, YieldOp(*(call.results[0] for call in made))])
-    again = list(calls(*direct.args, size))
+    again = list(calls(direct.args, size))
     results = [call.results[0].type for call in again]
     direct.add_ops([*again, ReturnOp(*(call.results[0] for call in again))])
     fused = MapOp("trial", around.args, results, Region(meaning))

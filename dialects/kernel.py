@@ -204,7 +204,8 @@ class MapOp(IRDLOperation):
 
     def text(self) -> str:
         """What is computed of the operands: `%0 = aten.mul.Tensor(%x0, 0.5); yield %0`."""
-        names = {value: f"%x{index}" for index, value in enumerate(self.meaning.block.args)}
+        names: dict[SSAValue, str] = {}
+        names.update((value, f"%x{index}") for index, value in enumerate(self.meaning.block.args))
         lines = list[str]()
         for call in self.calls():
             shown = call.template.data.show(lambda index, call=call: names[call.operands[index]])

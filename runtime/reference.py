@@ -289,11 +289,14 @@ def by_rows(x: Tensor, weight: Tensor, tiles: Tiles, bias: Sequence[Tensor]) -> 
 
 @register_impls
 class KernelFunctions(InterpreterFunctions):
-    """A launch is what its region says."""
+    """A launch, and a map, is what its region says."""
 
     @impl(MapOp)
+    def map(self, interpreter: Interpreter, op: MapOp, args: PythonValues) -> PythonValues:
+        return interpreter.run_ssacfg_region(op.meaning, args, op.name)
+
     @impl(LaunchOp)
-    def launch(self, interpreter: Interpreter, op: LaunchOp | MapOp, args: PythonValues) -> PythonValues:
+    def launch(self, interpreter: Interpreter, op: LaunchOp, args: PythonValues) -> PythonValues:
         return interpreter.run_ssacfg_region(op.meaning, args, op.name)
 
     @impl_terminator(KernelYieldOp)
