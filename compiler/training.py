@@ -63,7 +63,8 @@ def compile_training(
     `seed`         of keyed randomness; by default torch's (`torch.initial_seed()`)
 
     `memory_budget`   bytes that the step may take with its weights and batch (2**31, "2GiB"), or a share of what
-                      keeping all takes beyond them ("60%"); what does not fit is computed again
+                      keeping all takes beyond them ("60%"), or "device": what is free there now, less a tenth;
+                      what does not fit is computed again
     `rung`            how that is chosen (`passes/solvers/recompute_plan.py`)
 
     Raises UserError where the step cannot be captured, saying why, where and what to do, and where it cannot fit.
