@@ -21,10 +21,12 @@ from ..dialects.remat import MEASURED, set_number
 from ..dialects.tier import Link, set_link
 from ..passes.analysis.training_graph import training_graph
 from ..passes.schedule_recompute import DEFAULT_RUNG, ScheduleRecompute
+from ..passes.split_random_ops import device_of
 from ..runtime.allocations import allocations
 from ..runtime.executor import find
+from .device_memory import DEVICE, free_bytes, place
 from .pipeline import run_pipeline
-from .ranks import agree, on_any_rank, share_times, starts
+from .ranks import agree, least_share, on_any_rank, share_times, starts
 from .step_costs import Progress, is_measured, measure_step, silent
 from .windows import measure_windows
 
@@ -47,7 +49,7 @@ def fit(
     """
     if isinstance(budget, bool) or not isinstance(budget, int | str):
         message = f"memory_budget is a {type(budget).__name__}, expected bytes or a text"
-        raise UserError(message, hint='memory_budget="60%", "2GiB" or 2147483648')
+        raise UserError(message, hint='memory_budget="60%", "2GiB", 2147483648 or "device"')
     entry = find(module, FUNCTION)
     if link is not None and starts(entry):
         hint = "leave offload out: what collectives leave free is spent on recomputation"
@@ -57,13 +59,16 @@ def fit(
         measure_step(module, weights, args, FUNCTION, progress, lambda wanted: on_any_rank(entry, wanted))
         share_times(entry)
         measure_windows(entry)
+    static = training_graph(entry).graph.static
+    if str(budget).strip().lower() == DEVICE:
+        device = torch.device(device_of(entry))
+        budget = least_share(entry, place(device), free_bytes(device), static)
     scheduled = module.clone()
     if link is not None:
         set_link(find(scheduled, FUNCTION), link)
     run_pipeline(scheduled, [ScheduleRecompute(budget, rung or DEFAULT_RUNG)])
     function = find(scheduled, FUNCTION)
     agree(function)
-    static = training_graph(function).graph.static
     with torch.random.fork_rng():
         set_number(function, MEASURED, static + allocations(scheduled, weights, args, FUNCTION).peak)
     return scheduled

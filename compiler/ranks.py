@@ -8,6 +8,7 @@ Two ranks with different plans wait for each other for ever, or take one's colle
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -105,3 +106,14 @@ def share_times(function: FuncOp) -> None:
         dist.all_reduce(times, dist.ReduceOp.MAX, group=group)
     for op, taken in zip(timed, times.tolist(), strict=True):
         set_seconds(op, taken)
+
+
+def least_share(function: FuncOp, place: str, free: int, static: int) -> int:
+    """A budget that all ranks can keep: `static` bytes and a share of those that are `free`, which ranks at one `place`
+    divide among them."""
+    least = free + static
+    for group in groups(function).values():
+        told = gathered((place, free, static, least), group)
+        sharing = Counter(where for where, *_ in told)
+        least = min(min(known, size // sharing[where] + own) for where, size, own, known in told)
+    return least

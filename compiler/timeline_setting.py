@@ -3,11 +3,11 @@
 setting("gpt-6.7b", hardware="a100-nvlink", tensor_parallel=4, stages=4, micro_batch=8, memory="36GiB")
 """
 
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from ..dialects.byte_sizes import read_bytes
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..passes.solvers.transformer import (
     BYTES_A_PARAMETER,
@@ -29,7 +29,6 @@ SCHEDULES = {
     "zb-h2": "zero bubble with nearly twice the micro-batches in memory",
     "zb-v": "zero bubble with two chunks on each device, down and up again",
 }
-UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
 @dataclass(frozen=True)
@@ -161,17 +160,3 @@ def refuse_misfits(found: Setting) -> None:
     if found.schedule == "interleaved" and found.micro_batches % found.stages:
         raise UserError(f"interleaving takes micro-batches in groups of {found.stages}: "
                         f"{found.micro_batches} are no multiple of that")  # fmt: skip
-
-
-def read_bytes(text: int | str) -> int:
-    """`36GiB` -> 38654705664"""
-    if isinstance(text, int):
-        size = float(text)
-    else:
-        found = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", text)
-        if not found or found[2].lower() not in UNITS or found[1].count(".") > 1 or found[1] == ".":
-            raise UserError(f"memory '{text}': expected bytes", hint="as in 36GiB, 80GB or 38654705664")
-        size = float(found[1]) * UNITS[found[2].lower()]
-    if size < 1:
-        raise UserError(f"memory '{text}': expected 1 byte or more")
-    return int(size)

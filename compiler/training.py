@@ -70,7 +70,8 @@ def compile_training(
     `seed`         of keyed randomness; by default torch's (`torch.initial_seed()`)
 
     `memory_budget`   bytes that the step may take with its weights and batch (2**31, "2GiB"), or a share of what
-                      keeping all takes beyond them ("60%"); what does not fit is computed again
+                      keeping all takes beyond them ("60%"), or "device": what is free there now, less a tenth;
+                      what does not fit is computed again
     `rung`            how that is chosen (`passes/solvers/recompute_plan.py`)
     `offload`         what does not fit may also leave the device and come back: True on a GPU, to pinned memory of its
                       host; a folder on a CPU, to a file there that has no name. Measured once; only where it is faster

@@ -22,6 +22,7 @@ from xdsl.dialects.builtin import FloatAttr, ModuleOp, StringAttr, f64
 from xdsl.dialects.func import FuncOp
 from xdsl.passes import ModulePass
 
+from ..dialects.byte_sizes import read_bytes
 from ..dialects.diagnostics import UserError, place_of
 from ..dialects.remat import BOUND, BUDGET, FLOOR, PHASE, RUNG, set_number
 from .analysis.training_graph import training_graph
@@ -31,19 +32,15 @@ from .solvers.recompute_plan import Plan, plan
 from .split_random_ops import join_random_ops
 
 DEFAULT_RUNG = "mix"
-UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
-         "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
+HINT = 'write 60%, 2GiB, 500MB or a number of bytes; compile_training takes "device" too'
+SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
 def budget_bytes(budget: str, static: int, most: int) -> int:
     """A budget in bytes, where `most` is what keeping all takes. Raises UserError for what is no budget."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%|[A-Za-z]*)\s*", budget)
-    unit = found and found[2].lower()
-    if not found or (unit != "%" and unit not in UNITS):
-        raise UserError(f"this is no memory budget: '{budget}'", hint="write 60%, 2GiB, 500MB or a number of bytes")
-    if unit == "%":
-        return static + int((most - static) * float(found[1]) / 100)
-    return int(float(found[1]) * UNITS[unit or ""])
+    if share := SHARE.fullmatch(budget):
+        return static + int((most - static) * float(share[1]) / 100)
+    return read_bytes(budget, "memory budget", HINT)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     """How a training step is fitted into memory."""
     group = parser.add_argument_group("for training steps: a FUNCTION that returns (model, loss_fn, example)")
     group.add_argument("--memory-budget", metavar="BYTES",
-                       help="2GiB, or 60%%: of what keeping all takes beyond weights and batch")  # fmt: skip
+                       help="2GiB, or 60%%: of what keeping all takes beyond weights and batch, "
+                            "or device: what is free there, less a tenth")  # fmt: skip
     group.add_argument("--rung", metavar="NAME", help="how it is chosen what is computed again")
     group.add_argument("--offload", nargs="?", const=True, metavar="FOLDER",
                        help="what does not fit may also move: to a GPU's host, or a file in FOLDER")  # fmt: skip

@@ -184,3 +184,16 @@ def test_what_is_so_on_one_rank_of_a_grid_is_known_on_all(alone: int, monkeypatc
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(told, range(4))) == [True] * 4
+
+
+def shares(rank: int) -> None:
+    torch.manual_seed(0)
+    model = split_layers(Blocks(layers=1), rank, 2)
+    (batch,) = batches(1)
+    function = find(gossamer.compile_training(model, squared, batch).module, "step")
+    assert together.least_share(function, "one", 100 + 10 * rank, 7) == 57
+    assert together.least_share(function, f"{rank}", 100 + 10 * rank, 7) == 107
+
+
+def test_ranks_on_one_device_divide_what_is_free(ranks: Ranks):
+    ranks(shares)

@@ -6,7 +6,7 @@ import pytest
 from gossamer.compiler.timeline import Pipeline
 from gossamer.compiler.timeline_policies import POLICIES, closed
 from gossamer.compiler.timeline_report import shares
-from gossamer.compiler.timeline_setting import read_bytes, setting
+from gossamer.compiler.timeline_setting import setting
 from gossamer.dialects.diagnostics import UserError
 from gossamer.passes.solvers.recompute_check import check
 from gossamer.passes.solvers.recompute_megatron import block, full, selective
@@ -127,15 +127,6 @@ def test_shares_of_a_device_add_up_to_the_step():
         assert share.work + share.stalls + share.idle == pytest.approx(found.seconds)
         assert share.exposed == pytest.approx(8 * found.costs[device].recompute)
         assert share.backward_windows == pytest.approx(0, abs=1e-9)
-
-
-def test_sizes_are_read():
-    assert read_bytes("36GiB") == 36 * 2**30
-    assert read_bytes(" 1.5 gb") == 1_500_000_000
-    assert read_bytes("1024") == read_bytes(1024) == 1024
-    for text in ("", "GiB", "12 parsecs", "1.2.3GiB", "0", "."):
-        with pytest.raises(UserError, match="memory"):
-            read_bytes(text)
 
 
 @pytest.mark.parametrize(
