@@ -61,6 +61,6 @@ def told(link: Link, moves: tuple[Moved, ...]) -> str:
         )
     size, waited = sum(move.bytes for move in moves), sum(move.waited for move in moves)
     return (
-        f"{len(moves)} storages, {size:,} bytes, move to {link.place} and back ({rates}, other work at "
+        f"{len(moves)} storages of {size:,} bytes in all move to {link.place} and back ({rates}, other work at "
         f"{link.efficiency:.0%} meanwhile); {waited * 1e3:.3f} ms of it waited for"
     )

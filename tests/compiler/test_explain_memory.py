@@ -58,4 +58,6 @@ def test_what_moves_is_told_with_what_is_waited_for():
     assert move.waited == pytest.approx(1e-6 + 1e-6)
     assert (report.moving, report.exposed, report.hidden) == pytest.approx((5e-6, 2e-6, 3e-6))
     assert "0.000 ms computed again and 0.005 ms of moves: 0.003 ms hidden, 0.002 ms exposed" in str(report)
-    assert "1 storages, 128 bytes, move to /fast and back (0.06 GB/s out, 0.13 GB/s back, 1 us more" in str(report)
+    assert "1 storages of 128 bytes in all move to /fast and back (0.06 GB/s out, 0.13 GB/s back, 1 us more" in str(
+        report
+    )

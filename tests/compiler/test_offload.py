@@ -48,7 +48,9 @@ def test_a_step_that_moves_trains_as_eager_does(name, described):
     assert report.budget is not None
     assert report.measured == report.predicted <= report.budget < report.keep_all
     assert report.moves
-    assert f"{len(report.moves)} storages, {sum(move.bytes for move in report.moves):,} bytes, move to" in str(report)
+    assert f"{len(report.moves)} storages of {sum(move.bytes for move in report.moves):,} bytes in all move to" in str(
+        report
+    )
     assert os.listdir(folder) == []
 
 

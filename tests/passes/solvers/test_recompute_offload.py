@@ -67,7 +67,8 @@ def test_a_tier_never_makes_a_plan_slower_nor_a_budget_unreachable():
     rng, faster = np.random.default_rng(3), 0
     for _ in range(25):
         graph = replace(drawn(rng, 30), in_flight=1)
-        tier = Tier(*rng.choice([1.0, 5.0, 50.0], size=2), float(rng.choice([0.0, 0.5])), float(rng.random()))
+        out, back = rng.choice([1.0, 5.0, 50.0], size=2).tolist()
+        tier = Tier(out, back, float(rng.choice([0.0, 0.5])), float(rng.random()))
         budget = graph.static + int(0.7 * (peak(graph, keep_all(graph)) - graph.static))
         try:
             without = plan(graph, budget).exposed
