@@ -56,13 +56,13 @@ def test_a_step_that_moves_trains_as_eager_does(name, described):
 
 def test_a_slow_tier_is_left_alone(described):
     torch.manual_seed(0)
-    model, loss_fn, batch = STEPS["GPT-2"]()
-    plain = gossamer.compile_training(model, loss_fn, batch, memory_budget="60%")
-    step = gossamer.compile_training(model, loss_fn, batch, memory_budget="60%", offload=described(SLOW))
+    model, loss_fn, batch = STEPS["CNN"]()
+    plain = gossamer.compile_training(model, loss_fn, batch, memory_budget="90%")
+    step = gossamer.compile_training(model, loss_fn, batch, memory_budget="90%", offload=described(SLOW))
     assert not step.memory.moves
     assert "nothing moves to" in step.explain()
     assert step.memory.recomputed == plain.memory.recomputed
-    step.fit(batch, "60%")
+    step.fit(batch, "90%")
     assert step.ir() == plain.ir()
 
 

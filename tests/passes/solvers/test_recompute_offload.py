@@ -97,7 +97,7 @@ def optimum(graph: Graph, budget: int) -> float:
 
 def test_small_graphs_are_planned_next_to_the_optimum():
     rng, exact, ours, best = np.random.default_rng(0), 0, 0.0, 0.0
-    for _ in range(20):
+    for _ in range(12):
         sizes, times = rng.integers(2, 20, size=5).tolist(), rng.integers(1, 9, size=5).astype(float).tolist()
         tier = Tier(float(rng.choice([1.0, 3.0, 9.0])), float(rng.choice([1.0, 3.0, 9.0])), 0.1, 0.9)
         graph = replace(chain(1, sizes, times), tier=tier)
@@ -105,7 +105,7 @@ def test_small_graphs_are_planned_next_to_the_optimum():
         least, found = optimum(graph, budget), plan(graph, budget)
         exact += found.exposed <= least + 1e-9
         ours, best = ours + found.exposed, best + least
-    assert exact >= 18
+    assert exact >= 11
     assert ours <= 1.05 * best
 
 
