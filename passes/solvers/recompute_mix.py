@@ -122,15 +122,15 @@ class Mixer:
         return self.trial([(kind, layer, level.policies[kind]) for kind, layer in self.layers], budget)
 
     def trial(self, chosen: list[tuple[int, Layer, Policy]], budget: int) -> Trial:
-        """Of the schedules in which windows take what would be late and in which not, the better for the budget."""
+        """Of the schedules in which windows take what would be late, in which not, and in which they take it as late as
+        they can, the best for the budget."""
         kept, when = set(self.rest), dict[int, When]()
         for kind, layer, policy in chosen:
             keeps, runs = follow(self.kinds[kind], layer, policy)
             kept |= keeps
             when |= runs
         tried = [self.trials.of(Choice(frozenset(kept), placed(self.times, when, spill))) for spill in (True, False)]
-        best = min(tried, key=lambda trial: (max(trial.peak - budget, 0), trial.exposed))
-        late = self.trials.of(Choice(frozenset(kept)))
-        if late.peak <= budget and (best.peak > budget or best.exposed):
-            tried.append(hide(self.trials, late, budget))
+        late = Choice(frozenset(kept))
+        if not self.times.ahead and self.trials.of(late).peak <= budget:
+            tried.append(hide(self.trials, self.trials.of(late), budget))
         return min(tried, key=lambda trial: (max(trial.peak - budget, 0), trial.exposed))

@@ -4,6 +4,7 @@
 Under a `wire` (see `wire.py`) it lands later.
 """
 
+import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -18,6 +19,9 @@ from ..wire import CURRENT
 from .registry import kernel
 
 Run: TypeAlias = Callable[[Tensor], Tensor]
+
+PATIENCE = 1000
+"""How often other threads are let run; gloo's needs to once."""
 
 
 def functional() -> Any:
@@ -85,12 +89,22 @@ for collective in CALLS:
     kernel(collective.name)(begin)
 
 
+def let_go(value: Tensor) -> None:
+    """Return when gloo's thread, which tells that it is done a moment before, holds `value` no more: else its memory
+    would be there longer than the program says."""
+    for _ in range(PATIENCE if value.device.type == "cpu" else 0):
+        if value._use_count() <= 1:  # pyright: ignore[reportAttributeAccessIssue]
+            return
+        time.sleep(0)
+
+
 @kernel("comm.wait")
 def wait(op: WaitOp) -> Run:
     call = functional().wait_tensor.default
 
     def land(pending: Tensor) -> Tensor:
         value = call(pending)
+        let_go(value)
         if CURRENT:
             CURRENT[-1].receive(pending)
         return value

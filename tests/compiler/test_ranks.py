@@ -113,6 +113,7 @@ def fits(rank: int) -> None:
     assert torch.equal(state, torch.get_rng_state())
     assert any(OF in op.attributes for op in step.module.walk())
     assert 'comm.all_reduce "0"' in step.explain()
+    assert step.memory.predicted == step.memory.measured
     check_call(step, model, eager, squared, batch, rank)
 
 
