@@ -37,21 +37,23 @@ def with_frees(graph: Graph, steps: Sequence[Step]) -> Schedule:
     frees: list[list[Storage]] = [[] for _ in steps]
     for storage, position in last.items():
         frees[position].append(storage)
-    pairs = zip(steps, frees, strict=True)
-    return Schedule(tuple(Step(step.op, step.life, step.reads, tuple(sorted(given))) for step, given in pairs))
+    pairs = ((step, tuple(sorted(given))) for step, given in zip(steps, frees, strict=True))
+    return Schedule(
+        tuple(step if step.frees == given else Step(step.op, step.life, step.reads, given) for step, given in pairs)
+    )
 
 
 def touched(graph: Graph, step: Step, homes: dict[Storage, Storage | None]) -> list[Storage]:
     """The storages that a step reads or makes; `homes`, of each value and life, learns where its results live."""
-    op, values = graph.ops[step.op], graph.values
-    read = dict(zip(op.reads, step.reads, strict=True))
-    found = [home for value, life in read.items() if (home := homes.get((value, life)))]
+    op, values, own = graph.ops[step.op], graph.values, step.life
+    found = [home for read in zip(op.reads, step.reads, strict=True) if (home := homes.get(read))]
     for value in op.results:
         base = values[value].base
         if base is None:
-            homes[value, step.life] = home = (value, step.life)
+            home = (value, own)
         else:
-            homes[value, step.life] = home = homes.get((base, read.get(base, step.life)))
+            home = homes.get((base, step.reads[op.reads.index(base)] if base in op.reads else own))
+        homes[value, own] = home
         if home:
             found.append(home)
     return found
@@ -75,10 +77,8 @@ def in_order_of_a_batch(graph: Graph, steps: Sequence[Step]) -> Sequence[int]:
 def live_bytes(graph: Graph, schedule: Schedule) -> list[int]:
     """Bytes alive during each step, static ones and those of the other micro-batches among them."""
     steps, sizes = schedule.steps, [value.size for value in graph.values]
-    gained, lost = [0] * len(steps), [0] * len(steps)
-    for at, step in enumerate(steps):
-        gained[at] = sum(sizes[value] for value in graph.ops[step.op].results if graph.values[value].base is None)
-        lost[at] = sum(sizes[value] for value, _ in step.frees)
+    gained = [graph.made[step.op] for step in steps]
+    lost = [sum([sizes[value] for value, _ in step.frees]) if step.frees else 0 for step in steps]
     stash, part = 0, 0
     if graph.in_flight > 1:
         part = forward_part(graph, steps)

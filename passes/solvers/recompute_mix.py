@@ -127,5 +127,8 @@ class Mixer:
             keeps, runs = follow(self.kinds[kind], layer, policy)
             kept |= keeps
             when |= runs
-        tried = [self.trials.of(Choice(frozenset(kept), placed(self.times, when, spill))) for spill in (True, False)]
-        return min(tried, key=lambda trial: (max(trial.peak - budget, 0), trial.exposed))
+        first, second = (Choice(frozenset(kept), placed(self.times, when, spill)) for spill in (True, False))
+        trial = self.trials.of(first)
+        if second.placed == first.placed or (trial.peak <= budget and not trial.exposed):
+            return trial
+        return min(trial, self.trials.of(second), key=lambda trial: (max(trial.peak - budget, 0), trial.exposed))

@@ -48,24 +48,31 @@ def droppable(graph: Graph) -> tuple[int, ...]:
 
 def schedule_of(graph: Graph, choice: Choice) -> Schedule:
     """The schedule that does what was chosen."""
-    return with_frees(graph, Walk(graph, choice).steps())
+    return with_frees(graph, Walk(Ground(graph), choice).steps())
+
+
+class Ground:
+    """What all schedules of a graph share: what has one life, what is in the air, what runs inside windows."""
+
+    def __init__(self, graph: Graph):
+        self.graph, self.handles, self.inside = graph, in_the_air(graph), insides(graph)
+        firm, owner = pinned(graph), graph.storage
+        once = {value for op in graph.ops if op.phase is Phase.BACKWARD for value in op.results}
+        self.firm = [
+            v in once or owner[v] in firm or graph.values[owner[v]].producer == INPUT for v in range(len(owner))
+        ]
 
 
 class Walk:
     """The state of a micro-batch while its steps are written: which life of each value can be read now."""
 
-    def __init__(self, graph: Graph, choice: Choice):
-        self.graph, self.choice = graph, choice
-        self.handles, firm, owner = in_the_air(graph), pinned(graph), graph.storage
-        once = {value for op in graph.ops if op.phase is Phase.BACKWARD for value in op.results}
-        self.firm = [
-            v in once or owner[v] in firm or graph.values[owner[v]].producer == INPUT for v in range(len(owner))
-        ]
+    def __init__(self, ground: Ground, choice: Choice):
+        self.graph, self.choice = graph, choice = ground.graph, choice
+        self.handles, self.firm, self.inside, owner = ground.handles, ground.firm, ground.inside, graph.storage
         stays = [owner[v] in choice.kept and v not in self.handles for v in range(len(owner))]
         self.current: list[int | None] = [0 if a or b else None for a, b in zip(self.firm, stays, strict=True)]
         self.lives = [0] * len(graph.ops)
         self.out: list[Step] = []
-        self.inside = insides(graph)
         self.air: set[int] = set()
         self.renewals: dict[int, list[int]] = {}
         for storage, op in choice.renewed:
@@ -100,7 +107,10 @@ class Walk:
 
     def missing(self, values: Iterable[int]) -> list[int]:
         """The ops that must run again before `values` can be read, in order."""
-        graph, ops, waiting = self.graph, set[int](), [value for value in values if self.gone(value)]
+        waiting = [value for value in values if self.current[value] is None]
+        if not waiting:
+            return []
+        graph, ops = self.graph, set[int]()
         while waiting:
             producer = graph.values[waiting.pop()].producer
             if producer not in ops:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .recompute_graph import Graph, Schedule, Step
-from .recompute_memory import keep_all, live_bytes
-from .recompute_schedule import Choice, schedule_of
+from .recompute_memory import keep_all, live_bytes, with_frees
+from .recompute_schedule import Choice, Ground, Walk
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,14 @@ class Trials:
     """Writes schedules of one graph, each choice once."""
 
     def __init__(self, graph: Graph):
-        self.graph, self.base = graph, elapsed(graph, keep_all(graph).steps)
+        self.graph, self.base, self.ground = graph, elapsed(graph, keep_all(graph).steps), Ground(graph)
         self.found: dict[tuple, Trial] = {}
 
     def of(self, choice: Choice) -> Trial:
         key = (choice.kept, tuple(sorted(choice.placed.items())), choice.renewed)
         if key not in self.found:
-            self.found[key] = Trial(self.graph, choice, schedule_of(self.graph, choice), self.base)
+            schedule = with_frees(self.graph, Walk(self.ground, choice).steps())
+            self.found[key] = Trial(self.graph, choice, schedule, self.base)
         return self.found[key]
 
     def best(self, budget: int) -> Trial | None:
