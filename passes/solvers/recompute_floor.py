@@ -22,13 +22,16 @@ def needed(graph: Graph) -> list[int]:
     for index, op in enumerate(graph.ops):
         for value in (*op.reads, *op.results):
             last[owner[value]] = max(index, last.get(owner[value], index))
-    found, held, stash = [], dict[int, int](), 0
+    found, held, firm, stash = [], set[int](), 0, 0
     for index, op in enumerate(graph.ops):
         own = {owner[value] for value in (*op.reads, *op.results) if graph.values[owner[value]].producer != INPUT}
-        held |= {storage: sizes[storage] for storage in own - loose}
+        firm += sum(sizes[storage] for storage in own - loose - held)
+        held |= own - loose
         own_bytes = sum(sizes[storage] for storage in own & loose)
-        found.append(graph.static + op.workspace + own_bytes + sum(held.values()))
-        held = {storage: size for storage, size in held.items() if last[storage] > index}
+        found.append(graph.static + op.workspace + own_bytes + firm)
+        gone = {storage for storage in own if storage in held and last[storage] <= index}
+        held -= gone
+        firm -= sum(sizes[storage] for storage in gone)
         if op.phase is Phase.FORWARD:
-            stash = sum(held.values())
+            stash = firm
     return [bytes + (graph.in_flight - 1) * stash for bytes in found]

@@ -123,6 +123,12 @@ class Graph:
         return tuple(owner)
 
     @cached_property
+    def made(self) -> tuple[int, ...]:
+        """Of each op, bytes of new storage."""
+        own = [value.size if value.base is None else 0 for value in self.values]
+        return tuple(sum(own[value] for value in op.results) for op in self.ops)
+
+    @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
         """Of each value, the ops that read it, in order."""
         found: list[list[int]] = [[] for _ in self.values]

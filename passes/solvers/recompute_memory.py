@@ -40,9 +40,9 @@ def with_frees(graph: Graph, steps: Sequence[Step], moves: Sequence[Move] = ()) 
     frees: list[list[Storage]] = [[] for _ in steps]
     for storage, position in last.items():
         frees[position].append(storage)
-    pairs = zip(steps, frees, strict=True)
-    freed = tuple(Step(step.op, step.life, step.reads, tuple(sorted(given))) for step, given in pairs)
-    return Schedule(freed, tuple(moves))
+    pairs = ((step, tuple(sorted(given))) for step, given in zip(steps, frees, strict=True))
+    freed = (step if step.frees == given else Step(step.op, step.life, step.reads, given) for step, given in pairs)
+    return Schedule(tuple(freed), tuple(moves))
 
 
 def touched(graph: Graph, step: Step, homes: dict[Storage, Storage | None]) -> list[Storage]:
@@ -50,18 +50,18 @@ def touched(graph: Graph, step: Step, homes: dict[Storage, Storage | None]) -> l
 
     A life that no step made came back from elsewhere, into a storage of its own.
     """
-    op, values = graph.ops[step.op], graph.values
-    read = dict(zip(op.reads, step.reads, strict=True))
-    for value, life in read.items() if graph.tier else ():
+    op, values, own = graph.ops[step.op], graph.values, step.life
+    for value, life in zip(op.reads, step.reads, strict=True) if graph.tier else ():
         if life and values[value].base is None:
             homes.setdefault((value, life), (value, life))
-    found = [home for value, life in read.items() if (home := homes.get((value, life)))]
+    found = [home for read in zip(op.reads, step.reads, strict=True) if (home := homes.get(read))]
     for value in op.results:
         base = values[value].base
         if base is None:
-            homes[value, step.life] = home = (value, step.life)
+            home = (value, own)
         else:
-            homes[value, step.life] = home = homes.get((base, read.get(base, step.life)))
+            home = homes.get((base, step.reads[op.reads.index(base)] if base in op.reads else own))
+        homes[value, own] = home
         if home:
             found.append(home)
     return found
@@ -85,10 +85,8 @@ def in_order_of_a_batch(graph: Graph, steps: Sequence[Step]) -> Sequence[int]:
 def live_bytes(graph: Graph, schedule: Schedule) -> list[int]:
     """Bytes alive during each step, static ones and those of the other micro-batches among them."""
     steps, sizes = schedule.steps, [value.size for value in graph.values]
-    gained, lost = [0] * len(steps), [0] * len(steps)
-    for at, step in enumerate(steps):
-        gained[at] = sum(sizes[value] for value in graph.ops[step.op].results if graph.values[value].base is None)
-        lost[at] = sum(sizes[value] for value, _ in step.frees)
+    gained = [graph.made[step.op] for step in steps]
+    lost = [sum([sizes[value] for value, _ in step.frees]) if step.frees else 0 for step in steps]
     for move in schedule.moves:
         gained[move.comes] += sizes[move.value]
     stash, part = 0, 0

@@ -129,7 +129,12 @@ class Mixer:
             keeps, runs = follow(self.kinds[kind], layer, policy)
             kept |= keeps
             when |= runs
-        tried = [self.trials.of(Choice(frozenset(kept), placed(self.times, when, spill))) for spill in (True, False)]
+        first, second = (Choice(frozenset(kept), placed(self.times, when, spill)) for spill in (True, False))
+        tried = [self.trials.of(first)]
+        if tried[0].peak <= budget and not tried[0].exposed:
+            return tried[0]
+        if second.placed != first.placed:
+            tried.append(self.trials.of(second))
         late = Choice(frozenset(kept))
         if not self.times.ahead and self.trials.of(late).peak <= budget:
             tried.append(hide(self.trials, self.trials.of(late), budget))

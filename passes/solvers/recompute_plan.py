@@ -188,7 +188,7 @@ class Planner:
         return UserError(message, details=[reached, proof], hint="a smaller batch needs less")
 
     def told(self, trial: Trial, budget: int, rung: str) -> Plan:
-        bound = min(self.lower_bound(budget), trial.exposed)
+        bound = min(self.lower_bound(budget), trial.exposed) if trial.exposed else 0.0
         costs = (trial.exposed, trial.hidden, trial.recomputed, trial.peak)
         return Plan(trial.schedule, trial.choice, rung, *costs, bound, self.floor, self.floor_op)
 

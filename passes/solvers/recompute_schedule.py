@@ -53,21 +53,36 @@ def droppable(graph: Graph) -> tuple[int, ...]:
 
 def schedule_of(graph: Graph, choice: Choice) -> Schedule:
     """The schedule that does what was chosen."""
-    steps = Walk(graph, choice).steps()
+    return written(Ground(graph), choice)
+
+
+class Ground:
+    """What all schedules of a graph share: what has one life, what is in the air, what runs inside windows."""
+
+    def __init__(self, graph: Graph):
+        self.graph, self.handles, self.inside, self.pinned = graph, in_the_air(graph), insides(graph), pinned(graph)
+        self.once = {value for op in graph.ops if op.phase is Phase.BACKWARD for value in op.results}
+        self.firm = self.firm_without(frozenset())
+
+    def firm_without(self, moved: frozenset[int]) -> list[bool]:
+        """Of each value, whether it has one life where the storages `moved` go away and come back."""
+        owner, values, fixed = self.graph.storage, self.graph.values, self.pinned - moved
+        return [v in self.once or home in fixed or values[home].producer == INPUT for v, home in enumerate(owner)]
+
+
+def written(ground: Ground, choice: Choice) -> Schedule:
+    """The schedule of a graph that does what was chosen."""
+    graph, steps = ground.graph, Walk(ground, choice).steps()
     return with_frees(graph, steps, placed_moves(graph, steps, choice.moved, choice.room) if choice.moved else ())
 
 
 class Walk:
     """The state of a micro-batch while its steps are written: which life of each value can be read now."""
 
-    def __init__(self, graph: Graph, choice: Choice):
-        self.graph, self.choice = graph, choice
-        self.handles, firm, owner = in_the_air(graph), pinned(graph), graph.storage
-        once = {value for op in graph.ops if op.phase is Phase.BACKWARD for value in op.results}
-        firm -= choice.moved
-        self.firm = [
-            v in once or owner[v] in firm or graph.values[owner[v]].producer == INPUT for v in range(len(owner))
-        ]
+    def __init__(self, ground: Ground, choice: Choice):
+        self.graph, self.choice = graph, choice = ground.graph, choice
+        self.handles, self.inside, owner = ground.handles, ground.inside, graph.storage
+        self.firm = ground.firm_without(choice.moved) if choice.moved else ground.firm
         kept = choice.kept - choice.moved
         stays = [owner[v] in kept and v not in self.handles for v in range(len(owner))]
         self.current: list[int | None] = [0 if a or b else None for a, b in zip(self.firm, stays, strict=True)]
@@ -75,7 +90,6 @@ class Walk:
         for storage in choice.moved:
             self.current[storage] = self.lives[graph.values[storage].producer] = 1
         self.out: list[Step] = []
-        self.inside = insides(graph)
         self.air: set[int] = set()
         self.renewals: dict[int, list[int]] = {}
         for storage, op in choice.renewed:
@@ -110,7 +124,10 @@ class Walk:
 
     def missing(self, values: Iterable[int]) -> list[int]:
         """The ops that must run again before `values` can be read, in order."""
-        graph, ops, waiting = self.graph, set[int](), [value for value in values if self.gone(value)]
+        waiting = [value for value in values if self.current[value] is None]
+        if not waiting:
+            return []
+        graph, ops = self.graph, set[int]()
         while waiting:
             producer = graph.values[waiting.pop()].producer
             if producer not in ops:

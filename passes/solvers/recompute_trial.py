@@ -6,7 +6,7 @@ from functools import cached_property
 from .recompute_clock import elapsed
 from .recompute_graph import Graph, Schedule
 from .recompute_memory import keep_all, live_bytes
-from .recompute_schedule import Choice, schedule_of
+from .recompute_schedule import Choice, Ground, written
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Trials:
     """Writes schedules of one graph, each choice once."""
 
     def __init__(self, graph: Graph):
-        self.graph, self.base = graph, elapsed(graph, keep_all(graph).steps)
+        self.graph, self.base, self.ground = graph, elapsed(graph, keep_all(graph).steps), Ground(graph)
         self.found: dict[tuple, Trial] = {}
 
     def of(self, choice: Choice) -> Trial:
         key = (choice.kept, tuple(sorted(choice.placed.items())), choice.renewed, choice.moved, choice.room)
         if key not in self.found:
-            self.found[key] = Trial(self.graph, choice, schedule_of(self.graph, choice), self.base)
+            self.found[key] = Trial(self.graph, choice, written(self.ground, choice), self.base)
         return self.found[key]
 
     def best(self, budget: int) -> Trial | None:
