@@ -13,10 +13,14 @@ from .recompute_graph import Phase
 from .recompute_program import WhenProgram, rooms
 from .recompute_repair import loosen, tighten
 from .recompute_trial import Trial, Trials
-from .recompute_when import Times
+from .recompute_when import LOOK, Times
 
 ROUNDS, PLACES = 8, 64
 """How often the program may be solved again, and at how many ops memory is bounded from the start."""
+LOOKS = (1, 2, 3, LOOK)
+"""How many windows ahead units are placed: the nearer, the fewer bytes wait, the farther, the more is hidden."""
+SHARE, TOO_SHORT = 3, 0.1
+"""Each round may take this part of the seconds that are left, if there are as many as that."""
 
 
 def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, seconds: float, gap: float) -> float:
@@ -30,12 +34,14 @@ def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, secon
         program.limit(place, room[place])
     for _ in range(ROUNDS if backward else 0):
         left = deadline - time.monotonic()
-        solution = program.program.solve(left, gap, program.start(best.choice) if best else None) if left > 0 else None
+        start = program.start(best.choice) if best else None
+        solution = program.program.solve(left / SHARE, gap, start) if left > TOO_SHORT else None
         if solution is None:
             break
         bound = max(bound, solution.bound - program.hidden()) if exact else bound
         trial = trials.of(program.choice(solution.values))
-        settle(trials, times, trial, budget)
+        for look in LOOKS:
+            settle(trials, times, trials.of(program.choice(solution.values, look)), budget)
         if trial.peak <= budget:
             break
         at = trial.schedule.steps[trial.live.index(trial.peak)].op

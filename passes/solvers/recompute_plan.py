@@ -37,7 +37,8 @@ from .recompute_when import Times
 
 RUNGS = ("mincut", "heu", "mix", "opt")
 
-
+NEAR = 1e-3
+"""`opt` ends this share of what can run again above its bound."""
 TIGHT = 0.2
 """Where a mix exposes this share of what can run again, one policy for all layers is tried too, and cuts are."""
 
@@ -139,7 +140,7 @@ class Planner:
 
     def by_program(self, budget: int) -> None:
         """Solve for the whole graph what the other rungs left open."""
-        best, gap = self.trials.best(budget), 1e-4 * sum(unit.time for unit in self.units.units)
+        best, gap = self.trials.best(budget), NEAR * sum(unit.time for unit in self.units.units)
         self.bounds[budget] = optimum(self.trials, self.times, budget, best, self.seconds, gap)
 
     def by_cuts(self, budget: int) -> None:

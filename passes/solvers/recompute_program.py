@@ -19,7 +19,7 @@ import numpy as np
 from .recompute_highs import Program
 from .recompute_memory import keep_all, live_bytes
 from .recompute_schedule import Choice
-from .recompute_when import Times, When, placed
+from .recompute_when import LOOK, Times, When, placed
 
 EPSILON = 1e-5
 """What a hidden second costs."""
@@ -145,8 +145,9 @@ class WhenProgram:
         made = {storage for index in self.members for storage in self.times.units.units[index].makes}
         return frozenset(s for s in made if s not in self.keep or values[self.keep[s]] > 0.5)
 
-    def choice(self, values: np.ndarray) -> Choice:
-        return Choice(self.kept(values), placed(self.times, self.whens(values)))
+    def choice(self, values: np.ndarray, look: int = LOOK) -> Choice:
+        """What a solution chooses, placed in one of so many windows ahead."""
+        return Choice(self.kept(values), placed(self.times, self.whens(values), look=look))
 
     def start(self, choice: Choice) -> np.ndarray:
         """The values of whole columns for a choice; the others are for the solver to find."""

@@ -111,13 +111,13 @@ class Times:
         return (windows if len(unit.ops) == 1 else []) + [When.LATE]
 
 
-def placed(times: Times, when: Mapping[int, When], spill: bool = True) -> dict[int, int]:
+def placed(times: Times, when: Mapping[int, When], spill: bool = True, look: int = LOOK) -> dict[int, int]:
     """A window for each unit that is to run in one.
 
     Each goes to the tightest window that it fits, else to the one with the most room: what is beyond is exposed, as it
     would be late. With `spill`, what was to run late fills the windows that still have room.
     """
-    packing = Packing(times, when)
+    packing = Packing(times, when, look)
     todo = sorted(when, key=lambda index: (when[index], packing.need[index], index))
     for late in (False, True)[: 1 + spill]:
         for index in todo:
@@ -129,8 +129,8 @@ def placed(times: Times, when: Mapping[int, When], spill: bool = True) -> dict[i
 class Packing:
     """Windows that fill up."""
 
-    def __init__(self, times: Times, when: Mapping[int, When]):
-        self.times, self.when, self.need = times, when, first_needs(times, when)
+    def __init__(self, times: Times, when: Mapping[int, When], look: int = LOOK):
+        self.times, self.when, self.need, self.look = times, when, first_needs(times, when), look
         self.room = {window: times.room(window) for window in (*times.ahead, *(window for _, window in times.behind))}
         self.order = {window: place for place, window in enumerate(self.room)}
         self.opens = {window: at for at, window in times.behind}
@@ -151,7 +151,7 @@ class Packing:
         if len(times.units.units[index].ops) > 1:
             return []
         count = times.opened(need)
-        windows = [window for _, window in times.behind[max(0, count - LOOK) : count]]
+        windows = [window for _, window in times.behind[max(0, count - self.look) : count]]
         if self.when[index] is When.AHEAD:
             windows = times.ahead
         makers = self.makers(index)
