@@ -63,16 +63,16 @@ class Setting:
         run = partial(backward, self.ways[name], loss_of, ids)
         return Fitted(name, size, peak_of(self.ways[name], run) + (1 + MOMENTS) * self.weights + ids.nbytes, run)
 
-    def largest(self, name: str, show: Show) -> Fitted:
-        """The largest batch of torch's that fits, by doubling and halving."""
-        found, step = self.of_torch(name, 1), 1
-        while (larger := self.of_torch(name, 2 * step)).peak <= self.memory:
-            found, step = larger, 2 * step
-            show(f"{name}: batch {step} fits")
-        while (step := step // 2) >= 1:
-            if (larger := self.of_torch(name, found.size + step)).peak <= self.memory:
-                found = larger
-                show(f"{name}: batch {found.size} fits")
+    def largest(self, name: str, start: int, show: Show) -> Fitted:
+        """The largest batch of torch's that fits, searched around what the growth of peaks foretells."""
+        small, large = (self.of_torch(name, size) for size in (start, 2 * start))
+        each = max(1, (large.peak - small.peak) // start)
+        found = self.of_torch(name, max(1, start + (self.memory - small.peak) // each))
+        show(f"{name}: batch {found.size}")
+        while found.peak > self.memory and found.size > 1:
+            found = self.of_torch(name, found.size - 1)
+        while (larger := self.of_torch(name, found.size + 1)).peak <= self.memory:
+            found = larger
         return found
 
     def of_gossamer(self, size: int) -> Fitted | None:
@@ -99,9 +99,9 @@ def training_batch(quick: bool, show: Show) -> Section:
     model = gpt2(*sizes, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
     ways = {EAGER: model, CHECKPOINT: checkpointed(model)}
     setting = Setting(model, ways, sizes[0], sizes[-1], 2_800_000 if quick else 4_000_000_000)
-    torchs = [setting.largest(name, show) for name in ways]
-    eager, found = torchs[0], list[Fitted]()
-    for factor in (2, 3) if quick else (2, 2.5, 3, 4, 6):
+    eager = setting.largest(EAGER, 4, show)
+    torchs, found = [eager, setting.largest(CHECKPOINT, eager.size, show)], list[Fitted]()
+    for factor in (2, 2.5, 3):
         size = int(factor * eager.size)
         show(f"gossamer: batch {size}")
         if (fitted := setting.of_gossamer(size)) is None:
