@@ -58,7 +58,6 @@ def seconds(run: Callable[[], object]) -> float:
 def without_collector() -> Iterator[None]:
     """Leave Python's garbage collector out of what is timed."""
     enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield

@@ -131,7 +131,7 @@ def test_a_step_is_fitted_to_what_it_was_compiled_for():
     ("budget", "message"),
     [
         (1, "a budget of 1 bytes cannot be met"),
-        ("half", "this is no memory budget: 'half'"),
+        ("half", "memory budget 'half': expected bytes"),
         (0.6, "memory_budget is a float, expected bytes or a text"),
         (True, "memory_budget is a bool"),
     ],
