@@ -31,7 +31,7 @@ def one_thread():
 
 def test_random_models_give_what_eager_torch_gives():
     campaign = Campaign(shrinking=5)
-    campaign.run(BUDGET, seconds=60)
+    campaign.run(BUDGET, seconds=30)
     texts = (reproducer(failure, Path(f"{name}.py"), None) for name, failure in campaign.failures.items())
     assert not campaign.failures, "\n".join(texts)
     assert sum(campaign.refused.values()) < campaign.models / 4, campaign.refused
