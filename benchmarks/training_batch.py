@@ -22,6 +22,8 @@ from .training_steps import backward, checkpointed, peak_of, stepped
 COLUMNS = ("schedule", "batch", "x eager's", "peak MB", "ms a sample", "more than eager", "again")
 TIMES, MORE = 2.0, 0.15
 """The goal: a batch so many times eager's, in so much more time a sample."""
+FACTORS = (2,)
+"""Batches that gossamer tries, in eager's."""
 MOMENTS = 2
 """Of Adam: tensors as large as the weights."""
 Show = Callable[[str], object]
@@ -101,7 +103,7 @@ def training_batch(quick: bool, show: Show) -> Section:
     setting = Setting(model, ways, sizes[0], sizes[-1], 2_800_000 if quick else 4_000_000_000)
     eager = setting.largest(EAGER, 4, show)
     torchs, found = [eager, setting.largest(CHECKPOINT, eager.size, show)], list[Fitted]()
-    for factor in (2, 2.5, 3):
+    for factor in FACTORS:
         size = int(factor * eager.size)
         show(f"gossamer: batch {size}")
         if (fitted := setting.of_gossamer(size)) is None:
