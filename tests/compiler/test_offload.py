@@ -33,7 +33,7 @@ def described(monkeypatch, tmp_path):
     return describe
 
 
-BUDGETS = {"MLP": "90%", "CNN": "80%", "GPT-2": "45%", "GPT-2 eager": "50%"}
+BUDGETS = {"MLP": "90%", "CNN": "80%", "GPT-2": "45%"}
 
 
 @pytest.mark.parametrize("name", BUDGETS)

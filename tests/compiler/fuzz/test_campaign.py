@@ -16,7 +16,7 @@ from gossamer.passes import insert_gathers, sink_scatters
 from gossamer.passes.analysis import live_rules
 from gossamer.passes.solvers.index_expr import FALSE
 
-BUDGET = 30
+BUDGET = 12
 """Models that every run of the tests tries; longer: `gossamer fuzz`."""
 
 
