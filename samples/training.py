@@ -46,7 +46,7 @@ def main() -> None:
     for name in ("budget", "MiB", "predicted", "measured", "computed again", "loss, gradients"):
         table.add_column(name, justify="right")
     step = gossamer.compile_training(model, loss_fn, (ids,))
-    for budget in ("100%", "90%") if arguments.quick else ("100%", "80%", "60%", "50%", "40%", "20%"):
+    for budget in ("100%", "90%") if arguments.quick else ("100%", "80%", "60%", "50%", "40%", "30%"):
         try:
             step.fit((ids,), budget)
         except UserError as error:
