@@ -141,7 +141,7 @@ def population_kernel(layout: Layout) -> ModuleOp:
         func.ReturnOp()
     function = func.FuncOp(STEP, FunctionType.from_lists([*arguments.values(), INDEX, INDEX], []), Region(block))
     names = ArrayAttr([StringAttr(name) for name in arguments])
-    sizes = {"width": layout.width, "unit": layout.unit, "tile": steps_of(layout.unit)}
+    sizes = {"width": layout.width, "unit": layout.unit, "tile": steps_of(layout.unit), "line": LANES}
     shape = {f"kernel.{name}": IntegerAttr(value, i64) for name, value in sizes.items()}
     return ModuleOp([function], attributes={ARGUMENTS: names, **shape})
 

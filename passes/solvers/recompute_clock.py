@@ -15,11 +15,16 @@ from .recompute_graph import Graph, Move, Step, Tier, Turn, turns
 
 @dataclass
 class Times:
-    """When each step begins, after what it waits for; when the last has ended, and how long moves are waited for."""
+    """When each step begins, after what it waits for; when the last has ended, and how long moves are waited for.
+
+    `late` are the seconds of each step that no window hides, `left` those of each window that hide nothing.
+    """
 
     starts: list[float] = field(default_factory=list)
     end: float = 0.0
     waits: dict[Move, float] = field(default_factory=dict)
+    late: list[float] = field(default_factory=list)
+    left: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,7 +65,7 @@ class Engine:
 def times(graph: Graph, steps: Iterable[Step], moves: Iterable[Move] = ()) -> Times:
     """When the steps run."""
     found, engine, acts, ops = Times(), Engine(graph), turns(moves), graph.ops
-    now, open_windows = 0.0, list[list[float]]()
+    now, room = 0.0, dict[int, float]()
     for at, step in enumerate(steps):
         for turn, move in acts.get(at, ()):
             went = engine.act(turn, move, now)
@@ -69,17 +74,17 @@ def times(graph: Graph, steps: Iterable[Step], moves: Iterable[Move] = ()) -> Ti
         found.starts.append(now)
         op = ops[step.op]
         if op.waits is not None:
-            open_windows = [window for window in open_windows if window[0] != op.waits]
+            found.left[op.waits] = room.pop(op.waits, 0.0)
         work = op.time
-        for window in open_windows:
-            used = min(work, window[1])
-            window[1] -= used
-            work -= used
+        for window in room:
+            used = min(work, room[window])
+            room[window], work = room[window] - used, work - used
+        found.late.append(work)
         now = engine.work(work, now)
         if op.starts is not None:
             now += graph.windows[op.starts].seconds
-            open_windows.append([op.starts, graph.windows[op.starts].room])
-    found.end = now
+            room[op.starts] = graph.windows[op.starts].room
+    found.end, found.left = now, found.left | room
     return found
 
 

@@ -28,35 +28,17 @@ class Opening:
     room: float
 
 
-def exposed(trial: Trial) -> tuple[dict[int, float], dict[int, float]]:
-    """Seconds that no window hides of each step that runs again, and those left of each window."""
-    found, room, left = dict[int, float](), dict[int, float](), dict[int, float]()
-    for at, step in enumerate(trial.schedule.steps):
-        op = trial.graph.ops[step.op]
-        if op.waits in room:
-            left[op.waits] = room.pop(op.waits)
-        work = op.time
-        for window in room:
-            used = min(work, room[window])
-            room[window], work = room[window] - used, work - used
-        if step.life and work > 0:
-            found[at] = work
-        if op.starts is not None:
-            room[op.starts] = trial.graph.windows[op.starts].room
-    return found, left | room
-
-
 class Late:
     """What a schedule runs again on the critical path, and the windows before it."""
 
     def __init__(self, trial: Trial):
         self.trial, self.graph, self.steps = trial, trial.graph, trial.schedule.steps
-        self.exposed, left = exposed(trial)
+        self.exposed = {at: late for at, late in enumerate(trial.times.late) if late and self.steps[at].life}
         self.openings: list[Opening] = []
         for at, step in reversed(list(enumerate(self.steps))):
             op = self.graph.ops[step.op]
             if op.starts is not None and op.phase is Phase.BACKWARD and not step.life:
-                self.openings.append(Opening(op.starts, at, left[op.starts]))
+                self.openings.append(Opening(op.starts, at, trial.times.left[op.starts]))
 
     @cached_property
     def sources(self) -> list[tuple[int, ...]]:

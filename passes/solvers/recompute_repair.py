@@ -16,7 +16,6 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .recompute_hide import exposed
 from .recompute_memory import forward_part, touches
 from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
@@ -162,8 +161,8 @@ def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:
     again = begins.keys() & units.maker.keys() - trial.choice.kept
     size = {storage: max(graph.values[storage].size, 1) for storage in again}
     late = dict.fromkeys(again, 0.0)
-    for at, seconds in exposed(trial)[0].items():
-        for storage in again.intersection(graph.ops[trial.schedule.steps[at].op].results):
+    for step, seconds in zip(trial.schedule.steps, trial.times.late, strict=True):
+        for storage in again.intersection(graph.ops[step.op].results) if step.life else ():
             late[storage] += seconds
     found = []
     for storage in sorted(again, key=lambda s: (-late[s] / size[s], -units.units[units.maker[s]].time / size[s], s)):

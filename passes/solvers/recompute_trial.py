@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from .recompute_clock import elapsed
+from .recompute_clock import Times, elapsed, times
 from .recompute_graph import Graph, Schedule
 from .recompute_memory import keep_all, live_bytes
 from .recompute_schedule import Choice, Ground, written
@@ -27,9 +27,13 @@ class Trial:
         return max(self.live, default=self.graph.static)
 
     @cached_property
+    def times(self) -> Times:
+        return times(self.graph, self.schedule.steps, self.schedule.moves)
+
+    @cached_property
     def exposed(self) -> float:
         """Seconds that the schedule takes longer than one that keeps all."""
-        return max(0.0, elapsed(self.graph, self.schedule.steps, self.schedule.moves) - self.base)
+        return max(0.0, self.times.end - self.base)
 
     @cached_property
     def recomputed(self) -> float:

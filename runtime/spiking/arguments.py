@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from .passage import Passage
 
 Arguments = dict[str, Any]
-LINE = 16
-"""Numbers that a row of a raster is a multiple of."""
 BREAK_EVEN = {32: 0.52, 64: 0.5, 128: 0.4}
 """The part of sources that is active where a dense tile is as fast as lists, by the width of blocks.
 
@@ -62,7 +60,7 @@ def scratch(passage: "Passage", i: int, number: int, source: int, span: int) -> 
     sender = network.populations[source]
     part = BREAK_EVEN_APART if dtype.kind == "i" or sender.analog or sender.silent else BREAK_EVEN[kernel.unit]
     if (i, number) not in passage.tiles:
-        pitch, steps = -(-sender.size // LINE) * LINE, -(-span // kernel.tile) * kernel.tile
+        pitch, steps = -(-sender.size // kernel.line) * kernel.line, -(-span // kernel.tile) * kernel.tile
         passage.tiles[i, number] = Tiles(np.zeros(threads * span, np.int64), np.empty(threads * steps * pitch, dtype))
     least = math.ceil(part * kernel.tile * sender.size) if wide() else NEVER
     return {"least": least} | passage.tiles[i, number].addresses

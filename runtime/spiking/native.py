@@ -35,6 +35,7 @@ class Kernel:
     width: int
     unit: int
     tile: int
+    line: int
 
     def form(self, number: int) -> str:
         """How the projection of that number is summed."""
@@ -81,9 +82,9 @@ def kernels_of(network: NetworkOp) -> dict[str, Kernel]:
         assert isinstance(module, ModuleOp)
         names = module.attributes[ARGUMENTS]
         assert isinstance(names, ArrayAttr)
-        sizes = (module.attributes.get(f"kernel.{name}") for name in ("width", "unit", "tile"))
-        width, unit, tile = (size.value.data if isinstance(size, IntegerAttr) else 0 for size in sizes)
+        sizes = (module.attributes.get(f"kernel.{name}") for name in ("width", "unit", "tile", "line"))
+        width, unit, tile, line = (size.value.data if isinstance(size, IntegerAttr) else 0 for size in sizes)
         texts = tuple(name.data for name in names if isinstance(name, StringAttr))
         entries = launch_function(code["serial_step"]), code["parallel_step"]
-        found[op.sym_name.data] = Kernel(*entries, texts, width, unit, tile)
+        found[op.sym_name.data] = Kernel(*entries, texts, width, unit, tile, line)
     return found
