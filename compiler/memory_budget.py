@@ -19,7 +19,7 @@ from xdsl.dialects.builtin import ModuleOp
 from ..dialects.diagnostics import UserError
 from ..dialects.remat import MEASURED, set_number
 from ..dialects.tier import Link, set_link
-from ..passes.analysis.training_graph import training_graph
+from ..passes.analysis.training_graph import static_bytes
 from ..passes.schedule_recompute import DEFAULT_RUNG, ScheduleRecompute
 from ..passes.split_random_ops import device_of
 from ..runtime.allocations import allocations
@@ -59,7 +59,7 @@ def fit(
         measure_step(module, weights, args, FUNCTION, progress, lambda wanted: on_any_rank(entry, wanted))
         share_times(entry)
         measure_windows(entry)
-    static = training_graph(entry).graph.static
+    static = sum(static_bytes(entry))
     if str(budget).strip().lower() == DEVICE:
         device = torch.device(device_of(entry))
         budget = least_share(entry, place(device), free_bytes(device), static)
