@@ -195,7 +195,7 @@ def check(
     return tested
 
 
-def check_often(program: Program, facts: Mapping[SSAValue, Sequence[Inactive]], row: Row, draws: int = 60) -> None:
+def check_often(program: Program, facts: Mapping[SSAValue, Sequence[Inactive]], row: Row, draws: int = 600) -> None:
     """Assert all facts for every manner of input, until each fact of the result was put to the test."""
     open_facts = {(program.result, fact) for fact in facts.get(program.result, ())}
     for number in range(draws):
