@@ -13,7 +13,7 @@ library computes is guessed, and where its bits are in doubt computed again thro
                                                   y0[i] = library_tanh(x0[i])
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -39,7 +39,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from ...dialects.aten import CallOp
 from ...dialects.kernel import ARGUMENTS, MapOp, YieldOp
 from ...dialects.template import Ref
-from .primitives import PRIMITIVES, element
+from .primitives import PRIMITIVES, Primitive, element
 from .tanh import library_functions
 from .writing import INDEX, add, each, lesser, load, loop, number, real, share, times, when
 
@@ -84,52 +84,70 @@ class Chain:
         """Is any of it guessed?"""
         return any(PRIMITIVES[call.target.data].guess for call in self.op.calls())
 
-    def compute(self, at: SSAValue, guess: bool = False) -> list[SSAValue]:
-        """Write the results for one element; what may be guessed is in doubt where one of these holds."""
-        block, doubts = self.op.meaning.block, list[SSAValue]()
+    def compute(self, at: SSAValue) -> None:
+        """Write the results for one element."""
+        self.write(at, lambda primitive, args: primitive.write(*args))
+
+    def guess(self, at: SSAValue) -> SSAValue:
+        """The same where what may be is guessed; gives whether any of that is in doubt."""
+        doubts = list[SSAValue]()
+
+        def value(primitive: Primitive, args: Sequence[Any]) -> SSAValue:
+            if primitive.guess is None:
+                return primitive.write(*args)
+            found, doubt = primitive.guess.write(*args)
+            doubts.append(doubt)
+            return found
+
+        self.write(at, value)
+        return reduce(either, doubts)
+
+    def write(self, at: SSAValue, value: Callable[[Primitive, Sequence[Any]], SSAValue]) -> None:
+        """Write the results for one element, whose calls give what `value` says."""
+        block = self.op.meaning.block
         inside: dict[SSAValue, SSAValue] = {}
-        for value, source in zip(block.args, self.given, strict=False):
-            inside[value] = read(source, at)
+        for given, source in zip(block.args, self.given, strict=False):
+            inside[given] = read(source, at)
         for call in self.op.calls():
-            primitive, args = PRIMITIVES[call.target.data], written(call, inside)
-            if guess and primitive.guess is not None:
-                inside[call.results[0]], doubt = primitive.guess.write(*args)
-                doubts.append(doubt)
-            else:
-                inside[call.results[0]] = primitive.write(*args)
+            inside[call.results[0]] = value(PRIMITIVES[call.target.data], written(call, inside))
         assert isinstance(block.last_op, YieldOp)
-        for value, target in zip(block.last_op.values, self.given[len(block.args) :], strict=True):
-            write(inside[value], target, at)
-        return doubts
+        for result, target in zip(block.last_op.values, self.given[len(block.args) :], strict=True):
+            write(inside[result], target, at)
 
 
 def write_elements(chain: Chain, first: SSAValue, end: SSAValue) -> None:
     """One loop."""
-    each(first, end, number(1), lambda at: chain.compute(at) and None)
+    each(first, end, number(1), chain.compute)
 
 
 def write_tiles(chain: Chain, first: SSAValue, end: SSAValue) -> None:
     """A loop over tiles, of which what is in doubt is computed again; what is left over is not guessed."""
     flags, none = stack(UNIT), arith.ConstantOp(IntegerAttr(0, i8)).result
 
+    def holds(flag: SSAValue) -> SSAValue:
+        return arith.CmpiOp(flag, none, "ne").result
+
     def tile(start: SSAValue) -> None:
         def one(at: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            doubts = chain.compute(add(start, at), guess=True)
-            flag = arith.ExtUIOp(reduce(lambda a, b: arith.OrIOp(a, b).result, doubts), i8).result
+            flag = arith.ExtUIOp(chain.guess(add(start, at)), i8).result
             memref.StoreOp.get(flag, flags, [at])
-            return [arith.OrIOp(found[0], flag).result]
+            return [either(found[0], flag)]
 
         def again(at: SSAValue) -> None:
-            flag = memref.LoadOp.get(flags, [at]).res
-            when(arith.CmpiOp(flag, none, "ne").result, lambda: chain.compute(add(start, at)) and None)
+            when(holds(memref.LoadOp.get(flags, [at]).res), lambda: chain.compute(add(start, at)))
 
         (found,) = loop(number(0), number(UNIT), number(1), [none], one)
-        when(arith.CmpiOp(found, none, "ne").result, lambda: each(number(0), number(UNIT), number(1), again))
+        when(holds(found), lambda: each(number(0), number(UNIT), number(1), again))
 
     rest = arith.RemUIOp(arith.SubiOp(end, first).result, number(UNIT)).result
     whole = arith.SubiOp(end, rest).result
     each(first, whole, number(UNIT), tile)
     write_elements(chain, whole, end)
+
+
+def either(a: SSAValue, b: SSAValue) -> SSAValue:
+    """a or b"""
+    return arith.OrIOp(a, b).result
 
 
 def stack(size: int) -> SSAValue:
