@@ -5,7 +5,7 @@
 Each primitive runs as part of a map, and eagerly, on some thousand numbers: random ones of all sizes, zeros of both
 signs, infinities, NaN, the smallest and the largest, each with each; an odd number of them, as torch's code for whole
 vectors and that for what is left over may differ. NaN counts as NaN, whatever its bits. What differs is left to eager.
-Primitives that are guessed (`primitives.py`) are tried on every single number that may be in doubt, 1.5 s for tanh.
+Primitives that are guessed (`primitives.py`) are tried on every single number that may be in doubt, 2 s for tanh.
 What was found is kept as `machine.py` keeps rates, for this text of the kernels, this compiler, and what torch chooses
 its code by.
 """

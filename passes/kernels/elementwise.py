@@ -122,10 +122,11 @@ def write_elements(chain: Chain, first: SSAValue, end: SSAValue) -> None:
 
 def write_tiles(chain: Chain, first: SSAValue, end: SSAValue) -> None:
     """A loop over tiles, of which what is in doubt is computed again; what is left over is not guessed."""
-    flags, none = stack(UNIT), arith.ConstantOp(IntegerAttr(0, i8)).result
+    flags, words = stack(UNIT)
+    none, zero = (arith.ConstantOp(IntegerAttr(0, kind)).result for kind in (i8, i64))
 
     def holds(flag: SSAValue) -> SSAValue:
-        return arith.CmpiOp(flag, none, "ne").result
+        return arith.CmpiOp(flag, zero if flag.type == i64 else none, "ne").result
 
     def tile(start: SSAValue) -> None:
         def one(at: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
@@ -136,8 +137,13 @@ def write_tiles(chain: Chain, first: SSAValue, end: SSAValue) -> None:
         def again(at: SSAValue) -> None:
             when(holds(memref.LoadOp.get(flags, [at]).res), lambda: chain.compute(add(start, at)))
 
+        def eight(at: SSAValue) -> None:
+            first = times(at, number(8))
+            doubt = holds(memref.LoadOp.get(words, [at]).res)
+            when(doubt, lambda: each(first, add(first, number(8)), number(1), again))
+
         (found,) = loop(number(0), number(UNIT), number(1), [none], one)
-        when(holds(found), lambda: each(number(0), number(UNIT), number(1), again))
+        when(holds(found), lambda: each(number(0), number(UNIT // 8), number(1), eight))
 
     rest = arith.RemUIOp(arith.SubiOp(end, first).result, number(UNIT)).result
     whole = arith.SubiOp(end, rest).result
@@ -150,10 +156,12 @@ def either(a: SSAValue, b: SSAValue) -> SSAValue:
     return arith.OrIOp(a, b).result
 
 
-def stack(size: int) -> SSAValue:
-    """A buffer of bytes that lives as long as the function runs."""
+def stack(size: int) -> tuple[SSAValue, SSAValue]:
+    """A buffer of bytes that lives as long as the function runs, and the same as words of eight."""
     pointer = llvm.AllocaOp(llvm.ConstantOp(IntegerAttr(size, i64), i64).result, i8, UNIT).res
-    return UnrealizedConversionCastOp.get((pointer,), (MemRefType(i8, (size,)),)).results[0]
+    kinds = MemRefType(i8, (size,)), MemRefType(i64, (size // 8,))
+    flags, words = (UnrealizedConversionCastOp.get((pointer,), (kind,)).results[0] for kind in kinds)
+    return flags, words
 
 
 def buffer(value: SSAValue) -> MemRefType:
