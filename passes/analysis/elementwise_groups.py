@@ -4,9 +4,8 @@
     backward   gt = g h     gx = g (t + 1)                         group  .. g (0.5 x), g (t + 1) .. of g, x, t
 
 A group ends with the one op whose result it gives. An op belongs to the group that all its readers are in, if they are
-of one phase and nothing that has an effect stands between. An op that is computed from a
-single tensor, by such ops, and that only such ops read is *cheap*: every group that reads it computes it again from
-that tensor, which is held in its place.
+of one phase and nothing that has an effect stands between. An op that such ops compute from a single tensor, and that
+only such ops read, is *cheap*: every group that reads it computes it again from that tensor, which is held instead.
 
 An op moves down to the end of its group, and holds what it reads until there: a group whose ops would so take more
 bytes at once than before, by what is alive from its first op to its last, leaves out its first.
