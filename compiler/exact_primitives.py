@@ -5,11 +5,14 @@
 Each primitive runs as part of a map, and eagerly, on some thousand numbers: random ones of all sizes, zeros of both
 signs, infinities, NaN, the smallest and the largest, each with each; an odd number of them, as torch's code for whole
 vectors and that for what is left over may differ. NaN counts as NaN, whatever its bits. What differs is left to eager.
-What was found is kept as `machine.py` keeps rates, for this text of the kernels and this compiler.
+Primitives that are guessed (`primitives.py`) are tried on every single number that may be in doubt, 2 s for tanh.
+What was found is kept as `machine.py` keeps rates, for this text of the kernels, this compiler, and what torch chooses
+its code by.
 """
 
 import hashlib
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -24,8 +27,9 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from ..dialects.aten import CallOp, tensor_type
 from ..dialects.kernel import MapOp, YieldOp
 from ..dialects.template import Argument, Ref, Template
-from ..passes.kernels import elementwise
-from ..passes.kernels.elementwise import COMPARISONS, PRIMITIVES, elementwise_kernel
+from ..passes.kernels import elementwise, primitives, tanh
+from ..passes.kernels.elementwise import elementwise_kernel
+from ..passes.kernels.primitives import COMPARISONS, PRIMITIVES
 from ..runtime import native
 from ..runtime.executor import Program
 from .machine import cache_file, kept
@@ -35,21 +39,55 @@ SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, 3.0, 1e-45, -1e-45, 1.2e-38, -1.1e-38, 3.4
 LITERALS: dict[str, tuple[Argument, ...]] = {"s": (0.044715, -3.0), "e": (2, 3.0), "p": (0.1, 0.5)}
 """What is tried for arguments that are numbers; `threshold_backward` and comparisons meet ties at -3."""
 
+CHUNK = 1 << 20
+"""Numbers that are tried at a time where all are."""
+
 
 @cache
 def exact_primitives() -> tuple[str, ...]:
     """The primitives that may be fused here; none where nothing compiles."""
     if not native.available():
         return ()
-    texts = (inspect.getsource(part) for part in (elementwise, sys.modules[__name__]))
-    digest = hashlib.sha256(" ".join((native.identity(), *texts)).encode()).hexdigest()
+    texts = (inspect.getsource(part) for part in (elementwise, primitives, tanh, sys.modules[__name__]))
+    chosen = torch.backends.cpu.get_cpu_capability(), *sorted(f"{k}={v}" for k, v in os.environ.items() if "MKL" in k)
+    digest = hashlib.sha256(" ".join((native.identity(), *chosen, *texts)).encode()).hexdigest()
 
     def measure() -> dict[str, float]:
-        wrong = differing(*trial(len(tried()[0])))
-        return {digest: 1.0} | {name: float(name not in wrong) for name in PRIMITIVES}
+        names = possible()
+        right = set(names) - differing(*trial(len(tried()[0]), names))
+        return {digest: 1.0} | {name: float(name in right and guessed_right(name)) for name in PRIMITIVES}
 
     found = kept(cache_file("elementwise"), (digest, *PRIMITIVES), measure)
     return tuple(name for name in PRIMITIVES if found[name])
+
+
+def possible() -> list[str]:
+    """The primitives of which all is there that they call."""
+    known = native.callable_names()
+    return [name for name, each in PRIMITIVES.items() if each.guess is None or each.guess.library in known]
+
+
+@torch.no_grad()
+def guessed_right(name: str) -> bool:
+    """Is a primitive eager's for all numbers for which its guess may not be? True where it is not guessed."""
+    if (guess := PRIMITIVES[name].guess) is None:
+        return True
+    module, _ = trial(CHUNK, (name,))
+    run_pipeline(module, "lower-kernels")
+    fused, eager = (Program.build(module, {}, function) for function in ("fused", "eager"))
+    mask = torch.zeros(CHUNK, dtype=torch.bool)
+    return all(
+        same_bits(*(program([x, x, mask])[0] for program in (fused, eager)))
+        for part in all_between(*guess.sizes)
+        for x in (part, -part)
+    )
+
+
+def all_between(first: float, last: float) -> Iterator[Tensor]:
+    """Every number from `first` to `last`, in order, by chunks; some more may follow."""
+    start, end = torch.tensor([first, last]).view(torch.int32).tolist()
+    for at in range(start, end + 1, CHUNK):
+        yield torch.arange(at, at + CHUNK, dtype=torch.int32).view(torch.float32)
 
 
 @torch.no_grad()
@@ -72,11 +110,11 @@ def tried() -> tuple[Tensor, Tensor, Tensor]:
     return x, y, torch.rand(len(x), generator=random) < 0.5
 
 
-def calls(given: Sequence[SSAValue], size: int) -> Iterator[CallOp]:
-    """Each primitive with each kind of arguments, of two operands of numbers and one of truth values."""
+def calls(given: Sequence[SSAValue], size: int, names: Sequence[str]) -> Iterator[CallOp]:
+    """Each of the primitives with each kind of arguments, of two operands of numbers and one of truth values."""
     x, y, mask = given
-    for name, primitive in PRIMITIVES.items():
-        kinds = [("x", "s") if kind == "a" else (kind,) for kind in primitive.kinds]
+    for name in names:
+        kinds = [("x", "s") if kind == "a" else (kind,) for kind in PRIMITIVES[name].kinds]
         literals = range(len(LITERALS["s"]))
         for chosen, which in product(product(*kinds), literals):
             numbers, operands, args = iter((x, y)), list[SSAValue](), list[Argument]()
@@ -93,13 +131,13 @@ def calls(given: Sequence[SSAValue], size: int) -> Iterator[CallOp]:
             yield CallOp(name, Template(tuple(args)), operands, [result])
 
 
-def trial(size: int) -> tuple[ModuleOp, list[str]]:
-    """A function that calls every primitive, the same as one map, and which primitive each result is of."""
+def trial(size: int, names: Sequence[str]) -> tuple[ModuleOp, list[str]]:
+    """A function that calls these primitives, the same as one map, and which primitive each result is of."""
     types: list[Attribute] = [tensor_type(element, (size,)) for element in (f32, f32, i1)]
     meaning, direct, around = (Block(arg_types=types) for _ in range(3))
-    made = list(calls(meaning.args, size))
+    made = list(calls(meaning.args, size, names))
     meaning.add_ops([*made, YieldOp(*(call.results[0] for call in made))])
-    again = list(calls(direct.args, size))
+    again = list(calls(direct.args, size, names))
     results = [call.results[0].type for call in again]
     direct.add_ops([*again, ReturnOp(*(call.results[0] for call in again))])
     fused = MapOp("trial", around.args, results, Region(meaning))

@@ -26,7 +26,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ..dialects.kernel import MapOp, YieldOp
 from ..dialects.remat import LAYER, PATH, PHASE
 from .analysis.elementwise_groups import Chooser
-from .kernels.elementwise import PRIMITIVES, element, elementwise_kernel
+from .kernels.elementwise import elementwise_kernel
+from .kernels.primitives import PRIMITIVES, element
 
 
 def make_map(group: Sequence[Operation], name: str) -> MapOp:

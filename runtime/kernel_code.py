@@ -8,17 +8,19 @@ from weakref import WeakKeyDictionary
 from xdsl.dialects import llvm
 from xdsl.dialects.builtin import ModuleOp
 
-from .native import Code, load, target
+from .native import Code, callable_names, load, target
 
 PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 """Of a kernel's entry."""
 
 
 def llvm_text(module: ModuleOp) -> str | None:
-    """A kernel as LLVM's own text; None where it is not lowered yet."""
+    """A kernel as LLVM's own text; None where it is not lowered yet, or calls what is not here."""
     from xdsl.backend.llvm.convert import convert_module
 
-    if not all(isinstance(op, llvm.FuncOp) for op in module.ops):
+    functions = [op for op in module.ops if isinstance(op, llvm.FuncOp)]
+    called = {function.sym_name.data for function in functions if not function.body.blocks}
+    if len(functions) < len(list(module.ops)) or not called <= callable_names():
         return None
     machine = target()
     return str(convert_module(module, fallback_target_triple=machine.triple, data_layout=str(machine.target_data)))
@@ -29,7 +31,7 @@ CODE: "WeakKeyDictionary[ModuleOp, Code]" = WeakKeyDictionary()
 
 
 def code_of(module: ModuleOp) -> Code | None:
-    """A kernel's code; None where it is not lowered yet."""
+    """A kernel's code; None where it has no text."""
     if module not in CODE and (text := llvm_text(module)) is not None:
         CODE[module] = load(text)
     return CODE.get(module)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from .cache import keep, kept
 from .openmp import NAMES, address, openmp
+from .vector_math import vector_math
 
 FORMAT = 1
 
@@ -90,7 +91,7 @@ class Code:
     def __init__(self, content: bytes):
         import llvmlite.binding as llvm
 
-        declare_team()
+        declare_functions()
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target())
         self.engine.add_object_file(llvm.ObjectFileRef.from_data(content))
         self.engine.finalize_object()
@@ -101,13 +102,17 @@ class Code:
 
 
 @cache
-def declare_team() -> None:
-    """Let code find the functions of OpenMP. (Where there are none nothing calls them: any address will do.)"""
+def declare_functions() -> None:
+    """Let code find the functions it calls. (Where OpenMP is not there nothing calls it: any address will do.)"""
     import llvmlite.binding as llvm
 
-    functions = openmp() or {}
-    for name in NAMES:
-        llvm.add_symbol(name, address(functions[name]) if name in functions else 1)
+    for name, function in {**dict.fromkeys(NAMES), **(openmp() or {}), **vector_math()}.items():
+        llvm.add_symbol(name, 1 if function is None else address(function))
+
+
+def callable_names() -> frozenset[str]:
+    """The functions that code can call."""
+    return frozenset((*NAMES, *vector_math()))
 
 
 @cache

@@ -23,13 +23,22 @@ def openmp() -> dict[str, Any] | None:
     """The functions of torch's OpenMP runtime by name; None where it is not found."""
     if "OpenMP" not in torch.__config__.parallel_info():
         return None
-    for library in sorted((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*")):
-        try:
-            found = ctypes.CDLL(str(library))
-            return {name: getattr(found, name) for name in NAMES}
-        except (OSError, AttributeError):
-            continue
+    for library in torch_libraries():
+        if all(hasattr(library, name) for name in NAMES):
+            return {name: getattr(library, name) for name in NAMES}
     return None
+
+
+@cache
+def torch_libraries() -> list[ctypes.CDLL]:
+    """Torch's own library for the CPU, where it can be opened."""
+    found = list[ctypes.CDLL]()
+    for file in sorted((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*")):
+        try:
+            found.append(ctypes.CDLL(str(file)))
+        except OSError:
+            continue
+    return found
 
 
 @cache

@@ -4,8 +4,8 @@
     backward   gt = g h     gx = g (t + 1)                         group  .. g (0.5 x), g (t + 1) .. of g, x, t
 
 A group ends with the one op whose result it gives. An op belongs to the group that all its readers are in, if they are
-of one phase and nothing that has an effect stands between. An op of a single tensor that only such ops read is
-*cheap*: every group that reads it computes it again from that tensor, which is held in its place.
+of one phase and nothing that has an effect stands between. An op that such ops compute from a single tensor, and that
+only such ops read, is *cheap*: every group that reads it computes it again from that tensor, which is held instead.
 
 An op moves down to the end of its group, and holds what it reads until there: a group whose ops would so take more
 bytes at once than before, by what is alive from its first op to its last, leaves out its first.
@@ -22,7 +22,7 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 from ...dialects.aten import CallOp, ParameterOp
 from ...dialects.comm import Start, WaitOp
 from ...dialects.remat import PHASE, is_recomputation, text_of
-from ..kernels.elementwise import element, is_primitive
+from ..kernels.primitives import element, is_guessed, is_primitive
 from .memory import may_share
 from .storages import overwritten, tensor_bytes, why_fixed
 
@@ -80,10 +80,11 @@ class Chooser:
         """Ops that groups compute again: what they read takes no more memory than what they give."""
         found = set[Operation]()
         for op in self.candidates:
-            (result,), source = op.results, root(op.operands[0], found)
-            there = isinstance(source, BlockArgument) or isinstance(source.owner, ParameterOp)
-            if len(set(op.operands)) > 1 or element(result) != f32:
+            (result,), roots = op.results, {root(value, found) for value in op.operands}
+            if len(roots) > 1 or element(result) != f32:
                 continue
+            (source,) = roots
+            there = isinstance(source, BlockArgument) or isinstance(source.owner, ParameterOp)
             held, given = tensor_bytes(source), tensor_bytes(result)
             if not there and (held is None or given is None or held > given):
                 continue
@@ -121,7 +122,7 @@ class Chooser:
                     break
                 left_out.add(own[0])
             self.taken.update(own)
-            if len(group) > 1:
+            if len(group) > 1 or is_guessed(sink):
                 self.settle(group, own)
                 yield group
 

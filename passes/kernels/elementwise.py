@@ -4,13 +4,18 @@
     %b = aten.mul.Tensor(%a, %x1)      ->         y0[i] = (x0[i] * 0.5) * x1[i]
     kernel.yield %b
 
-Every call rounds as ATen's own code does, and nothing else is fused or reordered. That code was compiled with
-contraction: `tanh_backward` is g (1 - t t), rounded once less. Whether a primitive has this machine's bits is for
-whoever allows it to find out (`compiler/exact_primitives.py`). Truth values are bytes.
+Every call is written as `primitives.py` says, and nothing else is fused or reordered. Truth values are bytes. What a
+library computes is guessed, and where its bits are in doubt computed again through the library:
+
+    %t = aten.tanh.default(%x0)               for each tile of 32, in vectors:
+    kernel.yield %t                    ->         y0[i], doubt[i] = a guess at tanh x0[i]
+                                              where any is in doubt, for each that is:
+                                                  y0[i] = library_tanh(x0[i])
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from xdsl.builder import ImplicitBuilder
@@ -23,159 +28,25 @@ from xdsl.dialects.builtin import (
     MemRefType,
     ModuleOp,
     StringAttr,
-    TensorType,
+    UnrealizedConversionCastOp,
     f32,
     i1,
     i8,
+    i64,
 )
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
-from ...dialects.aten import CallOp, dims, tensor_of
+from ...dialects.aten import CallOp
 from ...dialects.kernel import ARGUMENTS, MapOp, YieldOp
-from ...dialects.template import Argument, Ref
-from .writing import INDEX, add, each, lesser, load, number, real, share, times
+from ...dialects.template import Ref
+from .primitives import PRIMITIVES, Primitive, element
+from .tanh import library_functions
+from .writing import INDEX, add, each, lesser, load, loop, number, real, share, times, when
 
 FUNCTION = "map"
 """The function's name."""
-UNIT = 16
-"""Elements that are not divided among threads: a line of memory."""
-LARGEST = 3.4028234663852886e38
-"""The largest f32."""
-
-
-def plus(a: SSAValue, b: SSAValue) -> SSAValue:
-    """a + b"""
-    return arith.AddfOp(a, b).result
-
-
-def minus(a: SSAValue, b: SSAValue) -> SSAValue:
-    """a - b"""
-    return arith.SubfOp(a, b).result
-
-
-def product(a: SSAValue, b: SSAValue) -> SSAValue:
-    """a b"""
-    return arith.MulfOp(a, b).result
-
-
-def quotient(a: SSAValue, b: SSAValue) -> SSAValue:
-    """a / b"""
-    return arith.DivfOp(a, b).result
-
-
-def choice(condition: SSAValue, a: SSAValue, b: SSAValue) -> SSAValue:
-    """a where `condition` holds, else b"""
-    return arith.SelectOp(condition, a, b).result
-
-
-def comparison(predicate: str) -> Callable[..., SSAValue]:
-    """How two numbers are compared."""
-    return lambda a, b: arith.CmpfOp(a, b, predicate).result
-
-
-def power(a: SSAValue, exponent: float) -> SSAValue:
-    """a a, or (a a) a"""
-    return product(a, a) if exponent == 2 else product(product(a, a), a)
-
-
-def tanh_backward(g: SSAValue, t: SSAValue) -> SSAValue:
-    """g (1 - t t), the bracket rounded once"""
-    return product(g, llvm.FMAOp(minus(real(-0.0), t), t, real(1.0)).res)
-
-
-def sigmoid_backward(g: SSAValue, s: SSAValue) -> SSAValue:
-    """(g (1 - s)) s"""
-    return product(product(g, minus(real(1.0), s)), s)
-
-
-def dropout_backward(g: SSAValue, mask: SSAValue, p: float) -> SSAValue:
-    """g times 1 / (1 - p) where `mask` holds, else times 0"""
-    return product(product(choice(mask, real(1.0), real(0.0)), quotient(real(1.0), real(1 - p))), g)
-
-
-@dataclass(frozen=True)
-class Primitive:
-    """A call that can be part of a chain: the kinds of its arguments, and how it is written for one element.
-
-    x: numbers. m: truth values. a: numbers, or a number. s: a number. e: 2 or 3. p: a probability.
-    """
-
-    kinds: str
-    write: Callable[..., SSAValue]
-
-
-COMPARISONS = ("gt", "ge", "lt", "le", "eq", "ne")
-"""Calls that give truth values."""
-
-PRIMITIVES: dict[str, Primitive] = {
-    "aten.add.Tensor": Primitive("xa", plus),
-    "aten.add.Scalar": Primitive("xs", plus),
-    "aten.sub.Tensor": Primitive("xa", minus),
-    "aten.sub.Scalar": Primitive("xs", minus),
-    "aten.rsub.Scalar": Primitive("xs", lambda a, b: minus(b, a)),
-    "aten.mul.Tensor": Primitive("xa", product),
-    "aten.mul.Scalar": Primitive("xs", product),
-    "aten.div.Tensor": Primitive("xa", quotient),
-    "aten.div.Scalar": Primitive("xs", quotient),
-    "aten.neg.default": Primitive("x", lambda a: minus(real(-0.0), a)),
-    "aten.reciprocal.default": Primitive("x", lambda a: quotient(real(1.0), a)),
-    "aten.pow.Tensor_Scalar": Primitive("xe", power),
-    "aten.relu.default": Primitive("x", lambda a: choice(comparison("olt")(a, real(0.0)), real(0.0), a)),
-    "aten.threshold_backward.default": Primitive(
-        "xxs", lambda g, a, limit: choice(comparison("ole")(a, limit), real(0.0), g)
-    ),
-    "aten.tanh_backward.default": Primitive("xx", tanh_backward),
-    "aten.sigmoid_backward.default": Primitive("xx", sigmoid_backward),
-    "gossamer.dropout_backward.default": Primitive("xmp", dropout_backward),
-    "aten.where.self": Primitive("mxx", choice),
-    "aten.where.ScalarOther": Primitive("mxs", choice),
-    "aten.where.ScalarSelf": Primitive("msx", choice),
-    "aten.masked_fill.Scalar": Primitive("xms", lambda a, mask, value: choice(mask, value, a)),
-    **{
-        f"aten.{name}.{form}": Primitive(f"x{kind}", comparison(predicate))
-        for name, predicate in zip(COMPARISONS, ("ogt", "oge", "olt", "ole", "oeq", "une"), strict=True)
-        for form, kind in (("Tensor", "x"), ("Scalar", "s"))
-    },
-}
-"""What a chain may be made of. Functions that libraries compute in their own way (tanh, exp, erf) are not among it."""
-
-
-def is_primitive(op: CallOp, allowed: Sequence[str] = tuple(PRIMITIVES)) -> bool:
-    """Is `op` a call of a table's primitive, on f32 of one static shape?"""
-    primitive, args = PRIMITIVES.get(op.target.data), op.template.data.args
-    if primitive is None or op.target.data not in allowed or len(args) != len(primitive.kinds):
-        return False
-    if any(pair != ("alpha", 1) for pair in op.template.data.kwargs) or not isinstance(op.result_types[0], TensorType):
-        return False
-    shape = dims(op.results[0].type)
-    if not all(isinstance(size, int) for size in shape) or element(op.results[0]) not in (f32, i1):
-        return False
-    return all(fits(kind, argument, op, shape) for kind, argument in zip(primitive.kinds, args, strict=True))
-
-
-def element(value: SSAValue) -> Attribute:
-    """The type of a tensor's elements."""
-    return tensor_of(value).element_type
-
-
-def fits(kind: str, argument: Argument, op: CallOp, shape: Sequence[object]) -> bool:
-    """Is `argument` of that kind?"""
-    match argument:
-        case Ref(index):
-            value = op.operands[index]
-            wanted = {"x": f32, "a": f32, "m": i1}.get(kind)
-            if wanted is None or not isinstance(value.type, TensorType):
-                return False
-            return element(value) == wanted and dims(value.type) == shape
-        case bool():
-            return False
-        case int() | float():
-            limits = {"a": (-LARGEST, LARGEST), "s": (-LARGEST, LARGEST), "e": (2, 3), "p": (0, 1)}.get(kind)
-            if limits is None or not limits[0] <= argument <= limits[1]:
-                return False
-            return kind != "e" or argument in limits
-        case _:
-            return False
+UNIT = 32
+"""Elements that are not divided among threads, and of which a doubt is kept in common."""
 
 
 def elementwise_kernel(op: MapOp, name: str) -> ModuleOp:
@@ -190,24 +61,107 @@ def elementwise_kernel(op: MapOp, name: str) -> ModuleOp:
     for value, hint in zip(body.args, [*arguments, "part", "parts"], strict=True):
         value.name_hint = hint
     size, *given, part, parts = body.args
+    chain = Chain(op, given)
     with ImplicitBuilder(body):
         units = arith.DivUIOp(add(size, number(UNIT - 1)), number(UNIT)).result
         first, end = (times(share(units, at, parts), number(UNIT)) for at in (part, add(part, number(1))))
-
-        def one(at: SSAValue) -> None:
-            inside: dict[SSAValue, SSAValue] = {}
-            for value, source in zip(block.args, given, strict=False):
-                inside[value] = read(source, at)
-            for call in op.calls():
-                inside[call.results[0]] = PRIMITIVES[call.target.data].write(*written(call, inside))
-            for value, target in zip(last.values, given[len(block.args) :], strict=True):
-                write(inside[value], target, at)
-
-        each(first, lesser(end, size), number(1), one)
+        (write_tiles if chain.guesses() else write_elements)(chain, first, lesser(end, size))
         func.ReturnOp()
     kinds = FunctionType.from_lists([*arguments.values(), INDEX, INDEX], [])
     names = ArrayAttr([StringAttr(name) for name in arguments])
-    return ModuleOp([func.FuncOp(FUNCTION, kinds, Region(body))], {ARGUMENTS: names}, StringAttr(name))
+    functions = [func.FuncOp(FUNCTION, kinds, Region(body)), *(library_functions() if chain.guesses() else ())]
+    return ModuleOp(functions, {ARGUMENTS: names}, StringAttr(name))
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a map computes, and the buffers that it reads and writes."""
+
+    op: MapOp
+    given: Sequence[SSAValue]
+
+    def guesses(self) -> bool:
+        """Is any of it guessed?"""
+        return any(PRIMITIVES[call.target.data].guess for call in self.op.calls())
+
+    def compute(self, at: SSAValue) -> None:
+        """Write the results for one element."""
+        self.write(at, lambda primitive, args: primitive.write(*args))
+
+    def guess(self, at: SSAValue) -> SSAValue:
+        """The same where what may be is guessed; gives whether any of that is in doubt."""
+        doubts = list[SSAValue]()
+
+        def value(primitive: Primitive, args: Sequence[Any]) -> SSAValue:
+            if primitive.guess is None:
+                return primitive.write(*args)
+            found, doubt = primitive.guess.write(*args)
+            doubts.append(doubt)
+            return found
+
+        self.write(at, value)
+        return reduce(either, doubts)
+
+    def write(self, at: SSAValue, value: Callable[[Primitive, Sequence[Any]], SSAValue]) -> None:
+        """Write the results for one element, whose calls give what `value` says."""
+        block = self.op.meaning.block
+        inside: dict[SSAValue, SSAValue] = {}
+        for given, source in zip(block.args, self.given, strict=False):
+            inside[given] = read(source, at)
+        for call in self.op.calls():
+            inside[call.results[0]] = value(PRIMITIVES[call.target.data], written(call, inside))
+        assert isinstance(block.last_op, YieldOp)
+        for result, target in zip(block.last_op.values, self.given[len(block.args) :], strict=True):
+            write(inside[result], target, at)
+
+
+def write_elements(chain: Chain, first: SSAValue, end: SSAValue) -> None:
+    """One loop."""
+    each(first, end, number(1), chain.compute)
+
+
+def write_tiles(chain: Chain, first: SSAValue, end: SSAValue) -> None:
+    """A loop over tiles, of which what is in doubt is computed again; what is left over is not guessed."""
+    flags, words = stack(UNIT)
+    none, zero = (arith.ConstantOp(IntegerAttr(0, kind)).result for kind in (i8, i64))
+
+    def holds(flag: SSAValue) -> SSAValue:
+        return arith.CmpiOp(flag, zero if flag.type == i64 else none, "ne").result
+
+    def tile(start: SSAValue) -> None:
+        def one(at: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            flag = arith.ExtUIOp(chain.guess(add(start, at)), i8).result
+            memref.StoreOp.get(flag, flags, [at])
+            return [either(found[0], flag)]
+
+        def again(at: SSAValue) -> None:
+            when(holds(memref.LoadOp.get(flags, [at]).res), lambda: chain.compute(add(start, at)))
+
+        def eight(at: SSAValue) -> None:
+            first = times(at, number(8))
+            doubt = holds(memref.LoadOp.get(words, [at]).res)
+            when(doubt, lambda: each(first, add(first, number(8)), number(1), again))
+
+        (found,) = loop(number(0), number(UNIT), number(1), [none], one)
+        when(holds(found), lambda: each(number(0), number(UNIT // 8), number(1), eight))
+
+    rest = arith.RemUIOp(arith.SubiOp(end, first).result, number(UNIT)).result
+    whole = arith.SubiOp(end, rest).result
+    each(first, whole, number(UNIT), tile)
+    write_elements(chain, whole, end)
+
+
+def either(a: SSAValue, b: SSAValue) -> SSAValue:
+    """a or b"""
+    return arith.OrIOp(a, b).result
+
+
+def stack(size: int) -> tuple[SSAValue, SSAValue]:
+    """A buffer of bytes that lives as long as the function runs, and the same as words of eight."""
+    pointer = llvm.AllocaOp(llvm.ConstantOp(IntegerAttr(size, i64), i64).result, i8, UNIT).res
+    kinds = MemRefType(i8, (size,)), MemRefType(i64, (size // 8,))
+    flags, words = (UnrealizedConversionCastOp.get((pointer,), (kind,)).results[0] for kind in kinds)
+    return flags, words
 
 
 def buffer(value: SSAValue) -> MemRefType:

@@ -22,8 +22,9 @@ SIZE = NAMES.index("size")
 
 
 def add_entries(module: ModuleOp) -> None:
-    """Give each `llvm.func` of `module` its two entries."""
-    bodies = [op for op in module.ops if isinstance(op, llvm.FuncOp)]
+    """Give each `llvm.func` of `module` that is not for itself alone its two entries."""
+    functions = [op for op in module.ops if isinstance(op, llvm.FuncOp)]
+    bodies = [op for op in functions if op.body.blocks and op.linkage.linkage.data == "external"]
     named = ARGUMENTS in module.attributes
     declared = [llvm.FuncOp(name, llvm.LLVMFunctionType([], i32), llvm.LinkageAttr("external")) for name in TEAM]
     entries = [entry(body, parallel, named) for body in bodies for parallel in (False, True)]

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from gossamer.compiler import exact_primitives as trying
-from gossamer.passes.kernels.elementwise import PRIMITIVES, minus, plus, product, real
+from gossamer.passes.kernels import tanh
+from gossamer.passes.kernels.primitives import PRIMITIVES, minus, plus, product, real
 from xdsl.ir import SSAValue
 
 pytest.importorskip("llvmlite")
 
+TANH = "aten.tanh.default"
 SURE = (
     "aten.add.Tensor",
     "aten.mul.Tensor",
@@ -41,17 +43,40 @@ def test_what_is_not_eagers_is_found(monkeypatch: pytest.MonkeyPatch):
     }
     for name, write in wrong.items():
         monkeypatch.setitem(PRIMITIVES, name, replace(PRIMITIVES[name], write=write))
-    module, examples = trying.trial(len(trying.tried()[0]))
+    module, examples = trying.trial(len(trying.tried()[0]), list(PRIMITIVES))
     found = trying.differing(module, examples)
     assert set(wrong) <= found
     assert not found & (set(SURE) - set(wrong))
+
+
+def test_guesses_are_tried_on_all_numbers_that_may_be_in_doubt(monkeypatch: pytest.MonkeyPatch):
+    primitive, sizes = PRIMITIVES[TANH], (2.0**-7, 2.0**-7 * 1.2)
+    if TANH not in trying.exact_primitives():
+        pytest.skip("torch has another tanh here")
+    assert primitive.guess is not None
+    monkeypatch.setitem(PRIMITIVES, TANH, replace(primitive, guess=replace(primitive.guess, sizes=sizes)))
+    assert trying.guessed_right(TANH)
+    monkeypatch.setattr(tanh, "WINDOW", (1e-5, 1e-5))
+    assert not trying.guessed_right(TANH)
+
+
+def test_what_calls_a_function_that_is_not_there_is_not_tried(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trying.native, "callable_names", lambda: frozenset())
+    assert set(PRIMITIVES) - set(trying.possible()) == {TANH}
+
+
+def test_every_number_between():
+    (found,) = trying.all_between(1.0, 1.1)
+    assert found[0] == 1
+    assert found[-1] >= 1.1
+    assert torch.equal(found[1:], found[:-1].nextafter(torch.tensor(2.0)))
 
 
 def test_every_primitive_is_tried():
     x, y, mask = trying.tried()
     assert len(x) == len(y) == len(mask)
     assert len(x) % 2
-    _, examples = trying.trial(len(x))
+    _, examples = trying.trial(len(x), list(PRIMITIVES))
     assert set(examples) == set(PRIMITIVES)
 
 

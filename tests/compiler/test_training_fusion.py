@@ -7,6 +7,7 @@ from typing import Any
 import gossamer
 import pytest
 import torch
+from gossamer.compiler.explain_memory import title
 from gossamer.dialects.kernel import MapOp
 from gossamer.tests.training import check_call, check_training, squared
 from torch import Tensor, nn
@@ -91,7 +92,7 @@ def test_a_step_is_eagers_in_any_budget(make: Callable[[], nn.Module], batch: Ca
 
 
 def test_maps_are_explained_by_what_they_compute():
-    torch.manual_seed(0)
-    step = gossamer.compile_training(net(), squared, rows(), memory_budget="100%")
-    step.fit(rows(), step.memory.floor or step.memory.static, "opt")
-    assert "mul+add" in step.explain()
+    step = gossamer.compile_training(net(), squared, rows())
+    titles = {title(op) for op in step.module.walk() if isinstance(op, MapOp)}
+    assert all("+" in each or each == "tanh" for each in titles)
+    assert any(each.startswith("mul+pow+add") for each in titles)

@@ -8,7 +8,7 @@ import torch
 from gossamer.compiler.context import parse_text, print_module
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.dialects.kernel import MapOp
-from gossamer.passes.kernels.elementwise import PRIMITIVES
+from gossamer.passes.kernels.primitives import PRIMITIVES
 from gossamer.runtime import reference
 from gossamer.runtime.executor import Program, find
 from torch import Tensor
@@ -119,6 +119,15 @@ GELU = """
 
 def test_the_backward_pass_computes_cheap_ops_again_from_what_they_read():
     after = check(step(GELU))
+    first, second = maps(after)
+    assert first.endswith("%7 = aten.mul.Tensor(%0, %6); yield %7")
+    assert "%0 = aten.mul.Tensor(%x0, 0.5); %1 = aten.pow.Tensor_Scalar(%x0, 3.0)" in second
+    assert [op.name for op in find(after, "step").body.block.ops] == ["kernel.map", "kernel.map", "func.return"]
+
+
+def test_without_tanh_it_is_what_is_kept():
+    others = ",".join(f'"{name}"' for name in PRIMITIVES if name != "aten.tanh.default")
+    after = fused(step(GELU), f"fuse-elementwise{{primitives={others}}}")
     first, second, third = maps(after)
     assert "pow" in first
     assert second.endswith("%2 = aten.mul.Tensor(%0, %1); yield %2")
@@ -127,9 +136,14 @@ def test_the_backward_pass_computes_cheap_ops_again_from_what_they_read():
     assert names == ["kernel.map", "aten.call", "kernel.map", "kernel.map", "func.return"]
 
 
+def test_what_is_guessed_is_a_map_alone():
+    after = check(step("f %a = tanh.default(%x) : (T) -> T\nfunc.return %a : T"))
+    assert maps(after) == ["%0 = aten.tanh.default(%x0); yield %0"]
+
+
 def test_equal_maps_share_a_kernel():
     lines = [f"f %a{n} = mul.Tensor(%x{n}, %y) : (T, T) -> T\nf %x{n + 1} = neg.default(%a{n}) : (T) -> T\n"
-             f"f %t{n} = tanh.default(%x{n + 1}) : (T) -> T" for n in range(3)]  # fmt: skip
+             f"f %t{n} = exp.default(%x{n + 1}) : (T) -> T" for n in range(3)]  # fmt: skip
     after = fused(step("\n".join(lines) + "\nfunc.return %t0, %t1, %t2 : T, T, T", "%x0: T, %y: T"))
     assert len(maps(after)) == 3
     assert [op.sym_name.data for op in after.ops if isinstance(op, ModuleOp) and op.sym_name] == ["elementwise_0"]

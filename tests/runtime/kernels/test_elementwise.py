@@ -6,8 +6,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from gossamer.compiler.context import parse_text
+from gossamer.compiler.exact_primitives import exact_primitives
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.dialects.kernel import MapOp
+from gossamer.runtime import kernel_code
 from gossamer.runtime.executor import Program, find
 from gossamer.runtime.kernels import elementwise
 from torch import Tensor
@@ -20,6 +22,17 @@ func.func @step(%x: T, %y: T) -> T {
   %b = aten.call "aten.add.Tensor"(%a, %y) : (T, T) -> T
   %c = aten.call "aten.mul.Tensor"(%b, %x) : (T, T) -> T
   func.return %c : T
+}"""
+
+
+TANH = "aten.tanh.default"
+TANH_TEXT = """
+func.func @step(%x: T) -> T {
+  %a = aten.call "aten.tanh.default"(%x) : (T) -> T
+  %b = aten.call "aten.neg.default"(%x) : (T) -> T
+  %c = aten.call "aten.tanh.default"(%b) : (T) -> T
+  %d = aten.call "aten.mul.Tensor"(%a, %c) : (T, T) -> T
+  func.return %d : T
 }"""
 
 
@@ -52,6 +65,29 @@ def test_any_number_of_threads(size: int):
             assert torch.equal(run([x, y])[0], expected(x, y))
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 100, 40_003])
+def test_guesses_are_the_librarys(size: int):
+    if TANH not in exact_primitives():
+        pytest.skip("torch has another tanh here")
+    module = parse_text(re.sub(r"\bT\b", f"tensor<{size}xf32>", TANH_TEXT))
+    run_pipeline(module, "fuse-elementwise,lower-kernels")
+    run = Program.build(module, {}, "step")
+    special = torch.tensor([0.0, -0.0, 1e-45, -1e-39, 1e-5, 9.0, -9.1, 20.0, torch.inf, -torch.inf, torch.nan])
+    for scale in (0.01, 0.5, 3.0):
+        x = torch.randn(size) * scale
+        x[-11:] = special[:size]
+        expected = x.tanh() * x.neg().tanh()
+        assert torch.equal(run([x])[0].nan_to_num(7.0).view(torch.int32), expected.nan_to_num(7.0).view(torch.int32))
+
+
+def test_a_kernel_that_calls_what_is_not_there_does_not_run(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kernel_code, "callable_names", lambda: frozenset())
+    module = parse_text(re.sub(r"\bT\b", "tensor<40xf32>", TANH_TEXT))
+    run_pipeline(module, "fuse-elementwise,lower-kernels")
+    x = torch.randn(40)
+    assert torch.equal(Program.build(module, {}, "step")([x])[0], x.tanh() * x.neg().tanh())
 
 
 def test_what_the_kernel_cannot_read_is_computed_as_it_was(monkeypatch: pytest.MonkeyPatch):
