@@ -35,7 +35,7 @@ from .memory_budget import fit
 from .offload import link_to
 from .pipeline import run_pipeline
 from .ranks import agree, has_collectives
-from ..runtime.shards import part_of, parts_of
+from ..runtime.shards import part_of
 from .step_costs import Progress, silent
 from .training_state import Compiled
 
@@ -173,7 +173,7 @@ class TrainingStep:
 
     def arguments(self, batch: tuple[Any, ...]) -> list[Any]:
         """The tensors of a batch. Raises UserError where they are not what the step is for."""
-        parts, whole = parts_of(batch) if self.layouts.arguments else (batch, {})
+        parts, whole = self.layouts.parts(batch) if self.layouts.arguments else (batch, {})
         try:
             bound = self.bind(parts, {})
         except UserError as error:

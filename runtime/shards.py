@@ -58,6 +58,21 @@ class Layouts:
     arguments: Mapping[str, Layout] = field(default_factory=dict)
     loss: Layout | None = None
 
+    def parts(self, batch: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[int, Tensor]]:
+        """A batch with this rank's parts of its DTensors, and these, by the identity of their parts.
+
+        Raises UserError for as many DTensors as there were, laid out otherwise.
+        """
+        whole: dict[int, Tensor] = {}
+        leaves, spec = pytree.tree_flatten(batch)
+        for leaf in leaves:
+            if isinstance(leaf, DTensor):
+                whole[id(part_of(leaf))] = leaf
+        if len(whole) == len(self.arguments):
+            for name, tensor in zip(self.arguments, whole.values(), strict=True):
+                self.check(name, tensor)
+        return pytree.tree_unflatten(map(part_of, leaves), spec), whole
+
     def check(self, name: str, value: Any) -> None:
         """Raise UserError where an argument is laid out otherwise than the example."""
         found, expected = Layout.of(value), self.arguments.get(name)
@@ -71,15 +86,3 @@ class Layouts:
 def part_of(tensor: Tensor) -> Tensor:
     """What this rank holds of a DTensor, the tensor itself and no copy; any other tensor."""
     return tensor._local_tensor if isinstance(tensor, DTensor) else tensor
-
-
-def parts_of(tree: Any) -> tuple[Any, dict[int, DTensor]]:
-    """`tree` with this rank's parts for DTensors; these, by the identity of the parts."""
-    whole: dict[int, DTensor] = {}
-
-    def part(tensor: DTensor) -> Tensor:
-        found = tensor._local_tensor
-        whole[id(found)] = tensor
-        return found
-
-    return pytree.tree_map_only(DTensor, part, tree), whole

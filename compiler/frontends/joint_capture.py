@@ -34,7 +34,7 @@ from .eager_ops import eager_ops
 from .exporting import quiet, untouched
 from .functional import values_of_copies
 from .joint_autocast import Regions, cast_once
-from .joint_shards import take_parts
+from .joint_shards import common_streams, take_parts
 from .locations import is_users
 from .transformers import values_unseen
 
@@ -174,7 +174,7 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
     objective = Objective(Call(model, loss_fn, spec, leaves))
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with ExitStack() as stack:
-        for context in (quiet(), untouched(model), annotated(model), eager_ops()):
+        for context in (quiet(), untouched(model), annotated(model), eager_ops(), common_streams()):
             stack.enter_context(context)
         tensors = tuple(mode.from_tensor(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
         joint = aot_export_joint_with_descriptors(stack, objective, tensors)

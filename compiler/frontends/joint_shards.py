@@ -7,7 +7,8 @@ The graph itself holds local ops and collectives only: DTensor decided on them w
 """
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from torch import nn
 from torch._functorch._aot_autograd.descriptors import (
@@ -20,6 +21,8 @@ from torch._functorch._aot_autograd.descriptors import (
 from torch._functorch._aot_autograd.schemas import JointWithDescriptors, SubclassCreationMeta
 from torch._library.fake_class_registry import maybe_unwrap_fake_script_object
 from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+from torch.distributed.tensor import _random
+from torch.distributed.tensor._random import OffsetBasedRNGTracker
 from torch.fx import Graph
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
@@ -29,6 +32,9 @@ from ...runtime.shards import Layout, part_of
 
 PART = "_local_tensor"
 """The tensor among what a DTensor is made of."""
+
+OFFSETS = ("_distribute_region", "_compute_rng_offsets")
+"""How DTensor comes by the numbers that it draws on a GPU: as it runs, and as it is traced."""
 
 HOOKED = (FSDPModule, FullyShardedDataParallel, DistributedDataParallel)
 """Modules that communicate in hooks, of autograd's too, which a captured step has not."""
@@ -48,6 +54,27 @@ def check_model(model: nn.Module) -> None:
             what = type(part_of(tensor).data).__name__
             what = what if part_of(tensor) is tensor else f"DTensor of {what}s"
             raise UserError(f"parameter '{name}' is a {what}, a step takes plain tensors and DTensors of them")
+
+
+@contextmanager
+def common_streams() -> Iterator[None]:
+    """Refuse what a DTensor draws at offsets that it keeps itself, as it does on a GPU: a step knows torch's streams."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise UserError(
+            "a DTensor draws random numbers at an offset of its own into the stream of its device",
+            hint="draw on this rank's part: to_local(), dropout, DTensor.from_local(..)",
+        )
+
+    tracker, methods = _random._rng_tracker, {name: getattr(OffsetBasedRNGTracker, name) for name in OFFSETS}
+    try:
+        for name in OFFSETS:
+            setattr(OffsetBasedRNGTracker, name, refuse)
+        yield
+    finally:
+        for name, method in methods.items():
+            setattr(OffsetBasedRNGTracker, name, method)
+        _random._rng_tracker = tracker
 
 
 def whole(descriptor: Any) -> Any:
