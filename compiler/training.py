@@ -26,6 +26,7 @@ from ..passes.lower_kernels import LowerKernels
 from ..runtime.dtypes import DTYPES, describe
 from ..runtime.executor import Program, find
 from ..runtime.gradients import accumulate, storage
+from ..runtime.shards import part_of
 from .context import print_module
 from .entry import read_binder
 from .exact_primitives import exact_primitives
@@ -34,8 +35,7 @@ from .frontends.joint import ImportedStep, import_step
 from .memory_budget import fit
 from .offload import link_to
 from .pipeline import run_pipeline
-from .ranks import agree, has_collectives
-from ..runtime.shards import part_of
+from .ranks import agree, has_collectives, in_common
 from .step_costs import Progress, silent
 from .training_state import Compiled
 
@@ -105,7 +105,8 @@ def compile_training(
         agree(imported.function)
     if randomness == "keyed":
         run_pipeline(imported.module, "key-random-ops")
-    if fuse and text(imported.function.attributes, "train.device") in ("", "cpu") and (known := exact_primitives()):
+    on_cpu = text(imported.function.attributes, "train.device") in ("", "cpu")
+    if known := in_common(imported.function, exact_primitives() if fuse and on_cpu else ()):
         run_pipeline(imported.module, [FuseElementwise(known), LowerKernels()])
     step = TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)
     if memory_budget is not None:

@@ -219,9 +219,7 @@ class WaitOp(IRDLOperation):
     held = opt_operand_def(TensorType)
     value = result_def(TensorType)
     traits = traits_def(MemoryWriteEffect())
-    assembly_format = (
-        "$pending (`holding` $held^ `:` type($held))? attr-dict `:` functional-type($pending, $value)"
-    )
+    assembly_format = "$pending (`holding` $held^ `:` type($held))? attr-dict `:` functional-type($pending, $value)"
 
     def __init__(self, pending: SSAValue, held: SSAValue | None = None):
         if not isinstance(pending.type, PendingType):

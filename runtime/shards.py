@@ -1,7 +1,7 @@
 """Tensors that ranks hold parts of: a program reads and makes the parts, a DTensor says how they are one tensor.
 
-    model.weight    DTensor 16x8, Shard(0) over 2 ranks     ->   %weight = aten.parameter @weight : tensor<8x8xf32>
-    weight.grad     <- as `Layout` tells, of the part that the program gives
+weight         a DTensor 16x8, Shard(0) over 2 ranks    ->    %weight = aten.parameter @weight : tensor<8x8xf32>
+weight.grad    a DTensor as its `Layout` tells          <-    %gradient : tensor<8x8xf32>
 """
 
 from collections.abc import Mapping

@@ -53,13 +53,13 @@ from ...dialects.diagnostics import Place, UserError
 from ...dialects.remat import LAYER, PHASE, set_number
 from ...dialects.remat import PATH as MODULE
 from ...dialects.template import Argument, Ref, Template
-from ...runtime.shards import Layout, Layouts, part_of
+from ...runtime.shards import Layouts, part_of
 from ..signature import argument_names, forward_text, parse_forward, spec_text
 from .graphs import Graph, Value, value_name
 from .joint_capture import PATH, PLACE, Capture, capture
 from .joint_failures import joint_failure
 from .joint_layers import layer_of, layers
-from .joint_shards import check_model
+from .joint_shards import check_model, told
 from .literals import literal
 from .locations import Locations, definition_of, location
 from .types import type_of
@@ -71,8 +71,8 @@ ALIASES = (torch.ops.aten.detach.default, torch.ops.aten.alias.default)
 
 @dataclass(frozen=True)
 class ImportedStep:
-    """A training step as a module. `weights` are the model's own tensors by the names of its `aten.weight`s, of DTensors
-    this rank's parts; `parameters` are the whole ones, as the model has them."""
+    """A training step as a module. `weights` are the model's own tensors by the names of its `aten.weight`s, and of
+    DTensors this rank's parts; `parameters` are as the model has them, `layouts` tell what is a DTensor outside."""
 
     module: ModuleOp
     weights: dict[str, torch.Tensor]
@@ -126,7 +126,9 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
     weights.add_aliases()
     module = ModuleOp([*weights.declarations(), function])
     module.verify()
-    return ImportedStep(module, weights.tensors(), captured.parameters, step.layouts(leaves))
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    layouts = told(captured.layouts, step.name_of, zip(step.tensors, tensors, strict=True))
+    return ImportedStep(module, weights.tensors(), captured.parameters, layouts)
 
 
 def named_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -278,26 +280,17 @@ class Step:
         self.block.add_op(ReturnOp(*(value for value, _ in results)))
         return [value for value, _ in results], [DictionaryAttr(attributes) for _, attributes in results]
 
-    def layouts(self, leaves: Sequence[Any]) -> Layouts:
-        """What is a DTensor outside, of the batch that has `leaves`."""
-        gradients: dict[str, Layout] = {}
-        loss: Layout | None = None
-        for descriptor, layout in self.captured.layouts.items():
-            if isinstance(descriptor, GradAOTOutput):
-                (name,) = self.gradient_of(descriptor.grad_of).values()
-                gradients[name.data] = layout
-            elif isinstance(descriptor, PlainAOTOutput):
-                loss = layout
-        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
-        placed = ((name, Layout.of(leaf)) for name, leaf in zip(self.tensors, tensors, strict=True))
-        return Layouts(gradients, {name: layout for name, layout in placed if layout}, loss)
-
-    def gradient_of(self, source: AOTInput) -> dict[str, StringAttr]:
+    def gradient_of(self, source: AOTInput) -> dict[str, Attribute]:
         """What a gradient is of: a parameter, or an argument."""
+        kind = "train.gradient_of" if isinstance(source, ParamAOTInput) else "train.gradient_of_input"
+        return {kind: StringAttr(self.name_of(source))}
+
+    def name_of(self, source: AOTInput) -> str:
+        """The name of a parameter or an argument."""
         if isinstance(source, ParamAOTInput):
-            return {"train.gradient_of": StringAttr(self.weight_names[source.target])}
+            return self.weight_names[source.target]
         if isinstance(source, PlainAOTInput):
-            return {"train.gradient_of_input": StringAttr(self.tensors[source.idx])}
+            return self.tensors[source.idx]
         raise unknown(source)
 
 

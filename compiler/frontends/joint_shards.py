@@ -6,15 +6,16 @@
 The graph itself holds local ops and collectives only: DTensor decided on them while it was traced.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from torch import nn
+from torch import Tensor, nn
 from torch._functorch._aot_autograd.descriptors import (
+    AOTInput,
     AOTOutput,
-    BufferAOTInput,
-    InputMutationAOTOutput,
+    GradAOTOutput,
+    PlainAOTOutput,
     SubclassGetAttrAOTInput,
     SubclassGetAttrAOTOutput,
 )
@@ -28,7 +29,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ...dialects.diagnostics import UserError
-from ...runtime.shards import Layout, part_of
+from ...runtime.shards import Layout, Layouts, part_of
 
 PART = "_local_tensor"
 """The tensor among what a DTensor is made of."""
@@ -58,7 +59,7 @@ def check_model(model: nn.Module) -> None:
 
 @contextmanager
 def common_streams() -> Iterator[None]:
-    """Refuse what a DTensor draws at offsets that it keeps itself, as it does on a GPU: a step knows torch's streams."""
+    """Refuse what a DTensor draws at offsets of its own, as it does on a GPU: a step knows torch's streams."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise UserError(
@@ -112,7 +113,7 @@ def take_inputs(graph: Graph) -> None:
 
 
 def layouts(joint: JointWithDescriptors, descriptors: list[Any]) -> Iterator[tuple[AOTOutput, Layout]]:
-    """What is given out as a DTensor, and how it is laid out. Raises UserError for a buffer that comes to lie otherwise."""
+    """What is given out as a DTensor, and how it is laid out."""
     subclasses = joint._aot_graph_capture.maybe_subclass_meta
     results = joint._aot_state.fw_metadata.subclass_fw_graph_out_meta
     gradients = (subclasses.grad_input_metas or []) if subclasses else []
@@ -128,3 +129,17 @@ def layout(meta: SubclassCreationMeta) -> Layout:
     traced: Any = meta.original_subclass
     mesh = maybe_unwrap_fake_script_object(traced.device_mesh)
     return Layout(mesh, (*meta.meta[:-1], False), traced.shape, traced.stride())
+
+
+def told(
+    layouts: Mapping[AOTOutput, Layout], name_of: Callable[[AOTInput], str], batch: Iterable[tuple[str, Tensor]]
+) -> Layouts:
+    """What is a DTensor outside, by name: of what is given out, and of a batch."""
+    of = {descriptor.grad_of: layout for descriptor, layout in layouts.items() if isinstance(descriptor, GradAOTOutput)}
+    losses = (layout for descriptor, layout in layouts.items() if isinstance(descriptor, PlainAOTOutput))
+    placed = ((name, Layout.of(tensor)) for name, tensor in batch)
+    return Layouts(
+        {name_of(source): layout for source, layout in of.items()},
+        {name: layout for name, layout in placed if layout},
+        next(losses, None),
+    )

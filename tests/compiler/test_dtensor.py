@@ -89,13 +89,19 @@ def equal(ours: Tensor | None, eager: Tensor | None) -> bool:
 
 
 def trained_alike(
-    step: Any, model: nn.Module, eager: nn.Module, loss_fn: Callable[..., Tensor], batch: tuple[Any, ...], seed: int
+    step: Any,
+    model: nn.Module,
+    eager: nn.Module,
+    loss_fn: Callable[..., Tensor],
+    batch: tuple[Any, ...],
+    seed: int,
+    others: tuple[Any, ...] | None = None,
 ) -> None:
-    """Loss, gradients, which add to those before, and random numbers of one call are eager's."""
+    """Loss, gradients, which add to those before, and random numbers of one call are eager's, of a batch like it."""
     torch.manual_seed(seed)
     loss, drawn = step(*batch), torch.rand(())
     torch.manual_seed(seed)
-    expected = loss_fn(eager, *batch)
+    expected = loss_fn(eager, *(others or batch))
     expected.backward()
     assert torch.equal(drawn, torch.rand(()))
     assert equal(loss, expected.detach()), f"{loss} is not {expected}"
@@ -167,9 +173,7 @@ def takes(rank: int) -> None:
     for number in range(2):
         x, y = batch()
         other = x.detach().clone().requires_grad_()
-        ours = lambda *_: step(x, y)  # noqa: E731
-        theirs = lambda m, *_: squared(m, other, y)  # noqa: E731
-        trained_alike(ours, model, eager, theirs, (), number)
+        trained_alike(step, model, eager, squared, (x, y), number, (other, y))
         assert x.grad is not None
         assert equal(x.grad, other.grad)
     x, y = batch()
