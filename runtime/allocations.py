@@ -95,9 +95,10 @@ class Marker:
 
 
 def of_one_thread(changes: Sequence[Change]) -> Iterator[Change]:
-    """The changes of memory that the thread of the first one was given."""
+    """The changes of memory that the thread which marks was given."""
+    thread = next(change.thread for change in changes if change.size == MARK)
     others: set[int] = set()
-    return (change for change in changes if not is_aside(change, others, change.thread != changes[0].thread))
+    return (change for change in changes if not is_aside(change, others, change.thread != thread))
 
 
 def is_aside(change: Change, aside: set[int], here: bool) -> bool:

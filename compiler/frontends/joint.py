@@ -13,7 +13,7 @@ Each op has its `train.phase`, its module's `train.path` and, in a repeated bloc
 gradient of the loss: ones, or the scale of a GradScaler. Weights stay live tensors of the model beside the module.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,7 @@ class ImportedStep:
 
     module: ModuleOp
     weights: dict[str, torch.Tensor]
-    parameters: dict[str, torch.Tensor]
+    parameters: Mapping[str, torch.Tensor]
     layouts: Layouts
 
     @property

@@ -178,6 +178,8 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
             stack.enter_context(context)
         tensors = tuple(mode.from_tensor(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
         joint = aot_export_joint_with_descriptors(stack, objective, tensors)
+    # what is left of tracing has weak references to the weights, which torch will not convert (model.to(..)) then
+    mode.fake_tensor_converter.meta_converter.describer.lookup_tensor.clear()
     layouts, graph = take_parts(joint), joint.graph_module
     values_of_copies(graph.graph)
     cast_once(graph.graph)

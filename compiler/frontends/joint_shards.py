@@ -48,7 +48,8 @@ def check_model(model: nn.Module) -> None:
             what = f"module '{name}'" if name else "the model"
             raise UserError(
                 f"{what} is a {kind.__name__}: its hooks, which communicate, would not run in a compiled step",
-                hint="compile the model without it: parameters may be DTensors, which communicate by themselves",
+                hint="leave it out, and let parameters be DTensors that forward gathers: "
+                "p.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial('avg')])",
             )
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if is_traceable_wrapper_subclass(part_of(tensor)):
