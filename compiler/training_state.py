@@ -22,8 +22,7 @@ AGAIN = "compile the step again: gossamer.compile_training(model, loss_fn, examp
 
 @dataclass(frozen=True)
 class Place:
-    """A parameter or buffer where its module has it: `owner[key]`, under the name `name`; `part` is what a program reads
-    of it."""
+    """A parameter or buffer where its module has it: `owner[key]`, called `name`. What a program reads is its `part`."""
 
     name: str
     owner: dict[str, Any]

@@ -13,9 +13,10 @@ import torch
 from gossamer.compiler.ranks import starts
 from gossamer.dialects.comm import AllGatherOp, ReduceScatterOp, WaitOp
 from gossamer.dialects.diagnostics import UserError
-from gossamer.dialects.remat import OF
+from gossamer.dialects.remat import OF, WINDOW
 from gossamer.runtime.executor import find
 from gossamer.runtime.shards import Layout, part_of
+from gossamer.runtime.wire import wire
 from gossamer.tests.ranks import Ranks
 from gossamer.tests.training import pairs, same, squared
 from torch import Tensor, nn
@@ -130,8 +131,10 @@ def trains(rank: int) -> None:
             each.zero_grad()
     assert all(equal(a.detach(), b.detach()) for a, b in zip(model.parameters(), eager.parameters(), strict=True))
     for number, budget in enumerate(("90%", "80%")):
-        step.fit(batches[0], budget, "mix")
-        assert any(OF in op.attributes for op in step.module.walk())
+        with wire(latency=0.004):
+            step.fit(batches[0], budget, "mix")
+        again = [op for op in step.module.walk() if OF in op.attributes]
+        assert any(WINDOW in op.attributes for op in again), "nothing is computed again while a collective is at work"
         assert step.memory.predicted == step.memory.measured, step.explain()
         trained_alike(step, model, eager, entropy, batches[1], number)
     assert 'comm.all_gather "0"' in step.explain()
@@ -179,7 +182,7 @@ def takes(rank: int) -> None:
     x, y = batch()
     assert isinstance(x, DTensor)
     with pytest.raises(UserError, match=r"argument 'x' is a DTensor \[4, 8\] of R on the mesh \[0, 1\], expected a DT"):
-        step(x.detach().redistribute(placements=[Replicate()]), y)
+        step(x.redistribute(placements=[Replicate()]), y)
     with pytest.raises(UserError, match="argument 'y' is no DTensor, expected a DTensor"):
         step(x, torch.randn(4, 8))
     model.up.double().float()
