@@ -22,7 +22,7 @@ AGAIN = "compile the step again: gossamer.compile_training(model, loss_fn, examp
 
 @dataclass(frozen=True)
 class Place:
-    """A parameter or buffer where its module has it: `owner[key]`, called `name`. What a program reads is its `part`."""
+    """A parameter or buffer where its module has it: `owner[key]`, called `name`. A program reads its `part`."""
 
     name: str
     owner: dict[str, Any]
