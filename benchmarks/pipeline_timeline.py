@@ -212,7 +212,6 @@ def orders(quick: bool, show: Show) -> Section:
         "full: how many times as long; exposed: recomputation that nothing hides",
         "bound: of gpipe and 1f1b no partition is faster; of zb-h1 and -h2 its work, and what runs before; of several "
         "chunks on a device work that is shared evenly, without stalls",
-        "zb-v is a greedy order: the published one has fewer stalls",
     ]
     return Section("pipeline-orders", f"Orders of tasks: {case}, {case.cluster}, 36 GiB", columns, rows, notes)
 

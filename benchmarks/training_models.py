@@ -43,7 +43,7 @@ def of_pictures(model: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
 
 def mlp(quick: bool) -> Job:
     """Three layers."""
-    width, batch = (16, 4) if quick else (1024, 256)
+    width, batch = (16, 4) if quick else (1024, 4096)
     layers = [nn.Linear(width, width), nn.GELU(), nn.Dropout(0.1), nn.Linear(width, width), nn.ReLU()]
     model = nn.Sequential(*layers, nn.Linear(width, 10))
     return Job(model.train(), of_labels, (torch.randn(batch, width), torch.randint(10, (batch,))))
@@ -110,10 +110,10 @@ def t5(quick: bool) -> nn.Module:
 MODELS: dict[str, Callable[[bool], Job]] = {
     "MLP": mlp,
     "ResNet-18": resnet,
-    "GPT-2 124M, eager attention": partial(language, partial(gpt2, "eager"), 128),
-    "GPT-2 124M, sdpa": partial(language, partial(gpt2, "sdpa"), 128),
-    "BERT-Base": partial(language, bert, 128),
+    "GPT-2 124M, eager attention": partial(language, partial(gpt2, "eager"), 256),
+    "GPT-2 124M, sdpa": partial(language, partial(gpt2, "sdpa"), 256),
+    "BERT-Base": partial(language, bert, 256),
     "ViT-Base": vit,
-    "OPT 125M": partial(language, opt, 128),
+    "OPT 125M": partial(language, opt, 256),
     "T5-Small, tied": partial(language, t5, 128),
 }

@@ -3,13 +3,16 @@
     zb-h1   the memory of 1F1B        zb-h2   nearly twice as much        zb-v   two chunks a device, down and up again
 
 H1 and H2 keep the order of 1F1B, with more forward passes ahead in H2, and put gradients of weights where the next
-task is not ready or has no room (Qi et al., Zero Bubble Pipeline Parallelism, arXiv 2401.10241). V is greedy: each
-device takes the best task that is ready, by the best of a few rules. It comes near the published order, which has no
-stalls where all tasks take equally long, and does not reach it.
+task is not ready or has no room (Qi et al., Zero Bubble Pipeline Parallelism, arXiv 2401.10241). V does so with the
+order of that paper's section 6, which has no stalls where all tasks take equally long. Where they do not, it may be
+beaten by a greedy order, in which each device takes the best task that is ready, by one of a few rules: the best of
+all is taken.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from .orders import Kind, Plan, Task, alternating, source_of
 
@@ -35,13 +38,13 @@ class Durations:
 def zero_bubble_h1(devices: int, batches: int, durations: Durations) -> Plan:
     """As many forward passes ahead of their backward passes as 1F1B has: devices - d."""
     base = [in_turns(devices - d, d, batches) for d in range(devices)]
-    return filled(base, devices, durations)
+    return filled(base, range(devices), devices, durations)[1]
 
 
 def zero_bubble_h2(devices: int, batches: int, durations: Durations) -> Plan:
     """Forward passes up to 2 (devices - d) - 1 ahead of their backward passes."""
     base = [in_turns(2 * (devices - d) - 1, d, batches) for d in range(devices)]
-    return filled(base, 2 * devices - 1, durations)
+    return filled(base, range(devices), 2 * devices - 1, durations)[1]
 
 
 def in_turns(ahead: int, chunk: int, batches: int) -> list[Task]:
@@ -50,16 +53,32 @@ def in_turns(ahead: int, chunk: int, batches: int) -> list[Task]:
     return [*alternating(min(ahead, batches) - 1, forward, backward)]
 
 
-def filled(base: Sequence[list[Task]], held: int, durations: Durations) -> Plan:
-    """A base order of each device, and gradients of weights between.
+def down_and_up(device: int, devices: int, batches: int) -> list[Task]:
+    """The published order of V without gradients of weights: a micro-batch runs down the devices and up again."""
+    down, up = device, 2 * devices - 1 - device
+    f_down, f_up, b_down, b_up = ((kind, chunk) for kind in (Kind.FORWARD, Kind.BACKWARD) for chunk in (down, up))
+    after, rounds = devices - device, max(batches - up, device)
+    order = [f_down] * (2 * after - 1) + [f_up, f_down] * device + [f_up, b_up] * after
+    order += [f_down, b_down, f_up, b_up] * rounds
+    order += [b_down, f_up, b_up] * (after - 1) + [b_down, b_up] * device + [b_down] * after
+    counts, tasks = Counter[tuple[Kind, int]](), list[Task]()
+    for kind, chunk in order:
+        tasks.append(Task(kind, counts[kind, chunk], chunk))
+        counts[kind, chunk] += 1
+    return [task for task in tasks if task.batch < batches]
 
-    At most `held` micro-batches of a device are between their forward pass and the gradients of weights.
+
+def filled(base: Sequence[list[Task]], place: Sequence[int], held: int, durations: Durations) -> tuple[float, Plan]:
+    """A base order of each device, and gradients of weights between; the longest time from first to last on a device.
+
+    At most `held` pairs of micro-batch and chunk are between their forward pass and the gradients of weights on one.
     """
-    devices = [Filling(order, held, durations) for order in base]
+    devices = [Filling(order, place, held, durations) for order in base]
     done: dict[Task, float] = {}
-    while sum(device.advance(done, len(base)) for device in devices):
+    while sum(device.advance(done) for device in devices):
         pass
-    return Plan(tuple(tuple(device.found) for device in devices), tuple(range(len(base))), split=True)
+    plan = Plan(tuple(tuple(device.found) for device in devices), tuple(place), split=True)
+    return max(device.span(done) for device in devices), plan
 
 
 @dataclass
@@ -67,6 +86,7 @@ class Filling:
     """A device: what of its base order is left, gradients of weights that wait, what was taken."""
 
     left: list[Task]
+    place: Sequence[int]
     held: int
     durations: Durations
     waiting: list[Task] = field(default_factory=list)
@@ -74,24 +94,33 @@ class Filling:
     free: float = 0.0
     holds: int = 0
 
-    def advance(self, done: dict[Task, float], chunks: int) -> bool:
+    def span(self, done: dict[Task, float]) -> float:
+        """Seconds from the first task to the last; infinite where not all could be taken."""
+        if self.left:
+            return float("inf")
+        return self.free - done[self.found[0]] + self.durations.of(self.found[0]) if self.found else 0.0
+
+    def advance(self, done: dict[Task, float]) -> bool:
         """Take tasks while it is known what comes next; whether there were any."""
         before = len(self.found)
-        while (task := self.next(done, chunks)) is not None:
+        while (task := self.next(done)) is not None:
             self.take(task)
             done[task] = self.free
         return len(self.found) > before
 
-    def next(self, done: dict[Task, float], chunks: int) -> Task | None:
+    def next(self, done: dict[Task, float]) -> Task | None:
         """The next task of the base order if it is ready, else gradients; None while nobody knows when it will be."""
         first = self.waiting[0] if self.waiting else None
         if not self.left or (self.left[0].kind is Kind.FORWARD and self.holds == self.held):
             return first
         task = self.left[0]
-        source = source_of(task, chunks)
+        source = source_of(task, len(self.place))
         if source is not None and source not in done:
             return None
-        arrived = 0.0 if source is None else done[source] + self.durations.transfer * (source.chunk != task.chunk)
+        arrived = 0.0
+        if source is not None:
+            moved = self.place[source.chunk] != self.place[task.chunk]
+            arrived = done[source] + self.durations.transfer * moved
         if first is not None and arrived > self.free + NOW:
             return first
         self.free = max(self.free, arrived)
@@ -122,10 +151,14 @@ def rules() -> list[Rule]:
 
 def zero_bubble_v(devices: int, batches: int, durations: Durations) -> Plan:
     """Device d has chunks d and 2 devices - 1 - d, and holds at most `devices` micro-batches of both."""
-    runs = [Greedy(devices, batches, durations, rule, enters) for rule in rules() for enters in (1, 2)]
-    plans = [(run.run(), number) for number, run in enumerate(runs)]
     place = (*range(devices), *reversed(range(devices)))
-    return Plan(tuple(map(tuple, runs[min(plans)[1]].found)), place, split=True)
+    base = [down_and_up(d, devices, batches) for d in range(devices)]
+    plans = [filled(base, place, 2 * devices, durations)]
+    for rule in rules():
+        for enters in (1, 2):
+            run = Greedy(devices, batches, durations, rule, enters)
+            plans.append((run.run(), Plan(tuple(map(tuple, run.found)), place, split=True)))
+    return min(plans, key=itemgetter(0))[1]
 
 
 @dataclass
