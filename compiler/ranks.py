@@ -98,6 +98,14 @@ def on_any_rank(function: FuncOp, here: bool) -> bool:
     return here
 
 
+def in_common(function: FuncOp, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of `names` that are also known on all ranks that this one communicates with, over others or not."""
+    for group in groups(function).values():
+        told = gathered(tuple(names), group)
+        names = [name for name in names if all(name in others for others in told)]
+    return tuple(names)
+
+
 def share_times(function: FuncOp) -> None:
     """Let all ranks count with the times of the slowest one, so that they make the same plan."""
     timed = [op for op in function.body.block.ops if seconds_of(op) is not None]

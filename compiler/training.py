@@ -26,6 +26,7 @@ from ..passes.lower_kernels import LowerKernels
 from ..runtime.dtypes import DTYPES, describe
 from ..runtime.executor import Program, find
 from ..runtime.gradients import accumulate, storage
+from ..runtime.shards import part_of
 from .context import print_module
 from .entry import read_binder
 from .exact_primitives import exact_primitives
@@ -34,7 +35,7 @@ from .frontends.joint import ImportedStep, import_step
 from .memory_budget import fit
 from .offload import link_to
 from .pipeline import run_pipeline
-from .ranks import agree, has_collectives
+from .ranks import agree, has_collectives, in_common
 from .step_costs import Progress, silent
 from .training_state import Compiled
 
@@ -104,7 +105,8 @@ def compile_training(
         agree(imported.function)
     if randomness == "keyed":
         run_pipeline(imported.module, "key-random-ops")
-    if fuse and text(imported.function.attributes, "train.device") in ("", "cpu") and (known := exact_primitives()):
+    on_cpu = text(imported.function.attributes, "train.device") in ("", "cpu")
+    if known := in_common(imported.function, exact_primitives() if fuse and on_cpu else ()):
         run_pipeline(imported.module, [FuseElementwise(known), LowerKernels()])
     step = TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)
     if memory_budget is not None:
@@ -124,6 +126,8 @@ class TrainingStep:
         self.module: ModuleOp = imported.module
         self.kept = imported.module
         self.weights = imported.weights
+        self.whole = imported.parameters
+        self.layouts = imported.layouts
         self.compiled = compiled
         function = imported.function
         self.bind = read_binder(function)
@@ -156,33 +160,37 @@ class TrainingStep:
             taken = {storage(t) for t in (*inputs, *self.weights.values()) if isinstance(t, torch.Tensor)}
             loss = loss.clone() if storage(loss) in taken else loss
             self.leave(gradients, given, taken | {storage(loss)})
-        return loss
+        return self.layouts.loss.whole(loss) if self.layouts.loss else loss
 
     def leave(self, gradients: Sequence[torch.Tensor], given: Sequence[Any], taken: set[int]) -> None:
         """Leave gradients in the parameters and arguments that they are of; memory in `taken` belongs to others."""
         arguments = dict(zip(self.inputs, given, strict=False))
         for name, argument, gradient in zip(self.parameters, self.gradient_inputs, gradients, strict=True):
-            target = self.weights[name] if name else arguments[argument]
+            target = self.whole[name] if name else arguments[argument]
+            layout = self.layouts.gradients.get(name or argument)
             if target.requires_grad:
-                accumulate(target, gradient, taken)
+                accumulate(target, layout.whole(gradient) if layout else gradient, taken)
             taken.add(storage(gradient))
 
     def arguments(self, batch: tuple[Any, ...]) -> list[Any]:
         """The tensors of a batch. Raises UserError where they are not what the step is for."""
+        parts, whole = self.layouts.parts(batch) if self.layouts.arguments else (batch, {})
         try:
-            given = self.bind(batch, {})
+            bound = self.bind(parts, {})
         except UserError as error:
             if "dynamic_shapes" not in error.hint:
                 raise
             raise UserError(error.message, details=error.details, hint=OTHER_SHAPE) from None
+        given = [whole.get(id(value), value) for value in bound]
         for name, value in zip(self.inputs, given, strict=False):
+            self.layouts.check(name, value)
             if isinstance(value, torch.Tensor) and value.requires_grad:
                 self.refuse_gradient(name, value)
         return given
 
     def laid_out(self, index: int, value: Any) -> Any:
         """An argument with the strides that it had in the example: itself, or a copy."""
-        strides = self.strides[index]
+        strides, value = self.strides[index], part_of(value)
         if strides is None or not isinstance(value, torch.Tensor) or value.stride() == strides:
             return value
         axes = zip(value.shape, value.stride(), strides, strict=True)

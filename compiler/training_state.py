@@ -15,19 +15,28 @@ from torch import nn
 
 from ..dialects.diagnostics import UserError
 from ..runtime.dtypes import dtype_name
+from ..runtime.shards import part_of
 
 AGAIN = "compile the step again: gossamer.compile_training(model, loss_fn, example)"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A parameter or buffer where its module has it: `owner[key]`, under the name `name`."""
+    """A parameter or buffer where its module has it: `owner[key]`, called `name`. A program reads its `part`."""
 
     name: str
     owner: dict[str, Any]
     key: str
     tensor: torch.Tensor
+    part: torch.Tensor
     layout: tuple[object, ...]
+
+    @property
+    def is_replaced(self) -> bool:
+        """Is another tensor there now, or this one's part elsewhere in memory?"""
+        part = part_of(self.tensor)
+        moved = part is not self.part and part.data_ptr() != self.part.data_ptr()
+        return self.owner.get(self.key) is not self.tensor or moved
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,10 @@ class Compiled:
             if module.training is not training:
                 raise otherwise(f"module '{name}'" if name else "the model", module.training, training)
         for place in self.places:
-            if place.owner.get(place.key) is not place.tensor:
-                raise UserError(f"'{place.name}' has been replaced since the step was compiled", hint=AGAIN)
             if (now := layout(place.tensor)) != place.layout:
                 raise changed(place, now)
+            if place.is_replaced:
+                raise UserError(f"'{place.name}' has been replaced since the step was compiled", hint=AGAIN)
         if (now := autocast_now()) != self.autocast:
             raise UserError(f"autocast is {told(now)}, the step was compiled with {told(self.autocast)}", hint=AGAIN)
 
@@ -75,7 +84,7 @@ def places(model: nn.Module) -> Iterator[Place]:
             for key, tensor in owner.items():
                 if tensor is not None:
                     name = f"{prefix}.{key}" if prefix else key
-                    yield Place(name, owner, key, tensor, layout(tensor))
+                    yield Place(name, owner, key, tensor, part_of(tensor), layout(tensor))
 
 
 def layout(tensor: torch.Tensor) -> tuple[object, ...]:

@@ -13,6 +13,9 @@
     %t = ..                                                  runs while %p is on the wire: its window
     %y = comm.wait %p : (!comm.pending<tensor<4x8xf32>>) -> tensor<4x8xf32>
 
+What all but a reduction or broadcast, which work on a copy, are given is read until they are waited for: the wait says
+that it is `holding` it.
+
 | attribute         | on      | says                                                        |
 |-------------------|---------|-------------------------------------------------------------|
 | `comm.seconds`    | a start | seconds on the wire                                         |
@@ -44,6 +47,7 @@ from xdsl.irdl import (
     irdl_attr_definition,
     irdl_op_definition,
     operand_def,
+    opt_operand_def,
     prop_def,
     result_def,
     traits_def,
@@ -212,14 +216,15 @@ class WaitOp(IRDLOperation):
 
     name = "comm.wait"
     pending = operand_def(PendingType)
+    held = opt_operand_def(TensorType)
     value = result_def(TensorType)
     traits = traits_def(MemoryWriteEffect())
-    assembly_format = "$pending attr-dict `:` functional-type($pending, $value)"
+    assembly_format = "$pending (`holding` $held^ `:` type($held))? attr-dict `:` functional-type($pending, $value)"
 
-    def __init__(self, pending: SSAValue):
+    def __init__(self, pending: SSAValue, held: SSAValue | None = None):
         if not isinstance(pending.type, PendingType):
             raise VerifyException(f"only what is pending is waited for, got {pending.type}")
-        super().__init__(operands=[pending], result_types=[pending.type.tensor])
+        super().__init__(operands=[pending, held], result_types=[pending.type.tensor])
 
     @property
     def start(self) -> Start:

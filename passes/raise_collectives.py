@@ -35,6 +35,9 @@ from .analysis.calls import argument, integer, integers, target
 
 Properties = dict[str, Attribute | None]
 
+COPYING = (AllReduceOp, BroadcastOp)
+"""Collectives that work on a copy of what they are given."""
+
 WAIT = "_c10d_functional.wait_tensor.default"
 
 
@@ -123,7 +126,8 @@ class RaiseCollectives(ModulePass):
             wait = waited(call)
             if wait is None or (start := started(call)) is None:
                 continue
-            Rewriter.replace_op(wait, marked(WaitOp(start.pending), wait))
+            held = None if isinstance(start, COPYING) else start.value
+            Rewriter.replace_op(wait, marked(WaitOp(start.pending, held), wait))
             Rewriter.replace_op(call, marked(start, call), [None])
         for block in {op.parent for op in op.walk() if isinstance(op, WaitOp)} - {None}:
             assert block is not None

@@ -6,26 +6,39 @@
 
 On the CPU the profiler reports every allocation in order, and an allocation of a size of its own marks where each op
 begins and ends. On CUDA the allocator keeps a peak itself; it counts blocks of 512 bytes. What libraries take past
-torch's allocator (oneDNN's and cuBLAS's own scratch) is seen by neither.
+torch's allocator (oneDNN's and cuBLAS's own scratch) is seen by neither. Nor is what gloo takes for a collective beside
+its result, and gives back when its threads come to it: no two runs would be alike.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
+from ..dialects.comm import Start
 from .devices import run_device
 from .executor import Program
 
 MARK = 1_048_583
 """Bytes of an allocation that marks a place: a prime, so that no tensor of wide elements is taken for one."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Bytes that a thread was given at an address, or, negative, has given back."""
+
+    size: int
+    address: int
+    thread: int
 
 
 @dataclass
@@ -41,37 +54,61 @@ class Marker:
     """An observer that marks in the stream of allocations where ops begin and end."""
 
     marks: list[tuple[Operation, bool]] = field(default_factory=list)
+    pending: dict[Operation, int] = field(default_factory=dict)
 
     def begin(self, op: Operation, /) -> None:
         self.mark(op, False)
 
     def end(self, op: Operation, results: Sequence[Any], operands: Sequence[Any], /) -> None:
+        if isinstance(op, Start):
+            self.pending[op] = results[0].untyped_storage().data_ptr()
         self.mark(op, True)
 
     def mark(self, op: Operation, ends: bool) -> None:
         self.marks.append((op, ends))
         torch.empty(MARK, dtype=torch.uint8)
 
-    def read(self, changes: Sequence[int]) -> Allocations:
-        """What `changes`, the bytes given out and taken back in order, were in each op."""
+    def read(self, changes: Sequence[Change]) -> Allocations:
+        """What `changes`, in order, were in each op."""
         found, marks, live = Allocations(), iter(self.marks), 0
-        inside: list[int] = []
-        steps = iter(zip(changes, (*changes[1:], 0), strict=True))
+        inside: list[tuple[Operation, int]] = []
+        scratch: set[int] = set()
+        changes = list(of_one_thread(changes)) if self.pending else changes
+        steps = iter(zip(changes, (*changes[1:], None), strict=True))
         for change, following in steps:
-            if (change, following) == (MARK, -MARK):
+            if change.size == MARK and following and following.size == -MARK:
                 next(steps)
                 op, ends = next(marks)
                 if not ends:
-                    inside.append(live)
+                    inside.append((op, live))
                     continue
-                most = inside.pop()
+                _, most = inside.pop()
                 found.workspace[op] = max(found.workspace.get(op, 0), most - live)
-                inside = [max(above, most) for above in inside]
-            else:
-                live += change
-                inside = [max(most, live) for most in inside]
+                inside = [(other, max(above, most)) for other, above in inside]
+                continue
+            pending = self.pending.get(inside[-1][0]) if inside else None
+            if not is_aside(change, scratch, pending is not None and pending != change.address):
+                live += change.size
+                inside = [(other, max(most, live)) for other, most in inside]
                 found.peak = max(found.peak, live)
         return found
+
+
+def of_one_thread(changes: Sequence[Change]) -> Iterator[Change]:
+    """The changes of memory that the thread which marks was given."""
+    thread = next(change.thread for change in changes if change.size == MARK)
+    others: set[int] = set()
+    return (change for change in changes if not is_aside(change, others, change.thread != thread))
+
+
+def is_aside(change: Change, aside: set[int], here: bool) -> bool:
+    """Is the memory of `change` left aside: given out where `here` says so, or given back of what was? `aside` are its
+    addresses."""
+    known = change.address in aside
+    aside.discard(change.address)
+    if change.size > 0 and here:
+        aside.add(change.address)
+    return here if change.size > 0 else known
 
 
 @dataclass
@@ -103,18 +140,34 @@ def allocations(module: ModuleOp, weights: Mapping[str, Tensor], args: Sequence[
             return watch.found
         marker = Marker()
         program = Program.build(module, weights, function, observer=marker)
-        return marker.read(changes(lambda: program(args)))
+        return marker.read(all_changes(lambda: program(args)))
 
 
 def changes(run: Callable[[], object]) -> list[int]:
     """The bytes that `run` has given out and taken back by torch's allocator of CPU memory, in order."""
+    return [change.size for change in all_changes(run)]
+
+
+def all_changes(run: Callable[[], object]) -> list[Change]:
+    """What `run` has given out and taken back by torch's allocator of CPU memory, in order."""
     with quiet_profiler(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         kept = run()
     results = profiler.profiler and profiler.profiler.kineto_results
     assert results is not None
-    events: list[Any] = [event for event in results.events() if event.name() == "[memory]"]
     del kept
-    return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    found = sorted(allocated(results.experimental_event_tree()), key=itemgetter(0))
+    return [change for _, change in found]
+
+
+def allocated(events: Iterable[Any]) -> Iterator[tuple[int, Change]]:
+    """When memory was given out and taken back in `events` of the profiler and within them."""
+    waiting = list(events)
+    while waiting:
+        event = waiting.pop()
+        waiting += event.children
+        if event.tag == _EventType.Allocation:
+            memory = event.extra_fields
+            yield event.start_time_ns, Change(memory.alloc_size, memory.ptr, event.start_tid)
 
 
 @contextmanager

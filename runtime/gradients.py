@@ -11,6 +11,8 @@ from collections.abc import Container
 import torch
 from torch import Tensor
 
+from .shards import part_of
+
 is_dense = torch.ops.aten.is_non_overlapping_and_dense.default
 
 
@@ -33,7 +35,8 @@ def accumulate(parameter: Tensor, gradient: Tensor, taken: Container[int] = ()) 
 
 
 def storage(tensor: Tensor) -> int:
-    """Where the memory of a tensor begins; 0 for none."""
+    """Where the memory of a tensor begins, of a DTensor that of this rank's part; 0 for none."""
+    tensor = part_of(tensor)
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
 
 
@@ -49,4 +52,4 @@ def copied(gradient: Tensor, parameter: Tensor) -> Tensor:
     """A copy that lies in memory as the parameter does."""
     if not is_dense(parameter):
         return gradient.clone(memory_format=torch.contiguous_format)
-    return torch.empty_like(parameter, dtype=gradient.dtype, requires_grad=False).copy_(gradient)
+    return gradient.new_empty_strided(parameter.shape, parameter.stride()).copy_(gradient)

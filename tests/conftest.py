@@ -53,7 +53,7 @@ def same_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ranks() -> Iterator["Ranks"]:
     """Two processes that are a gloo group."""
     from gossamer.tests.ranks import Ranks

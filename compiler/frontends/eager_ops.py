@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch._C import DispatchKey
+from torch.distributed.tensor import DTensor
 
 from ...runtime.custom_ops.dropout import dropout
 
@@ -30,6 +31,8 @@ def composite_dropout(x: torch.Tensor, p: float, train: bool) -> torch.Tensor:
         return x
     if p == 1:
         return x * torch.zeros((), dtype=x.dtype, device=x.device)
+    if isinstance(x, DTensor):
+        return x * torch.empty_like(x).bernoulli_(1 - p).div_(1 - p)
     return torch.native_dropout(x, p, train)[0] if x.device.type == "cuda" else dropout(x, p)[0]
 
 

@@ -13,7 +13,7 @@ Each op has its `train.phase`, its module's `train.path` and, in a repeated bloc
 gradient of the loss: ones, or the scale of a GradScaler. Weights stay live tensors of the model beside the module.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,6 @@ from torch._functorch._aot_autograd.descriptors import (
 )
 from torch.fx import Node
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
@@ -54,11 +53,13 @@ from ...dialects.diagnostics import Place, UserError
 from ...dialects.remat import LAYER, PHASE, set_number
 from ...dialects.remat import PATH as MODULE
 from ...dialects.template import Argument, Ref, Template
+from ...runtime.shards import Layouts, part_of
 from ..signature import argument_names, forward_text, parse_forward, spec_text
 from .graphs import Graph, Value, value_name
 from .joint_capture import PATH, PLACE, Capture, capture
 from .joint_failures import joint_failure
 from .joint_layers import layer_of, layers
+from .joint_shards import check_model, told
 from .literals import literal
 from .locations import Locations, definition_of, location
 from .types import type_of
@@ -67,15 +68,16 @@ from .weights import Weights
 ALIASES = (torch.ops.aten.detach.default, torch.ops.aten.alias.default)
 """Ops that give back their input."""
 
-SPLIT_BY_HAND = "split layers by hand, and sum over ranks by torch.distributed._functional_collectives"
-
 
 @dataclass(frozen=True)
 class ImportedStep:
-    """A training step as a module. `weights` are the model's own tensors by the names of its `aten.weight`s."""
+    """A training step as a module. `weights` are the model's own tensors by the names of its `aten.weight`s, and of
+    DTensors this rank's parts; `parameters` are as the model has them, `layouts` tell what is a DTensor outside."""
 
     module: ModuleOp
     weights: dict[str, torch.Tensor]
+    parameters: Mapping[str, torch.Tensor]
+    layouts: Layouts
 
     @property
     def function(self) -> FuncOp:
@@ -88,10 +90,7 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
 
     Raises UserError where it cannot be captured, saying why, where and what to do.
     """
-    for name, parameter in model.named_parameters():
-        if is_traceable_wrapper_subclass(parameter):
-            what = type(parameter.data).__name__
-            raise UserError(f"parameter '{name}' is a {what}, a step takes plain tensors", hint=SPLIT_BY_HAND)
+    check_model(model)
     leaves, spec = pytree.tree_flatten(example)
     signature = batch_signature(loss_fn)
     try:
@@ -106,14 +105,14 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
     except Exception as error:
         raise joint_failure(model, error) from error
     live = {**captured.parameters, **captured.buffers, **named_tensors(model)}
-    weights = Weights(live)
+    weights = Weights({name: part_of(tensor) for name, tensor in live.items()})
     for name, parameter in captured.parameters.items():
-        weights.add(name, WeightKind.PARAMETER, parameter)
+        weights.add(name, WeightKind.PARAMETER, part_of(parameter))
     for name, buffer in captured.buffers.items():
-        weights.add(name, WeightKind.BUFFER, buffer)
+        weights.add(name, WeightKind.BUFFER, part_of(buffer))
     in_spec = pytree.tree_structure((example, {}))
     names = argument_names(in_spec, parse_forward(signature))
-    step = Step(captured, weights, names, leaves, layers(model))
+    step = Step(captured, weights, names, list(map(part_of, leaves)), layers(model))
     function = step.function()
     function.attributes |= {
         "aten.forward": StringAttr(signature),
@@ -127,7 +126,9 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
     weights.add_aliases()
     module = ModuleOp([*weights.declarations(), function])
     module.verify()
-    return ImportedStep(module, weights.tensors())
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    layouts = told(captured.layouts, step.name_of, zip(step.tensors, tensors, strict=True))
+    return ImportedStep(module, weights.tensors(), captured.parameters, layouts)
 
 
 def named_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -281,10 +282,15 @@ class Step:
 
     def gradient_of(self, source: AOTInput) -> dict[str, Attribute]:
         """What a gradient is of: a parameter, or an argument."""
+        kind = "train.gradient_of" if isinstance(source, ParamAOTInput) else "train.gradient_of_input"
+        return {kind: StringAttr(self.name_of(source))}
+
+    def name_of(self, source: AOTInput) -> str:
+        """The name of a parameter or an argument."""
         if isinstance(source, ParamAOTInput):
-            return {"train.gradient_of": StringAttr(self.weight_names[source.target])}
+            return self.weight_names[source.target]
         if isinstance(source, PlainAOTInput):
-            return {"train.gradient_of_input": StringAttr(self.tensors[source.idx])}
+            return self.tensors[source.idx]
         raise unknown(source)
 
 

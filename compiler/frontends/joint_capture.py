@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._functorch._aot_autograd.descriptors import AOTOutput
 from torch._functorch.aot_autograd import aot_export_joint_with_descriptors
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
@@ -28,10 +29,12 @@ from torch.utils._pytree import TreeSpec
 from torch.utils.hooks import RemovableHandle
 
 from ...dialects.diagnostics import UserError
+from ...runtime.shards import Layout
 from .eager_ops import eager_ops
 from .exporting import quiet, untouched
 from .functional import values_of_copies
 from .joint_autocast import Regions, cast_once
+from .joint_shards import common_streams, take_parts
 from .locations import is_users
 from .transformers import values_unseen
 
@@ -42,12 +45,13 @@ PATH, PLACE = "path", "place"
 @dataclass(frozen=True)
 class Capture:
     """The graph as torch traced it; placeholder and output descriptors speak of `p0`, `p1`, .. and `b0`, `b1`, ..:
-    the parameters and buffers here, in order, each under its first name.
+    the parameters and buffers here, in order, each under its first name. `layouts` are those of DTensors given out.
     """
 
     graph: GraphModule
     parameters: dict[str, nn.Parameter]
     buffers: dict[str, torch.Tensor]
+    layouts: dict[AOTOutput, Layout]
 
 
 class Call(nn.Module):
@@ -170,10 +174,13 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
     objective = Objective(Call(model, loss_fn, spec, leaves))
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with ExitStack() as stack:
-        for context in (quiet(), untouched(model), annotated(model), eager_ops()):
+        for context in (quiet(), untouched(model), annotated(model), eager_ops(), common_streams()):
             stack.enter_context(context)
         tensors = tuple(mode.from_tensor(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
-        graph = aot_export_joint_with_descriptors(stack, objective, tensors).graph_module
+        joint = aot_export_joint_with_descriptors(stack, objective, tensors)
+    # what is left of tracing has weak references to the weights, which torch will not convert (model.to(..)) then
+    mode.fake_tensor_converter.meta_converter.describer.lookup_tensor.clear()
+    layouts, graph = take_parts(joint), joint.graph_module
     values_of_copies(graph.graph)
     cast_once(graph.graph)
     graph.graph.set_codegen(CodeGen())
@@ -183,6 +190,7 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
         graph,
         dict(zip(map(plain, parameters), objective.parameters(), strict=True)),
         dict(zip(map(plain, buffers), objective.buffers(), strict=True)),
+        layouts,
     )
 
 

@@ -102,9 +102,11 @@ def let_go(value: Tensor) -> None:
 def wait(op: WaitOp) -> Run:
     call = functional().wait_tensor.default
 
-    def land(pending: Tensor) -> Tensor:
+    def land(pending: Tensor, held: Tensor | None = None) -> Tensor:
         value = call(pending)
         let_go(value)
+        if held is not None:
+            let_go(held)
         if CURRENT:
             CURRENT[-1].receive(pending)
         return value

@@ -6,12 +6,14 @@ What the two processes assert is raised here.
 import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import gossamer
 import pytest
 import torch
 from gossamer.compiler import ranks as together
+from gossamer.compiler import training
 from gossamer.compiler.step_costs import measure_step
 from gossamer.compiler.training import TrainingStep
 from gossamer.compiler.windows import measure_windows
@@ -26,8 +28,6 @@ from gossamer.tests.ranks import Ranks
 from gossamer.tests.tensor_parallel import Blocks, own_part, split_layers, squared
 from gossamer.tests.training import check_call, check_training
 from torch import Tensor, distributed, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
 
 
 def batches(count: int, dtype: torch.dtype = torch.float32):
@@ -129,18 +129,19 @@ class InPlace(nn.Linear):
         return output
 
 
-def refuses(rank: int) -> None:
+def refuses(rank: int, folder: str) -> None:
     batch = (torch.randn(2, 4), torch.randn(2, 4))
     with pytest.raises(UserError, match="all_reduce in place"):
         gossamer.compile_training(InPlace(4, 4), squared, batch)
-    mesh = init_device_mesh("cpu", (2,))
-    model = parallelize_module(nn.Sequential(nn.Linear(4, 4)), mesh, {"0": ColwiseParallel()})
-    with pytest.raises(UserError, match=r"parameter '0\.weight' is a DTensor"):
-        gossamer.compile_training(model, squared, batch)
+    (batch,) = batches(1)
+    with pytest.raises(UserError, match="ranks that train together keep all in their devices"):
+        gossamer.compile_training(
+            split_layers(Blocks(layers=1), rank, 2), squared, batch, memory_budget="90%", offload=folder
+        )
 
 
-def test_what_cannot_be_captured_is_refused(ranks: Ranks):
-    ranks(refuses)
+def test_what_ranks_cannot_do_is_refused(ranks: Ranks, tmp_path: Path):
+    ranks(refuses, str(tmp_path))
 
 
 def disagrees(rank: int) -> None:
@@ -156,6 +157,22 @@ def disagrees(rank: int) -> None:
 
 def test_ranks_with_different_plans_are_told_so_instead_of_waiting_for_ever(ranks: Ranks):
     ranks(disagrees)
+
+
+def fuses(rank: int) -> None:
+    torch.manual_seed(0)
+    (batch,) = batches(1)
+    known = [["aten.gelu.default", "aten.mul.Tensor", "aten.add.Tensor"], ["aten.add.Tensor", "aten.mul.Tensor"]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "exact_primitives", lambda: known[rank])
+        step = gossamer.compile_training(split_layers(Blocks(layers=1), rank, 2), squared, batch)
+    function = find(step.module, "step")
+    together.agree(function)
+    assert together.in_common(function, known[rank]) == tuple(name for name in known[rank] if "gelu" not in name)
+
+
+def test_ranks_fuse_what_is_exact_on_all_of_them(ranks: Ranks):
+    ranks(fuses)
 
 
 class Meeting(threading.Barrier):

@@ -13,7 +13,7 @@ func.func @step(%x: tensor<4x8xf32>) -> tensor<?x8xf32> {
   %r = comm.reduce_scatter avg %a in "tp" of 2 : (tensor<8x8xf32>) -> !comm.pending<tensor<4x8xf32>>
   %b = comm.wait %r : (!comm.pending<tensor<4x8xf32>>) -> tensor<4x8xf32>
   %s = comm.all_to_all %b sends [3, 1] takes [1, 2] in "ep" : (tensor<4x8xf32>) -> !comm.pending<tensor<?x8xf32>>
-  %c = comm.wait %s : (!comm.pending<tensor<?x8xf32>>) -> tensor<?x8xf32>
+  %c = comm.wait %s holding %b : tensor<4x8xf32> : (!comm.pending<tensor<?x8xf32>>) -> tensor<?x8xf32>
   func.return %c : tensor<?x8xf32>
 }
 // GOLDEN:
@@ -28,7 +28,7 @@ func.func @step(%x: tensor<4x8xf32>) -> tensor<?x8xf32> {
 //     %r = comm.reduce_scatter avg %a in "tp" of 2 : (tensor<8x8xf32>) -> !comm.pending<tensor<4x8xf32>>
 //     %b = comm.wait %r : (!comm.pending<tensor<4x8xf32>>) -> tensor<4x8xf32>
 //     %s = comm.all_to_all %b sends [3, 1] takes [1, 2] in "ep" : (tensor<4x8xf32>) -> !comm.pending<tensor<?x8xf32>>
-//     %c = comm.wait %s : (!comm.pending<tensor<?x8xf32>>) -> tensor<?x8xf32>
+//     %c = comm.wait %s holding %b : tensor<4x8xf32> : (!comm.pending<tensor<?x8xf32>>) -> tensor<?x8xf32>
 //     func.return %c : tensor<?x8xf32>
 //   }
 // }
