@@ -8,6 +8,7 @@ order. Nodes carry the path of their module in `meta["custom"]`; a backward node
 """
 
 import contextlib
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch._dynamo.config
 from torch import nn
 from torch._functorch.aot_autograd import aot_export_joint_with_descriptors
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -42,12 +44,14 @@ PATH, PLACE = "path", "place"
 @dataclass(frozen=True)
 class Capture:
     """The graph as torch traced it; placeholder and output descriptors speak of `p0`, `p1`, .. and `b0`, `b1`, ..:
-    the parameters and buffers here, in order, each under its first name.
+    the parameters and buffers here, in order, each under its first name. `drawn` are the random streams outside torch
+    that the loss drew from when it ran last; what is imported may draw, too, in the first run.
     """
 
     graph: GraphModule
     parameters: dict[str, nn.Parameter]
     buffers: dict[str, torch.Tensor]
+    drawn: list[str]
 
 
 class Call(nn.Module):
@@ -58,11 +62,12 @@ class Call(nn.Module):
         self.model, self.loss_fn = model, loss_fn
         self.spec, self.leaves = spec, leaves
         self.training = model.training
+        self.drawn: list[str] = []
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
         remaining = iter(tensors)
         leaves = [next(remaining) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
-        with values_unseen(tensors):
+        with values_unseen(tensors), python_draws() as self.drawn:
             return checked(self.loss_fn(self.model, *pytree.tree_unflatten(leaves, self.spec)))
 
 
@@ -88,8 +93,18 @@ class Objective(nn.Module):
             loss = loss.clone()  # a result that is an input would have no gradient
         for name in buffers:
             if after[name] is not own[name]:
-                own[name].copy_(after[name].detach())  # a buffer that forward replaced, as one it wrote in place
+                replace(name, own[name], after[name])
         return loss
+
+
+def replace(name: str, own: torch.Tensor, other: torch.Tensor) -> None:
+    """Let a buffer that forward replaced be one that it wrote in place. Raises UserError where that cannot be."""
+    if own.shape != other.shape:
+        raise UserError(
+            f"the loss replaces buffer '{plain(name)}', of shape {list(own.shape)}, by one of {list(other.shape)}",
+            hint="run loss_fn(model, *example) once before, under torch.no_grad(): then it has that shape",
+        )
+    own.copy_(other.detach())
 
 
 def checked(loss: Any) -> torch.Tensor:
@@ -130,6 +145,29 @@ class Places(TorchFunctionMode):
 
 
 @contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """Let what torch.compile made run as it was written: its ops are those of the step."""
+    with torch._dynamo.config.patch(error_on_nested_fx_trace=False), torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextlib.contextmanager
+def python_draws() -> Iterator[list[str]]:
+    """Random streams of Python and numpy stay where they are; the list learns which of them were drawn from."""
+    numpy: Any = getattr(sys.modules.get("numpy"), "random", None)
+    before, given = random.getstate(), numpy and numpy.get_state()
+    drawn: list[str] = []
+    try:
+        yield drawn
+    finally:
+        drawn += ["Python's random"] * (random.getstate() != before)
+        random.setstate(before)
+        if numpy:
+            drawn += ["numpy.random"] * (str(numpy.get_state()) != str(given))
+            numpy.set_state(given)
+
+
+@contextlib.contextmanager
 def annotated(model: nn.Module) -> Iterator[None]:
     """Let nodes know the module and the line that they come from."""
     handles, regions = [], Regions()
@@ -167,10 +205,11 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
 
     Neither the model nor the batch changes. Raises what torch raises where it cannot be traced.
     """
-    objective = Objective(Call(model, loss_fn, spec, leaves))
+    call = Call(model, loss_fn, spec, leaves)
+    objective = Objective(call)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with ExitStack() as stack:
-        for context in (quiet(), untouched(model), annotated(model), eager_ops()):
+        for context in (quiet(), untouched(model), uncompiled(), annotated(model), eager_ops()):
             stack.enter_context(context)
         tensors = tuple(mode.from_tensor(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
         graph = aot_export_joint_with_descriptors(stack, objective, tensors).graph_module
@@ -183,6 +222,7 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
         graph,
         dict(zip(map(plain, parameters), objective.parameters(), strict=True)),
         dict(zip(map(plain, buffers), objective.buffers(), strict=True)),
+        call.drawn,
     )
 
 
