@@ -127,6 +127,13 @@ def test_a_step_is_fitted_to_what_it_was_compiled_for():
         step.fit((x, y), "90%")
 
 
+def test_what_is_no_budget_is_told_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gossamer.compiler.memory_budget.measure_step", None)
+    model, loss_fn, batch = STEPS["MLP"]()
+    with pytest.raises(UserError, match="memory budget '60 percent': expected bytes"):
+        gossamer.compile_training(model, loss_fn, batch, memory_budget="60 percent")
+
+
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
