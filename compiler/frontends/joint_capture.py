@@ -34,6 +34,7 @@ from .eager_ops import eager_ops
 from .exporting import quiet, untouched
 from .functional import values_of_copies
 from .joint_autocast import Regions, cast_once
+from .joint_state import attributes, carried, put, take
 from .locations import is_users
 from .transformers import values_unseen
 
@@ -63,12 +64,16 @@ class Call(nn.Module):
         self.spec, self.leaves = spec, leaves
         self.training = model.training
         self.drawn: list[str] = []
+        self.left: dict[tuple[str, str], Any] = {}
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
         remaining = iter(tensors)
         leaves = [next(remaining) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
+        before = attributes(self)
         with values_unseen(tensors), python_draws() as self.drawn:
-            return checked(self.loss_fn(self.model, *pytree.tree_unflatten(leaves, self.spec)))
+            loss = checked(self.loss_fn(self.model, *pytree.tree_unflatten(leaves, self.spec)))
+        self.left = take(self, before)
+        return loss
 
 
 class Objective(nn.Module):
@@ -200,6 +205,14 @@ def hook(path: str, module: nn.Module) -> list[RemovableHandle]:
     ]
 
 
+def traced(objective: Objective, leaves: Sequence[Any]) -> GraphModule:
+    """The graph as torch has it."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with ExitStack() as stack:
+        tensors = tuple(mode.from_tensor(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
+        return aot_export_joint_with_descriptors(stack, objective, tensors).graph_module
+
+
 def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leaves: Sequence[Any]) -> Capture:
     """The joint graph of `loss_fn(model, *batch)`; `leaves` and `spec` are the batch taken apart.
 
@@ -207,12 +220,15 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
     """
     call = Call(model, loss_fn, spec, leaves)
     objective = Objective(call)
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
     with ExitStack() as stack:
-        for context in (quiet(), untouched(model), uncompiled(), annotated(model), eager_ops()):
+        for context in (quiet(), untouched(call), uncompiled(), annotated(model), eager_ops()):
             stack.enter_context(context)
-        tensors = tuple(mode.from_tensor(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
-        graph = aot_export_joint_with_descriptors(stack, objective, tensors).graph_module
+        graph = traced(objective, leaves)
+        drawn = call.drawn
+        if left := call.left:
+            put(call, left)
+            if str(traced(objective, leaves).graph) != str(graph.graph):
+                raise carried(left)
     values_of_copies(graph.graph)
     cast_once(graph.graph)
     graph.graph.set_codegen(CodeGen())
@@ -222,7 +238,7 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
         graph,
         dict(zip(map(plain, parameters), objective.parameters(), strict=True)),
         dict(zip(map(plain, buffers), objective.buffers(), strict=True)),
-        call.drawn,
+        drawn,
     )
 
 
