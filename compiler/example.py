@@ -24,6 +24,7 @@ from ..dialects.diagnostics import Place, UsageError, UserError, did_you_mean
 from .context import read_text
 
 OPTIONS = ("dont_care", "dynamic_shapes", "calibrate", "exact", "approximate", "strict_nan", "adapters")
+STEP = "a training step takes a budget: --memory-budget 100% keeps all"
 EXPECTED = "return (model, args), (model, args, kwargs) or (model, args, kwargs, options)"
 
 
@@ -112,7 +113,8 @@ def understand(result: object, place: Place, function: str) -> Example:
             example = Example(model, tuple(args), kwargs or {}, options)
         case tuple():
             kinds = ", ".join(type(part).__name__ for part in result)
-            raise UserError(f"{function}() returned ({kinds})", place=place, hint=EXPECTED)
+            trains = len(result) > 1 and callable(result[1])
+            raise UserError(f"{function}() returned ({kinds})", place=place, hint=STEP if trains else EXPECTED)
         case _:
             raise UserError(f"{function}() returned {type(result).__name__}", place=place, hint=EXPECTED)
     if not callable(example.model):

@@ -20,7 +20,7 @@ from ..dialects.diagnostics import UserError
 from ..dialects.remat import MEASURED, set_number
 from ..dialects.tier import Link, set_link
 from ..passes.analysis.training_graph import static_bytes
-from ..passes.schedule_recompute import DEFAULT_RUNG, ScheduleRecompute
+from ..passes.schedule_recompute import DEFAULT_RUNG, ScheduleRecompute, budget_bytes
 from ..passes.split_random_ops import device_of
 from ..runtime.allocations import allocations
 from ..runtime.executor import find
@@ -31,6 +31,11 @@ from .step_costs import Progress, is_measured, measure_step, silent
 from .windows import measure_windows
 
 FUNCTION = "step"
+
+
+def is_device(budget: int | str) -> bool:
+    """Whether the budget is what is free on the device."""
+    return str(budget).strip().lower() == DEVICE
 
 
 def fit(
@@ -50,6 +55,8 @@ def fit(
     if isinstance(budget, bool) or not isinstance(budget, int | str):
         message = f"memory_budget is a {type(budget).__name__}, expected bytes or a text"
         raise UserError(message, hint='memory_budget="60%", "2GiB", 2147483648 or "device"')
+    if not is_device(budget):
+        budget_bytes(str(budget), 0, 0)
     entry = find(module, FUNCTION)
     if link is not None and starts(entry):
         hint = "leave offload out: what collectives leave free is spent on recomputation"
@@ -60,7 +67,7 @@ def fit(
         share_times(entry)
         measure_windows(entry)
     static = sum(static_bytes(entry))
-    if str(budget).strip().lower() == DEVICE:
+    if is_device(budget):
         device = torch.device(device_of(entry))
         budget = least_share(entry, place(device), free_bytes(device), static)
     scheduled = module.clone()

@@ -42,7 +42,7 @@ def find(name_or_path: str | Path, folder: Path, what: str) -> Path:
     if str(name_or_path) in known:
         return folder / f"{name_or_path}.toml"
     if Path(name_or_path).suffix != ".toml":
-        hint = f"{did_you_mean(str(name_or_path), known)} Or name a .toml file."
+        hint = f"{did_you_mean(str(name_or_path), known)}; or name a .toml file"
         raise UserError(f"no {what} is called '{name_or_path}'", hint=hint)
     return Path(name_or_path)
 

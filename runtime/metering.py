@@ -10,7 +10,7 @@ takes and gives back inside one op is not seen here; see `allocations.py`.
 """
 
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,14 @@ from torch.utils._pytree import tree_leaves
 from xdsl.ir import Operation
 
 Place = tuple[str, int]
+
+PARTS: dict[torch.layout, Callable[[Tensor], tuple[Tensor, ...]]] = {
+    torch.strided: lambda tensor: (tensor,),
+    torch.sparse_coo: lambda tensor: (tensor._indices(), tensor._values()),
+    torch.sparse_csr: lambda tensor: (tensor.crow_indices(), tensor.col_indices(), tensor.values()),
+    torch.sparse_csc: lambda tensor: (tensor.ccol_indices(), tensor.row_indices(), tensor.values()),
+}
+"""The dense tensors that a tensor is made of, by its layout."""
 
 
 @dataclass
@@ -57,17 +65,26 @@ class Meter:
             self.inside[-1] = max(self.inside[-1], most)
 
     def place(self, results: Sequence[Any], index: int, operands: Sequence[Any]) -> Place:
-        """Where one result lies; a function of the op may have made it, and counted it, before."""
-        size = 0
-        for storage in storages(results[index]):
-            for kind, values in (("result", results[:index]), ("operand", operands)):
-                for number, value in enumerate(values):
-                    if any(other._cdata == storage._cdata for other in storages(value)):
-                        return kind, number
-            size += storage.nbytes()
+        """Where one result lies; a function of the op may have made it, and counted it, before.
+
+        One that lies in several places, as a sparse tensor may, counts as new: rather too much than too little.
+        """
+        found = list(storages(results[index]))
+        homes = {self.home(storage, results[:index], operands) for storage in found}
+        if len(homes) == 1 and (home := homes.pop()) is not None:
+            return home
+        for storage in found:
             if storage._cdata not in self.known:
                 self.add(storage)
-        return "new", size
+        return "new", sum(storage.nbytes() for storage in found)
+
+    def home(self, storage: torch.UntypedStorage, results: Sequence[Any], operands: Sequence[Any]) -> Place | None:
+        """Which result or operand lies in a storage."""
+        for kind, values in (("result", results), ("operand", operands)):
+            for number, value in enumerate(values):
+                if any(other._cdata == storage._cdata for other in storages(value)):
+                    return kind, number
+        return None
 
     def add(self, storage: torch.UntypedStorage) -> None:
         """Count a storage until it is given back."""
@@ -82,6 +99,7 @@ class Meter:
 
 
 def storages(value: Any) -> Iterator[torch.UntypedStorage]:
-    """The storages of the dense tensors in `value`, each once."""
-    dense = [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor) and leaf.layout is torch.strided]
+    """The storages of the tensors in `value`, each once; a sparse one lies in those of its indices and values."""
+    tensors = [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+    dense = [part for tensor in tensors for part in (PARTS[tensor.layout](tensor) if tensor.layout in PARTS else ())]
     yield from {storage._cdata: storage for storage in (leaf.untyped_storage() for leaf in dense)}.values()

@@ -21,10 +21,7 @@ import torch
 from torch import nn
 from torch._functorch._aot_autograd.descriptors import (
     AOTInput,
-    AOTOutput,
     BufferAOTInput,
-    ForwardTokenAOTInput,
-    ForwardTokenAOTOutput,
     GradAOTOutput,
     InputMutationAOTOutput,
     ParamAOTInput,
@@ -57,7 +54,7 @@ from ...runtime.shards import Layouts, part_of
 from ..signature import argument_names, forward_text, parse_forward, spec_text
 from .graphs import Graph, Value, value_name
 from .joint_capture import PATH, PLACE, Capture, capture
-from .joint_failures import joint_failure
+from .joint_failures import joint_failure, no_place, refuse_draws, refuse_opaque
 from .joint_layers import layer_of, layers
 from .joint_shards import check_model, told
 from .literals import literal
@@ -98,6 +95,9 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
     except TypeError as error:
         hint = f"it is called as loss_fn(model, *example), and takes {signature} beside the model"
         raise UserError(f"loss_fn cannot be called with the example: {error}", hint=hint) from None
+    in_spec = pytree.tree_structure((example, {}))
+    names = argument_names(in_spec, parse_forward(signature))
+    refuse_opaque(dict(zip(names, leaves, strict=True)))
     try:
         captured = capture(model, loss_fn, spec, leaves)
     except UserError:
@@ -110,10 +110,9 @@ def import_step(model: nn.Module, loss_fn: Callable[..., Any], example: tuple[An
         weights.add(name, WeightKind.PARAMETER, part_of(parameter))
     for name, buffer in captured.buffers.items():
         weights.add(name, WeightKind.BUFFER, part_of(buffer))
-    in_spec = pytree.tree_structure((example, {}))
-    names = argument_names(in_spec, parse_forward(signature))
     step = Step(captured, weights, names, list(map(part_of, leaves)), layers(model))
     function = step.function()
+    refuse_draws(captured.drawn)
     function.attributes |= {
         "aten.forward": StringAttr(signature),
         "aten.inputs": TemplateAttr(Template(tuple(step.template))),
@@ -219,7 +218,7 @@ class Step:
             if isinstance(descriptor, TangentAOTInput):
                 self.add_argument(node, {"aten.name": StringAttr("scale"), "train.tangent": UnitAttr()})
             elif not isinstance(descriptor, ParamAOTInput | BufferAOTInput | PlainAOTInput):
-                raise unknown(descriptor)
+                raise no_place(descriptor, self.captured.graph.graph)
         results, attributes = self.add_outputs(self.graph.run())
         return FuncOp(
             "step",
@@ -276,7 +275,7 @@ class Step:
                 case InputMutationAOTOutput(mutated_input=PlainAOTInput(idx=index)):
                     self.block.add_op(AssignOp(self.inputs[index], value))
                 case _:
-                    raise unknown(descriptor)
+                    raise no_place(descriptor, self.captured.graph.graph)
         self.block.add_op(ReturnOp(*(value for value, _ in results)))
         return [value for value, _ in results], [DictionaryAttr(attributes) for _, attributes in results]
 
@@ -291,16 +290,4 @@ class Step:
             return self.weight_names[source.target]
         if isinstance(source, PlainAOTInput):
             return self.tensors[source.idx]
-        raise unknown(source)
-
-
-def unknown(descriptor: AOTInput | AOTOutput) -> UserError:
-    """The error for what a step has no place for, such as a parameter that forward writes."""
-    if isinstance(descriptor, InputMutationAOTOutput) and isinstance(descriptor.mutated_input, ParamAOTInput):
-        return UserError("forward writes a parameter", hint="keep what forward writes in a buffer")
-    if isinstance(descriptor, ForwardTokenAOTInput | ForwardTokenAOTOutput):
-        return UserError(
-            "the loss calls an op that acts beside what it returns, such as torch.distributed.all_reduce in place",
-            hint="communicate by torch.distributed._functional_collectives: x = all_reduce(x, 'sum', group)",
-        )
-    return UserError(f"a training step has no place for {descriptor.expr()}")
+        raise no_place(source, self.captured.graph.graph)

@@ -8,6 +8,7 @@ order. Nodes carry the path of their module in `meta["custom"]`; a backward node
 """
 
 import contextlib
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch._dynamo.config
 from torch import nn
 from torch._functorch._aot_autograd.descriptors import AOTOutput
+from torch._functorch._aot_autograd.schemas import JointWithDescriptors
 from torch._functorch.aot_autograd import aot_export_joint_with_descriptors
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
@@ -35,6 +38,7 @@ from .exporting import quiet, untouched
 from .functional import values_of_copies
 from .joint_autocast import Regions, cast_once
 from .joint_shards import common_streams, take_parts
+from .joint_state import attributes, carried, put, take
 from .locations import is_users
 from .transformers import values_unseen
 
@@ -45,13 +49,16 @@ PATH, PLACE = "path", "place"
 @dataclass(frozen=True)
 class Capture:
     """The graph as torch traced it; placeholder and output descriptors speak of `p0`, `p1`, .. and `b0`, `b1`, ..:
-    the parameters and buffers here, in order, each under its first name. `layouts` are those of DTensors given out.
+    the parameters and buffers here, in order, each under its first name. `layouts` are those of DTensors given out,
+    `drawn` the random streams outside torch that the loss drew from when it ran last; what is imported may draw, too,
+    in the first run.
     """
 
     graph: GraphModule
     parameters: dict[str, nn.Parameter]
     buffers: dict[str, torch.Tensor]
     layouts: dict[AOTOutput, Layout]
+    drawn: list[str]
 
 
 class Call(nn.Module):
@@ -62,12 +69,17 @@ class Call(nn.Module):
         self.model, self.loss_fn = model, loss_fn
         self.spec, self.leaves = spec, leaves
         self.training = model.training
+        self.drawn: list[str] = []
+        self.left: dict[tuple[str, str], Any] = {}
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
         remaining = iter(tensors)
         leaves = [next(remaining) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
-        with values_unseen(tensors):
-            return checked(self.loss_fn(self.model, *pytree.tree_unflatten(leaves, self.spec)))
+        before = attributes(self)
+        with values_unseen(tensors), python_draws() as self.drawn:
+            loss = checked(self.loss_fn(self.model, *pytree.tree_unflatten(leaves, self.spec)))
+        self.left = take(self, before)
+        return loss
 
 
 class Objective(nn.Module):
@@ -92,8 +104,18 @@ class Objective(nn.Module):
             loss = loss.clone()  # a result that is an input would have no gradient
         for name in buffers:
             if after[name] is not own[name]:
-                own[name].copy_(after[name].detach())  # a buffer that forward replaced, as one it wrote in place
+                replace(name, own[name], after[name])
         return loss
+
+
+def replace(name: str, own: torch.Tensor, other: torch.Tensor) -> None:
+    """Let a buffer that forward replaced be one that it wrote in place. Raises UserError where that cannot be."""
+    if own.shape != other.shape:
+        raise UserError(
+            f"the loss replaces buffer '{plain(name)}', of shape {list(own.shape)}, by one of {list(other.shape)}",
+            hint="run loss_fn(model, *example) once before, under torch.no_grad(): then it has that shape",
+        )
+    own.copy_(other.detach())
 
 
 def checked(loss: Any) -> torch.Tensor:
@@ -134,6 +156,29 @@ class Places(TorchFunctionMode):
 
 
 @contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """Let what torch.compile made run as it was written: its ops are those of the step."""
+    with torch._dynamo.config.patch(error_on_nested_fx_trace=False), torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextlib.contextmanager
+def python_draws() -> Iterator[list[str]]:
+    """Random streams of Python and numpy stay where they are; the list learns which of them were drawn from."""
+    numpy: Any = getattr(sys.modules.get("numpy"), "random", None)
+    before, given = random.getstate(), numpy and numpy.get_state()
+    drawn: list[str] = []
+    try:
+        yield drawn
+    finally:
+        drawn += ["Python's random"] * (random.getstate() != before)
+        random.setstate(before)
+        if numpy:
+            drawn += ["numpy.random"] * (str(numpy.get_state()) != str(given))
+            numpy.set_state(given)
+
+
+@contextlib.contextmanager
 def annotated(model: nn.Module) -> Iterator[None]:
     """Let nodes know the module and the line that they come from."""
     handles, regions = [], Regions()
@@ -166,20 +211,33 @@ def hook(path: str, module: nn.Module) -> list[RemovableHandle]:
     ]
 
 
+def traced(objective: Objective, leaves: Sequence[Any]) -> JointWithDescriptors:
+    """The graph as torch has it."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with ExitStack() as stack:
+        tensors = tuple(mode.from_tensor(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
+        joint = aot_export_joint_with_descriptors(stack, objective, tensors)
+    # what is left of tracing has weak references to the weights, which torch will not convert (model.to(..)) then
+    mode.fake_tensor_converter.meta_converter.describer.lookup_tensor.clear()
+    return joint
+
+
 def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leaves: Sequence[Any]) -> Capture:
     """The joint graph of `loss_fn(model, *batch)`; `leaves` and `spec` are the batch taken apart.
 
     Neither the model nor the batch changes. Raises what torch raises where it cannot be traced.
     """
-    objective = Objective(Call(model, loss_fn, spec, leaves))
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    call = Call(model, loss_fn, spec, leaves)
+    objective = Objective(call)
     with ExitStack() as stack:
-        for context in (quiet(), untouched(model), annotated(model), eager_ops(), common_streams()):
+        for context in (quiet(), untouched(call), uncompiled(), annotated(model), eager_ops(), common_streams()):
             stack.enter_context(context)
-        tensors = tuple(mode.from_tensor(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
-        joint = aot_export_joint_with_descriptors(stack, objective, tensors)
-    # what is left of tracing has weak references to the weights, which torch will not convert (model.to(..)) then
-    mode.fake_tensor_converter.meta_converter.describer.lookup_tensor.clear()
+        joint = traced(objective, leaves)
+        drawn = call.drawn
+        if left := call.left:
+            put(call, left)
+            if str(traced(objective, leaves).graph_module.graph) != str(joint.graph_module.graph):
+                raise carried(left)
     layouts, graph = take_parts(joint), joint.graph_module
     values_of_copies(graph.graph)
     cast_once(graph.graph)
@@ -191,6 +249,7 @@ def capture(model: nn.Module, loss_fn: Callable[..., Any], spec: TreeSpec, leave
         dict(zip(map(plain, parameters), objective.parameters(), strict=True)),
         dict(zip(map(plain, buffers), objective.buffers(), strict=True)),
         layouts,
+        drawn,
     )
 
 

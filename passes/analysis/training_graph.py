@@ -121,6 +121,8 @@ class Reader:
         reads, index, first = self.reads(op), len(self.ops), len(self.values)
         for value in [value for value, _ in reads] if may_write(op) else ():
             self.costs[value] = replace(self.costs[value], bound=True)
+        if isinstance(op, CallOp) and is_draw(op):
+            self.costs[reads[0][0]] = replace(self.costs[reads[0][0]], replayed=index)
         self.phase = Phase(text_of(op, PHASE) or self.phase)
         fixed = why_fixed(op) or ("reads what is written in place" if changed.intersection(op.operands) else "")
         self.ops.append(op)

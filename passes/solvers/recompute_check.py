@@ -147,6 +147,7 @@ class Machine:
     """One micro-batch: which storages are alive, where each life of a value lives, and what became of the others."""
 
     graph: Graph
+    sizes: list[int]
     alive: dict[tuple[int, int], int] = field(default_factory=dict)
     place: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     ended: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -174,7 +175,7 @@ class Machine:
                 law = "a storage that is gone was given back"
                 raise ScheduleError(name, law, f"a free after step {self.at - 1}", "none")
         elif turn is Turn.COME:
-            self.settle(name, back, self.graph.values[move.value].size)
+            self.settle(name, back, self.sizes[move.value])
         elif turn is Turn.THERE:
             self.place[back] = back
 
@@ -223,15 +224,14 @@ class Machine:
             return
         else:
             found = f"whose storage was given back after '{self.ended[home]}'"
-        raise ScheduleError(
-            op, "operands are alive", "an operand that is", f"life {life} of {self.name(value)} {found}"
-        )
+        found = f"life {life} of {self.name(value)} {found}"
+        raise ScheduleError(op, "operands are alive", "an operand that is", found)
 
     def make(self, op: str, value: int, step: Step) -> None:
         base, reads = self.graph.values[value].base, self.graph.ops[step.op].reads
         home = (value, step.life)
         if base is None:
-            self.settle(op, home, self.graph.values[value].size)
+            self.settle(op, home, self.sizes[value])
         elif base in reads or base in self.graph.ops[step.op].results:
             life = step.reads[reads.index(base)] if base in reads else step.life
             home = self.place.get((base, life), (base, life))
@@ -276,7 +276,7 @@ def alive_at_each_step(graph: Graph, steps: tuple[Step, ...], moves: tuple[Move,
     With one micro-batch in flight the steps run as they stand. With more, one machine runs the forward pass as the
     youngest of them, and then the rest as the oldest; as many as there are between hold a stash each.
     """
-    machine = Machine(graph)
+    machine = Machine(graph, graph.sizes(steps))
     if graph.in_flight == 1:
         found, acts = [], turns(moves)
         for machine.at, step in enumerate(steps):

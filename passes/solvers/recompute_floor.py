@@ -17,7 +17,7 @@ def floor(graph: Graph) -> tuple[int, str]:
 
 def needed(graph: Graph) -> list[int]:
     """Of each op, the bytes that are there while it runs, whatever is recomputed or moved."""
-    loose, owner, sizes = movable(graph).union(droppable(graph)), graph.storage, [value.size for value in graph.values]
+    loose, owner, sizes = movable(graph).union(droppable(graph)), graph.storage, graph.sizes(())
     last = {owner[value]: len(graph.ops) for value in graph.outputs}
     for index, op in enumerate(graph.ops):
         for value in (*op.reads, *op.results):

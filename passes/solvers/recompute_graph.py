@@ -30,13 +30,15 @@ class Phase(StrEnum):
 class Value:
     """A result of op `producer` (`INPUT`: of none), `size` bytes of new storage, or a view of the value `base`.
 
-    A storage of which a value is `bound` cannot be moved: it may be written in place, or is more than its bytes.
+    A storage of which a value is `bound` cannot be moved: it may be written in place, or is more than its bytes. The
+    state from which op `replayed` draws takes its bytes only where that op runs again.
     """
 
     producer: int
     size: int = 0
     base: int | None = None
     bound: bool = False
+    replayed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,13 @@ class Graph:
         """Of each op, bytes of new storage."""
         own = [value.size if value.base is None else 0 for value in self.values]
         return tuple(sum(own[value] for value in op.results) for op in self.ops)
+
+    def sizes(self, steps: Iterable["Step"]) -> list[int]:
+        """Of each value, its bytes in a schedule of those steps."""
+        again = {step.op for step in steps if step.life}
+        return [
+            0 if value.replayed not in again and value.replayed is not None else value.size for value in self.values
+        ]
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:

@@ -84,8 +84,9 @@ def in_order_of_a_batch(graph: Graph, steps: Sequence[Step]) -> Sequence[int]:
 
 def live_bytes(graph: Graph, schedule: Schedule) -> list[int]:
     """Bytes alive during each step, static ones and those of the other micro-batches among them."""
-    steps, sizes = schedule.steps, [value.size for value in graph.values]
-    gained = [graph.made[step.op] for step in steps]
+    steps, sizes = schedule.steps, graph.sizes(schedule.steps)
+    spared = {v.producer: v.size for v, size in zip(graph.values, sizes, strict=True) if size < v.size}
+    gained = [graph.made[step.op] - spared.get(step.op, 0) for step in steps]
     lost = [sum([sizes[value] for value, _ in step.frees]) if step.frees else 0 for step in steps]
     for move in schedule.moves:
         gained[move.comes] += sizes[move.value]

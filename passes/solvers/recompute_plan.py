@@ -101,20 +101,37 @@ class Planner:
     def plan(self, budget: int, rung: str = "mix") -> Plan:
         if rung not in RUNGS:
             raise UserError(f"there is no rung '{rung}' of recomputation", hint=did_you_mean(rung, RUNGS))
-        if self.trials.of(self.everything).peak > budget:
-            if rung != "mincut":
-                self.by_layers(budget, rung)
-            if rung == "mincut" or not self.graph.windows or self.is_tight(budget):
-                self.by_cuts(budget)
-            if rung == "opt":
-                self.by_program(budget)
-            if self.movable and budget >= self.floor:
-                offload(self.trials, self.units, self.movable, budget)
-            self.by_windows(budget)
+        if self.trials.of(self.everything).peak > budget >= self.floor:
+            self.search(budget, rung)
+        if self.trials.best(budget) is None:
+            self.by_least(budget, rung)
         best = self.trials.best(budget)
-        if best is None:
-            raise self.out_of_reach(budget)
+        assert best is not None
         return self.told(best, budget, rung)
+
+    def search(self, budget: int, rung: str) -> None:
+        """Try what the rung has."""
+        if rung != "mincut":
+            self.by_layers(budget, rung)
+        if rung == "mincut" or not self.graph.windows or self.is_tight(budget):
+            self.by_cuts(budget)
+        if rung == "opt" and budget >= self.floor:
+            self.by_program(budget)
+        if self.movable and budget >= self.floor:
+            offload(self.trials, self.units, self.movable, budget)
+        self.by_windows(budget)
+
+    def by_least(self, budget: int, rung: str) -> None:
+        """Try what is found for a budget of nothing: so the smallest peak that an error tells can be had.
+
+        Raises UserError where that is not small enough.
+        """
+        planner = Planner(self.graph, self.seconds)
+        planner.search(0, rung)
+        least = planner.leanest()
+        if least.peak > budget:
+            raise self.out_of_reach(budget, least)
+        loosen(self.trials, self.units, self.trials.of(least.choice), budget)
 
     def by_layers(self, budget: int, rung: str) -> None:
         """Give layers policies, and spend what those leave."""
@@ -178,9 +195,8 @@ class Planner:
         backward = {op.starts for op in self.graph.ops if op.phase is Phase.BACKWARD or self.graph.in_flight > 1}
         return sum(self.graph.windows[window].room for window in backward if window is not None)
 
-    def out_of_reach(self, budget: int) -> UserError:
+    def out_of_reach(self, budget: int, least: Trial) -> UserError:
         """That the budget cannot be met, and the smallest that was found."""
-        least = self.leanest()
         at = least.live.index(least.peak)
         op = self.graph.ops[least.schedule.steps[at].op].name
         proof = f"op '{self.floor_op}' alone needs {self.floor:,} bytes with what cannot be computed again"

@@ -160,7 +160,9 @@ class Walk:
             members = self.members.get(storage, [])
             before = [self.current[value] for value in members]
             self.forget(members)
-            if self.clashes(self.missing([value for value in members if value not in self.handles]), self.air):
+            if self.air and self.clashes(
+                self.missing([value for value in members if value not in self.handles]), self.air
+            ):
                 for value, life in zip(members, before, strict=True):
                     self.current[value] = life
 

@@ -127,6 +127,13 @@ def test_a_step_is_fitted_to_what_it_was_compiled_for():
         step.fit((x, y), "90%")
 
 
+def test_what_is_no_budget_is_told_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gossamer.compiler.memory_budget.measure_step", None)
+    model, loss_fn, batch = STEPS["MLP"]()
+    with pytest.raises(UserError, match="memory budget '60 percent': expected bytes"):
+        gossamer.compile_training(model, loss_fn, batch, memory_budget="60 percent")
+
+
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
@@ -140,6 +147,16 @@ def test_a_budget_that_cannot_be_met_is_refused(budget, message):
     model, loss_fn, batch = STEPS["MLP"]()
     with pytest.raises(UserError, match=message):
         gossamer.compile_training(model, loss_fn, batch, memory_budget=budget)
+
+
+def test_states_of_the_random_stream_count_only_where_a_replay_reads_them():
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Dropout(0.3), torch.nn.Linear(8, 8))
+    step = gossamer.compile_training(model, lambda model, x: model(x).square().mean(), (torch.ones(4, 8),))
+    step.fit((torch.ones(4, 8),), "100%")
+    found = step.memory
+    assert found.budget == found.predicted == found.measured
+    assert found.predicted < 5056
+    assert (found.floor or 0) <= found.predicted
 
 
 def test_identical_layers_have_identical_costs():

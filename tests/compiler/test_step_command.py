@@ -52,6 +52,11 @@ def test_a_function_that_gives_no_step_is_told_what_one_is(train, function, foun
     assert "hint: return (model, loss_fn, example)" in error
 
 
+def test_a_step_without_a_budget_is_told_to_take_one(train, capsys):
+    assert main(["explain", f"{train}:step"]) == 1
+    assert "hint: a training step takes a budget: --memory-budget 100% keeps all" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("flag", [["--exact", "bitwise"], ["--no-adapters"], ["--dont-care", "y=m"]])
 def test_what_says_nothing_of_a_step_is_refused(train, flag, capsys):
     assert main(["compile", f"{train}:step", "--memory-budget", "1GiB", *flag]) == 2

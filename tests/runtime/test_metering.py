@@ -6,7 +6,7 @@ from gossamer.compiler.step_costs import metered
 from gossamer.passes.solvers.recompute_memory import peak
 from gossamer.runtime.allocations import allocations
 from gossamer.runtime.executor import Program
-from gossamer.runtime.metering import Meter
+from gossamer.runtime.metering import Meter, storages
 from gossamer.runtime.stopwatch import seconds
 from gossamer.tests.passes.step_programs import module, read, step_of
 from xdsl.dialects.builtin import ModuleOp
@@ -45,6 +45,16 @@ def test_a_storage_counts_from_the_op_that_makes_it_to_the_last_of_its_views():
 
 def test_memory_given_twice_counts_once():
     assert Meter.over([X, X.view(32), X[:1], [X], 3]).static == ONE
+
+
+def test_a_sparse_tensor_takes_what_its_indices_and_values_do():
+    indices, values = torch.tensor([[0, 2], [1, 1]]), torch.ones(2)
+    sparse = torch.sparse_coo_tensor(indices, values, (3, 3))
+    assert sum(storage.nbytes() for storage in storages(sparse)) == 40
+    meter = Meter()
+    meter.begin(module())
+    meter.end(module(), [sparse], [indices, values])
+    assert meter.places.popitem()[1] == (("new", 40),)
 
 
 def test_functions_of_an_op_are_part_of_it():

@@ -1,8 +1,12 @@
 """What a captured step looks like, and what cannot be captured."""
 
+import random
+from collections import UserDict
+from dataclasses import dataclass
 from typing import Any
 
 import gossamer
+import numpy as np
 import pytest
 import torch
 from gossamer.compiler.context import parse_text, print_module
@@ -10,9 +14,11 @@ from gossamer.compiler.frontends.joint import import_step
 from gossamer.dialects.aten import CallOp, WeightOp
 from gossamer.dialects.diagnostics import UserError, place_of
 from torch import nn
+from torch.distributions import Normal
 from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence as pack
 
-from ...training import Perceptron, pairs, squared
+from ...training import Perceptron, check_training, pairs, squared
 
 
 class Stack(nn.Module):
@@ -111,12 +117,70 @@ def test_forward_comes_before_backward():
         (lambda model, x, y: model(x)[y > 0].mean(), "a size depends on values of a tensor"),
         (lambda model, x: model(x).mean(), "loss_fn cannot be called with the example: too many"),
         (lambda model, x, y: squared(model, x, y[:3]), "cannot be captured.*broadcast"),
+        (
+            lambda model, x, y: squared(model, x, y) * random.random(),
+            "draws from Python's random.*hint: draw before",
+        ),
+        (lambda model, x, y: squared(model, x, y) * np.random.rand(), "draws from numpy.random"),
+        (lambda model, x, y: squared(model, x, torch.from_numpy(y.numpy())), r"leaves torch by .numpy\(\)"),
+        (lambda model, x, y: Normal(model(x), 1.0).log_prob(y).mean(), "hint: pass validate_args=False"),
+        (lambda model, x, y: torch.inverse(model(x) @ y.t()).sum(), "raises where a matrix is singular.*inv_ex"),
+        (
+            lambda model, x, y: functional.ctc_loss(model(x), y.long(), *torch.tensor([[4], [2]])),
+            "the lengths of its targets",
+        ),
+        (lambda model, x, y: pack(model(x), torch.tensor([2, 1])).data.sum(), "pack_padded_sequence leaves out rows"),
         (3, "loss_fn is a function"),
     ],
 )
 def test_a_loss_that_cannot_be_captured_is_refused(loss: Any, message: str):
     with pytest.raises(UserError, match=f"(?s){message}"):
         gossamer.compile_training(Perceptron(), loss, pairs(1)[0])
+
+
+def test_random_numbers_of_python_stay_where_they_were():
+    before = random.getstate()
+    with pytest.raises(UserError):
+        gossamer.compile_training(Perceptron(), lambda model, x, y: random.random() * model(x).sum(), pairs(1)[0])
+    assert random.getstate() == before
+
+
+@dataclass
+class Pair:
+    x: torch.Tensor
+    y: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [(Pair, r"register_dataclass\(Pair\)"), (lambda x, y: UserDict(x=x, y=y), r"dict\(batch\)")],
+)
+def test_objects_that_hold_tensors_are_no_batch(kind: Any, advice: str):
+    with pytest.raises(UserError, match=f"(?s)'batch' is a .*, which a step cannot look into.*{advice}"):
+        gossamer.compile_training(Perceptron(), lambda model, batch: model(batch.x).sum(), (kind(*pairs(1)[0]),))
+
+
+def test_a_buffer_that_grows_is_told_and_one_that_has_grown_is_written():
+    class Remembering(Perceptron):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("last", torch.zeros(0))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.last = super().forward(x).detach()
+            return self.last + super().forward(x)
+
+    model, batch = Remembering(), pairs(1)[0]
+    with pytest.raises(UserError, match=r"buffer 'last', of shape \[0\], by one of \[4, 8\](?s:.*)torch.no_grad"):
+        gossamer.compile_training(model, squared, batch)
+    with torch.no_grad():
+        squared(model, *batch)
+    check_training(model, squared, pairs())
+
+
+def test_a_layer_of_torch_compile_is_captured_as_it_was_written():
+    inner: Any = torch.compile(nn.Sequential(nn.GELU(), nn.Dropout(0.2)), backend="eager")
+    check_training(nn.Sequential(nn.Linear(8, 16), inner, nn.Linear(16, 8)), squared, pairs())
 
 
 def test_a_tensor_that_requires_a_gradient_and_is_no_parameter_is_refused():

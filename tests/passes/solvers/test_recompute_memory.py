@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from gossamer.passes.solvers.recompute_graph import Phase, Step
+from gossamer.passes.solvers.recompute_check import check
+from gossamer.passes.solvers.recompute_floor import floor
+from gossamer.passes.solvers.recompute_graph import Graph, Phase, Step
 from gossamer.passes.solvers.recompute_memory import keep_all, live_bytes, peak, with_frees
 
 from .training_steps import Builder, chain
@@ -28,6 +30,21 @@ def test_results_that_nobody_reads_are_given_back_at_once():
     (out,) = b.op("out", [0], [1])
     graph = b.graph([out])
     assert live_bytes(graph, keep_all(graph)) == [8, 0, 1]
+
+
+def test_a_state_takes_memory_only_where_its_draw_runs_again():
+    b = Builder()
+    (state,) = b.op("state", [], [50], fixed="reads the random stream")
+    (x,) = b.op("draw", [state, 0], [10])
+    (y,) = b.op("y", [x], [1], Phase.BACKWARD)
+    values = tuple(replace(value, replayed=1) if at == state else value for at, value in enumerate(b.values))
+    graph = Graph(tuple(b.ops), values, (y,))
+    once = keep_all(graph)
+    again = with_frees(graph, [*once.steps[:2], Step(1, 1, (0, 0)), Step(2, 0, (1,))])
+    for schedule, live in ((once, [0, 10, 11]), (again, [50, 60, 60, 11])):
+        assert live_bytes(graph, schedule) == live
+        assert check(graph, schedule).peak == max(live)
+    assert floor(graph) == (11, "y")
 
 
 def test_an_output_that_is_a_view_keeps_its_base():

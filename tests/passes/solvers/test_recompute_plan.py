@@ -41,6 +41,20 @@ def test_a_budget_that_cannot_be_met_names_the_smallest_and_its_op():
     assert plan(graph, least).peak == least
 
 
+@pytest.mark.parametrize("seed", [33, 39])
+def test_the_smallest_peak_that_an_error_tells_can_be_had(seed):
+    """Though what is searched for that budget alone does not find it."""
+    graph = drawn(np.random.default_rng(seed), 24)
+    with pytest.raises(UserError) as error:
+        plan(graph, graph.static)
+    found = re.search(r"the smallest found is (\d+) bytes", str(error.value))
+    assert found
+    planner = Planner(graph)
+    planner.search(int(found[1]), "mix")
+    assert planner.trials.best(int(found[1])) is None
+    assert plan(graph, int(found[1])).peak == int(found[1])
+
+
 def test_an_unknown_rung_is_refused():
     with pytest.raises(UserError, match="no rung 'milp'"):
         plan(chain(2), 10**9, "milp")
