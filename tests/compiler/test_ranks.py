@@ -109,7 +109,7 @@ def fits(rank: int) -> None:
     model = split_layers(Blocks(dropout=0.1), rank, 2)
     eager, state = copy.deepcopy(model), torch.get_rng_state()
     with wire(latency=0.01):
-        step = gossamer.compile_training(model, squared, batch, memory_budget="90%", rung="mix")
+        step = gossamer.compile_training(model, squared, batch, memory_budget="95%", rung="mix")
     assert torch.equal(state, torch.get_rng_state())
     assert any(OF in op.attributes for op in step.module.walk())
     assert 'comm.all_reduce "0"' in step.explain()
