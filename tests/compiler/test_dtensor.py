@@ -207,8 +207,8 @@ def takes(rank: int) -> None:
     eager = copy.deepcopy(model)
 
     def batch() -> tuple[Tensor, Tensor]:
-        x = distribute_tensor(torch.randn(4, 8), device_mesh, [Shard(0)])
-        return x.detach().requires_grad_(), distribute_tensor(torch.randn(4, 8), device_mesh, [Replicate()])
+        x, y = (distribute_tensor(torch.randn(4, 8), device_mesh, [Shard(0)]) for _ in range(2))
+        return x.detach().requires_grad_(), y.redistribute(placements=[Replicate()])  # y is still on its way
 
     step = gossamer.compile_training(model, squared, batch())
     for number in range(2):
