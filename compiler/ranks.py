@@ -24,7 +24,7 @@ from ..dialects.remat import LIFE, OF, number_of, seconds_of, set_seconds, text_
 from ..passes.split_random_ops import device_of
 from ..runtime.kernels.collectives import process_group
 
-SAME = "compile the same model, in the same mode and with the same budget, on all ranks"
+SAME = "compile the same model, in the same mode and with the same budget, on all ranks, and split sizes evenly"
 
 
 def has_collectives(module: ModuleOp) -> bool:

@@ -65,7 +65,8 @@ def compile_training(
 
     The step is called as `loss_fn` is, without the model: `step(*batch)`, with batches of the example's shapes. It runs
     in the mode (`train` or `eval`), under the autocast, and for the parameters (those that require a gradient) that it
-    was compiled with. Neither the model nor the random streams change here.
+    was compiled with. Neither the model nor the random streams change here. Parameters, buffers and batches may be
+    DTensors: on each rank the step computes with its parts.
 
     `randomness`   "eager": torch's own stream, in eager's order; "keyed": a function of the seed and the step's number
     `seed`         of keyed randomness; by default torch's (`torch.initial_seed()`)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed._functional_collectives import AsyncCollectiveTensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.placement_types import Placement
@@ -84,5 +85,8 @@ class Layouts:
 
 
 def part_of(tensor: Tensor) -> Tensor:
-    """What this rank holds of a DTensor, the tensor itself and no copy; any other tensor."""
-    return tensor._local_tensor if isinstance(tensor, DTensor) else tensor
+    """What this rank holds of a DTensor, the tensor itself and no copy, once it is there; any other tensor."""
+    if not isinstance(tensor, DTensor):
+        return tensor
+    part = tensor._local_tensor
+    return part.wait() if isinstance(part, AsyncCollectiveTensor) else part

@@ -29,10 +29,13 @@ from torch.distributed.tensor.parallel import (
     ParallelStyle,
     RowwiseParallel,
     SequenceParallel,
+    loss_parallel,
     parallelize_module,
 )
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.distributed.tensor_parallel import apply_tensor_parallelism
 
 
 class Words(nn.Module):
@@ -145,6 +148,41 @@ def test_two_ranks_train_a_sequence_parallel_model_as_in_eager(ranks: Ranks):
     ranks(trains)
 
 
+def casts(rank: int) -> None:
+    torch.manual_seed(0)
+    model, (batch,) = words("sharded"), sequences(1)
+    eager = copy.deepcopy(model)
+    with torch.autocast("cpu", torch.bfloat16), loss_parallel():
+        step = gossamer.compile_training(model, entropy, batch)
+        trained_alike(step, model, eager, entropy, batch, 0)
+
+
+def test_a_step_follows_autocast_and_a_loss_of_parts(ranks: Ranks):
+    ranks(casts)
+
+
+def llama() -> nn.Module:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=24, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=4, use_cache=False
+    )
+    model = LlamaForCausalLM(config)
+    return apply_tensor_parallelism(model, mesh(), model._expand_parallel_plan(model.tp_plan))
+
+
+def speaks(rank: int) -> None:
+    model, eager, (batch,) = llama(), llama(), sequences(1)
+    trained_alike(gossamer.compile_training(model, told, batch), model, eager, told, batch, 0)
+
+
+def told(model: nn.Module, ids: Tensor, labels: Tensor) -> Tensor:
+    return model(input_ids=ids, labels=labels).loss
+
+
+def test_a_llama_is_split_by_its_own_plan(ranks: Ranks):
+    ranks(speaks)
+
+
 class Pieces(nn.Module):
     """Two layers that take and give DTensors, and a buffer of which each rank has a part."""
 
@@ -169,8 +207,8 @@ def takes(rank: int) -> None:
     eager = copy.deepcopy(model)
 
     def batch() -> tuple[Tensor, Tensor]:
-        x = distribute_tensor(torch.randn(4, 8), device_mesh, [Shard(0)])
-        return x.detach().requires_grad_(), distribute_tensor(torch.randn(4, 8), device_mesh, [Replicate()])
+        x, y = (distribute_tensor(torch.randn(4, 8), device_mesh, [Shard(0)]) for _ in range(2))
+        return x.detach().requires_grad_(), y.redistribute(placements=[Replicate()])  # y is still on its way
 
     step = gossamer.compile_training(model, squared, batch())
     for number in range(2):
