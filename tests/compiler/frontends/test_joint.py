@@ -126,7 +126,7 @@ def test_forward_comes_before_backward():
         (lambda model, x, y: Normal(model(x), 1.0).log_prob(y).mean(), "hint: pass validate_args=False"),
         (lambda model, x, y: torch.inverse(model(x) @ y.t()).sum(), "raises where a matrix is singular.*inv_ex"),
         (
-            lambda model, x, y: functional.ctc_loss(model(x), y.long(), *torch.tensor([[4], [2]])),
+            lambda model, x, y: functional.ctc_loss(model(x), y.long(), torch.tensor([4]), torch.tensor([2])),
             "the lengths of its targets",
         ),
         (lambda model, x, y: pack(model(x), torch.tensor([2, 1])).data.sum(), "pack_padded_sequence leaves out rows"),
