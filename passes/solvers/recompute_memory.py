@@ -12,56 +12,64 @@ then the backward pass of the oldest. Recomputations that stand in the forward p
 The d micro-batches between each hold what is alive when a forward pass ends, their stash.
 """
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
 
-from .recompute_graph import INPUT, Graph, Move, Phase, Schedule, Step
-
-Storage: TypeAlias = tuple[int, int]
-"""The value that owns it, and the life of that value."""
+from .recompute_graph import INPUT, Graph, Move, Phase, Schedule, Step, Storage
 
 
 def keep_all(graph: Graph) -> Schedule:
     """Every op once, in order: nothing is recomputed."""
-    return with_frees(graph, [Step(index, 0, (0,) * len(op.reads)) for index, op in enumerate(graph.ops)])
+    return with_frees(graph, [step for step, _ in graph.once])
 
 
 def with_frees(graph: Graph, steps: Sequence[Step], moves: Sequence[Move] = ()) -> Schedule:
     """The same steps, each of which gives back the storages that nothing reads any more, and those that are gone."""
     last: dict[Storage, int] = {}
-    homes: dict[Storage, Storage | None] = {}
-    for position in in_order_of_a_batch(graph, steps):
-        for storage in touched(graph, steps[position], homes):
+    homes = dict(graph.homes)
+    for position, storages in visits(graph, steps, homes):
+        for storage in storages:
             last[storage] = position
     for move in moves:
         last[move.value, move.life] = move.gone - 1
     for output in graph.outputs:
-        last.pop(homes.get((output, 0)) or (INPUT, 0), None)
-    frees: list[list[Storage]] = [[] for _ in steps]
+        last.pop((output, 0) if graph.owns[output] else homes.get((output, 0), (INPUT, 0)), None)
+    frees: dict[int, list[Storage]] = {}
     for storage, position in last.items():
-        frees[position].append(storage)
-    pairs = ((step, tuple(sorted(given))) for step, given in zip(steps, frees, strict=True))
-    freed = (step if step.frees == given else Step(step.op, step.life, step.reads, given) for step, given in pairs)
+        frees.setdefault(position, []).append(storage)
+    freed = [step._replace(frees=()) if step.frees else step for step in steps]
+    for position, storages in frees.items():
+        step = steps[position]
+        freed[position] = Step(step.op, step.life, step.reads, tuple(sorted(storages)))
     return Schedule(tuple(freed), tuple(moves))
 
 
-def touched(graph: Graph, step: Step, homes: dict[Storage, Storage | None]) -> list[Storage]:
-    """The storages that a step reads or makes; `homes`, of each value and life, learns where its results live.
+def visits(
+    graph: Graph, steps: Sequence[Step], homes: dict[Storage, Storage]
+) -> Iterator[tuple[int, Sequence[Storage]]]:
+    """The positions of the steps as one micro-batch meets them, and the storages that each reads or makes.
 
-    A life that no step made came back from elsewhere, into a storage of its own.
+    `homes`, of lives of views, begin as those of a graph where every op runs once, and learn the others.
     """
-    op, values, own = graph.ops[step.op], graph.values, step.life
-    for value, life in zip(op.reads, step.reads, strict=True) if graph.tier else ():
-        if life and values[value].base is None:
-            homes.setdefault((value, life), (value, life))
-    found = [home for read in zip(op.reads, step.reads, strict=True) if (home := homes.get(read))]
+    once, known = True, graph.once
+    for position in in_order_of_a_batch(graph, steps):
+        step = steps[position]
+        once = once and not step.life and not any(step.reads)
+        yield position, known[step.op][1] if once else touched(graph, step, homes)
+
+
+def touched(graph: Graph, step: Step, homes: dict[Storage, Storage]) -> list[Storage]:
+    """The storages that a step reads or makes; `homes` learns where the views that it makes live."""
+    op, owns, own = graph.ops[step.op], graph.owns, step.life
+    reads = zip(op.reads, step.reads, strict=True)
+    found = [home for read in reads if (home := read if owns[read[0]] else homes.get(read))]
     for value in op.results:
-        base = values[value].base
-        if base is None:
-            home = (value, own)
-        else:
-            home = homes.get((base, step.reads[op.reads.index(base)] if base in op.reads else own))
-        homes[value, own] = home
+        home: Storage | None = (value, own)
+        if not owns[value]:
+            base = graph.values[value].base or 0
+            made = base, step.reads[op.reads.index(base)] if base in op.reads else own
+            home = made if owns[base] else homes.get(made)
+            if home:
+                homes[value, own] = home
         if home:
             found.append(home)
     return found
@@ -108,9 +116,10 @@ def peak(graph: Graph, schedule: Schedule) -> int:
 
 def touches(graph: Graph, schedule: Schedule) -> dict[Storage, list[int]]:
     """Of each life of a storage, the positions of the steps that make or read it, as a micro-batch meets them."""
-    homes: dict[Storage, Storage | None] = {}
     found: dict[Storage, list[int]] = {}
-    for position in in_order_of_a_batch(graph, schedule.steps):
-        for storage in dict.fromkeys(touched(graph, schedule.steps[position], homes)):
-            found.setdefault(storage, []).append(position)
+    for position, storages in visits(graph, schedule.steps, dict(graph.homes)):
+        for storage in storages:
+            positions = found.setdefault(storage, [])
+            if not positions or positions[-1] != position:
+                positions.append(position)
     return found

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .recompute_memory import forward_part, touches
+from .recompute_memory import forward_part
 from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
 from .recompute_units import Units
@@ -77,7 +77,7 @@ def moves_at_peak(units: Units, trial: Trial, movers: Mapping[int, float] = NOTH
     """What is idle at the peak and can come back: computed again, or from the second tier at the price of `movers`."""
     graph, steps = trial.graph, trial.schedule.steps
     at, part = int(np.argmax(trial.live)), forward_part(graph, steps)
-    lives = touches(graph, trial.schedule)
+    lives = trial.touches
     spans: dict[int, list[tuple[int, int]]] = {}
     for (storage, _), positions in lives.items():
         spans.setdefault(storage, []).append((positions[0], positions[-1]))
@@ -153,7 +153,7 @@ def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:
     then the most seconds."""
     graph, live, around = trial.graph, np.array(trial.live), trial.graph.in_flight - 1
     ends, begins = dict[int, int](), dict[int, int]()
-    for (storage, life), positions in touches(graph, trial.schedule).items():
+    for (storage, life), positions in trial.touches.items():
         if life:
             begins[storage] = min(positions[0], begins.get(storage, positions[0]))
         else:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .recompute_clock import Times, elapsed, times
-from .recompute_graph import Graph, Schedule
-from .recompute_memory import keep_all, live_bytes
+from .recompute_graph import Graph, Schedule, Storage
+from .recompute_memory import keep_all, live_bytes, touches
 from .recompute_schedule import Choice, Ground, written
 
 
@@ -25,6 +25,10 @@ class Trial:
     @cached_property
     def peak(self) -> int:
         return max(self.live, default=self.graph.static)
+
+    @cached_property
+    def touches(self) -> dict[Storage, list[int]]:
+        return touches(self.graph, self.schedule)
 
     @cached_property
     def times(self) -> Times:
