@@ -60,12 +60,6 @@ class LayerProgram:
             self.solved[price, limit] = None if solution is None else self.told(solution.values)
         return self.solved[price, limit]
 
-    def least(self) -> float:
-        """The fewest bytes with which a layer can do."""
-        price = 1e3 * self.seconds / max(float(self.bytes[self.bytes > 0].min(initial=np.inf)), 1.0)
-        found = self.policy(price)
-        return np.inf if found is None else found.bytes
-
     def told(self, values: np.ndarray) -> Policy:
         whens = self.model.whens(values)
         return Policy(self.model.kept(values), whens, float(self.cost @ values), float(self.bytes @ values))

@@ -25,10 +25,9 @@ def test_a_higher_price_keeps_less_and_costs_more():
     assert found[0][1] == pytest.approx(0, abs=1e-3)
 
 
-def test_a_limit_of_bytes_is_met():
+def test_a_limit_of_bytes_is_met_even_of_none():
     layer = program()
-    least = layer.least()
-    for limit in (least, least + 30, least + 90):
+    for limit in (0.0, 30.0, 90.0):
         policy = layer.policy(limit=limit)
         assert policy
         assert policy.bytes <= limit
@@ -37,7 +36,7 @@ def test_a_limit_of_bytes_is_met():
 
 def test_other_layers_do_the_same():
     layer = program()
-    policy = layer.policy(limit=layer.least() + 20)
+    policy = layer.policy(limit=20.0)
     assert policy
     units, ops = layer.times.units, layer.times.graph.ops
     for other in layer.kind.layers:
