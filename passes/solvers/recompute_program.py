@@ -13,6 +13,7 @@ op runs at most twice. Bytes are charged between the readers in the backward pas
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -37,7 +38,6 @@ class WhenProgram:
     firm: frozenset[int] = frozenset()
     layers: int = 1
     program: Program = field(default_factory=Program)
-    may: dict[int, list[When]] = field(default_factory=dict)
     keep: dict[int, int] = field(default_factory=dict)
     run: dict[tuple[int, When], int] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)
@@ -50,25 +50,27 @@ class WhenProgram:
             for storage in unit.makes:
                 if storage in self.times.span and storage not in self.firm and units.graph.values[storage].size:
                     self.keep[storage] = program.column()
-            self.may[index] = self.may_run(index)
-            for when in self.may[index]:
+            for when in self.times.whens(index):
                 self.run[index, when] = program.column(unit.time * (1.0 if when is When.LATE else EPSILON))
         for index in self.members:
             self.constrain(index)
         self.fill_ahead()
         self.fill_behind()
 
-    def may_run(self, index: int) -> list[When]:
-        """When a unit may run again; late only if what it reads may be, since windows take any work."""
-        reads, maker = self.times.units.units[index].reads, self.times.units.maker
-        late = any(When.LATE in self.may[maker[storage]] for storage in reads if storage in self.keep)
-        found = self.times.whens(index)
-        return found if late or When.WINDOW not in found else [when for when in found if when < When.LATE]
+    @cached_property
+    def spare(self) -> list[int]:
+        """Columns of what may run late and need not: a window takes it at the same cost, and so all that it reads."""
+        units, late = self.times.units, set[int]()
+        for index in self.members:
+            makers = {units.maker[storage] for storage in units.units[index].reads if storage in self.keep}
+            if makers & late or When.WINDOW not in self.times.whens(index):
+                late.add(index)
+        return [column for (index, when), column in self.run.items() if when is When.LATE and index not in late]
 
     def constrain(self, index: int) -> None:
         """Rows of one unit: it runs again once at most, if the backward pass needs it, and after what it reads."""
         units, program = self.times.units, self.program
-        mine = {when: self.run[index, when] for when in self.may[index]}
+        mine = {when: self.run[index, when] for when in self.times.whens(index)}
         if len(mine) > 1:
             program.row(dict.fromkeys(mine.values(), 1.0), high=1.0)
         for storage in units.units[index].makes:
@@ -79,7 +81,7 @@ class WhenProgram:
                 if storage in self.keep:
                     maker = units.maker[storage]
                     early = when if not self.late_before(maker, index) else max(when, When.LATE * (when > When.AHEAD))
-                    by_then = {self.run[maker, w]: -1.0 for w in self.may[maker] if w <= early}
+                    by_then = {self.run[maker, w]: -1.0 for w in self.times.whens(maker) if w <= early}
                     program.row({column: 1.0, self.keep[storage]: -1.0, **by_then}, high=0.0)
 
     def late_before(self, maker: int, index: int) -> bool:
@@ -125,7 +127,7 @@ class WhenProgram:
                 (first, last), size = self.times.span[storage], float(units.graph.values[storage].size)
                 if copies := around + (last >= at):
                     terms[self.keep[storage]] = size * copies
-                for when in self.may[index]:
+                for when in self.times.whens(index):
                     if at <= last and (first <= at or when is When.AHEAD):
                         column = self.run[index, when]
                         terms[column] = terms.get(column, 0.0) + size
@@ -168,7 +170,7 @@ class WhenProgram:
         for index in units.again(choice.kept) & set(self.members):
             window = choice.placed.get(units.units[index].ops[-1])
             when = When.LATE if window is None else When.AHEAD if window in ahead else When.WINDOW
-            values[self.run[index, min(when, max(self.may[index]))]] = 1.0
+            values[self.run[index, when]] = 1.0
         return values
 
 

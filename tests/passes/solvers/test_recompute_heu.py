@@ -44,3 +44,17 @@ def test_other_layers_do_the_same():
         assert {ops[units.units[i].ops[0]].layer for i in when} <= {other.number}
         assert len(kept) == len(policy.kept)
         assert list(when.values()) == list(policy.whens.values())
+
+
+@pytest.mark.parametrize("flying", [1, 3])
+def test_policies_that_leave_no_room_in_windows_cost_no_more(flying):
+    layer = program(flying)
+    assert layer.model.spare
+    for price in (0.0, 0.005, 0.05, 5.0):
+        full, late = layer.policy(price), layer.policy(price, late=True)
+        assert full
+        assert late
+        costs = [policy.seconds + price * policy.bytes for policy in (full, late)]
+        assert costs[0] == pytest.approx(costs[1], abs=2e-4 * layer.seconds)
+        kept = {layer.times.units.maker[storage] for storage in full.kept if storage in layer.model.keep}
+        assert set(full.whens).isdisjoint(kept)
