@@ -12,7 +12,10 @@ then the backward pass of the oldest. Recomputations that stand in the forward p
 The d micro-batches between each hold what is alive when a forward pass ends, their stash.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from .recompute_graph import INPUT, Graph, Move, Phase, Schedule, Step, Storage
 
@@ -22,25 +25,49 @@ def keep_all(graph: Graph) -> Schedule:
     return with_frees(graph, [step for step, _ in graph.once])
 
 
-def with_frees(graph: Graph, steps: Sequence[Step], moves: Sequence[Move] = ()) -> Schedule:
-    """The same steps, each of which gives back the storages that nothing reads any more, and those that are gone."""
-    last: dict[Storage, int] = {}
+@dataclass(frozen=True)
+class Lives:
+    """Of each life of a storage, the positions of the steps that make or read it, as a micro-batch meets them.
+
+    `last` is where those end that do not leave the step.
+    """
+
+    touches: dict[Storage, list[int]]
+    last: dict[Storage, int]
+
+
+def lives_of(graph: Graph, steps: Sequence[Step], moves: Sequence[Move] = ()) -> Lives:
+    """The lives of all storages."""
+    touches: dict[Storage, list[int]] = {}
     homes = dict(graph.homes)
     for position, storages in visits(graph, steps, homes):
         for storage in storages:
-            last[storage] = position
+            positions = touches.setdefault(storage, [])
+            if not positions or positions[-1] != position:
+                positions.append(position)
+    last = {storage: positions[-1] for storage, positions in touches.items()}
     for move in moves:
         last[move.value, move.life] = move.gone - 1
     for output in graph.outputs:
         last.pop((output, 0) if graph.owns[output] else homes.get((output, 0), (INPUT, 0)), None)
+    return Lives(touches, last)
+
+
+def with_frees(graph: Graph, steps: Sequence[Step], moves: Sequence[Move] = ()) -> Schedule:
+    """The same steps, each of which gives back the storages that nothing reads any more, and those that are gone."""
+    return freed(steps, moves, lives_of(graph, steps, moves).last)
+
+
+def freed(steps: Sequence[Step], moves: Sequence[Move], last: Mapping[Storage, int]) -> Schedule:
+    """The same steps, which give storages back where they end."""
     frees: dict[int, list[Storage]] = {}
     for storage, position in last.items():
         frees.setdefault(position, []).append(storage)
-    freed = [step._replace(frees=()) if step.frees else step for step in steps]
+    found = [step._replace(frees=()) if step.frees else step for step in steps]
     for position, storages in frees.items():
         step = steps[position]
-        freed[position] = Step(step.op, step.life, step.reads, tuple(sorted(storages)))
-    return Schedule(tuple(freed), tuple(moves))
+        found[position] = Step(step.op, step.life, step.reads, tuple(sorted(storages)))
+    return Schedule(tuple(found), tuple(moves))
 
 
 def visits(
@@ -92,34 +119,26 @@ def in_order_of_a_batch(graph: Graph, steps: Sequence[Step]) -> Sequence[int]:
 
 def live_bytes(graph: Graph, schedule: Schedule) -> list[int]:
     """Bytes alive during each step, static ones and those of the other micro-batches among them."""
-    steps, sizes = schedule.steps, [value.size for value in graph.values]
-    gained = [graph.made[step.op] for step in steps]
-    lost = [sum([sizes[value] for value, _ in step.frees]) if step.frees else 0 for step in steps]
-    for move in schedule.moves:
-        gained[move.comes] += sizes[move.value]
-    stash, part = 0, 0
+    frees = ((storage, at) for at, step in enumerate(schedule.steps) for storage in step.frees)
+    return alive(graph, schedule.steps, schedule.moves, frees)
+
+
+def alive(graph: Graph, steps: Sequence[Step], moves: Sequence[Move], ends: Iterable[tuple[Storage, int]]) -> list[int]:
+    """The same for steps without frees: `ends` are storages, and the steps after which they are given back."""
+    ops = [step.op for step in steps]
+    gained, lost = np.array(graph.made, np.int64)[ops], np.zeros(len(steps), np.int64)
+    for (value, _), at in ends:
+        lost[at] += graph.values[value].size
+    for move in moves:
+        gained[move.comes] += graph.values[move.value].size
+    now, stash = gained - lost, 0
     if graph.in_flight > 1:
-        part = forward_part(graph, steps)
-        stash = sum(gained[at] - lost[at] for at in range(part) if not steps[at].life)
-    now, found = graph.static + (graph.in_flight - 1) * stash, []
-    for at, step in enumerate(steps):
-        now += gained[at]
-        found.append(now + graph.ops[step.op].workspace)
-        now -= lost[at]
-    return found
+        own = [at for at in range(forward_part(graph, steps)) if not steps[at].life]
+        stash = int(now[own].sum())
+    workspace = np.array([op.workspace for op in graph.ops], np.int64)[ops]
+    return (graph.static + (graph.in_flight - 1) * stash + now.cumsum() + lost + workspace).tolist()
 
 
 def peak(graph: Graph, schedule: Schedule) -> int:
     """The most bytes alive at any step."""
     return max(live_bytes(graph, schedule), default=graph.static)
-
-
-def touches(graph: Graph, schedule: Schedule) -> dict[Storage, list[int]]:
-    """Of each life of a storage, the positions of the steps that make or read it, as a micro-batch meets them."""
-    found: dict[Storage, list[int]] = {}
-    for position, storages in visits(graph, schedule.steps, dict(graph.homes)):
-        for storage in storages:
-            positions = found.setdefault(storage, [])
-            if not positions or positions[-1] != position:
-                positions.append(position)
-    return found

@@ -44,7 +44,7 @@ def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, secon
             settle(trials, times, trials.of(program.choice(solution.values, look)), budget)
         if trial.peak <= budget:
             break
-        at = trial.schedule.steps[trial.live.index(trial.peak)].op
+        at = trial.steps[trial.live.index(trial.peak)].op
         place = next((place for place in backward if place >= at), backward[-1])
         known = place in program.rows
         exact = exact and not known

@@ -182,7 +182,7 @@ class Planner:
         """That the budget cannot be met, and the smallest that was found."""
         least = self.leanest()
         at = least.live.index(least.peak)
-        op = self.graph.ops[least.schedule.steps[at].op].name
+        op = self.graph.ops[least.steps[at].op].name
         proof = f"op '{self.floor_op}' alone needs {self.floor:,} bytes with what cannot be computed again"
         message = f"a budget of {budget:,} bytes cannot be met"
         reached = f"the smallest found is {least.peak:,} bytes; op '{op}' sets it"

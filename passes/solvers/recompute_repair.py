@@ -49,7 +49,7 @@ def tighten(
     Gives up where `patience` rounds bring no lower peak, or where each op runs five times on the average.
     """
     best, made, since = trial, set[tuple[int, int]](), 0
-    while since < patience and len(trial.schedule.steps) < 5 * len(trial.graph.ops):
+    while since < patience and len(trial.steps) < 5 * len(trial.graph.ops):
         moves = sorted(move for move in moves_at_peak(units, trial, movers) if (move.storage, move.use) not in made)
         if trial.peak <= budget or not moves:
             break
@@ -75,9 +75,9 @@ def tighten(
 
 def moves_at_peak(units: Units, trial: Trial, movers: Mapping[int, float] = NOTHING) -> list[Move]:
     """What is idle at the peak and can come back: computed again, or from the second tier at the price of `movers`."""
-    graph, steps = trial.graph, trial.schedule.steps
+    graph, steps = trial.graph, trial.steps
     at, part = int(np.argmax(trial.live)), forward_part(graph, steps)
-    lives = trial.touches
+    lives = trial.lives.touches
     spans: dict[int, list[tuple[int, int]]] = {}
     for (storage, _), positions in lives.items():
         spans.setdefault(storage, []).append((positions[0], positions[-1]))
@@ -153,7 +153,7 @@ def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:
     then the most seconds."""
     graph, live, around = trial.graph, np.array(trial.live), trial.graph.in_flight - 1
     ends, begins = dict[int, int](), dict[int, int]()
-    for (storage, life), positions in trial.touches.items():
+    for (storage, life), positions in trial.lives.touches.items():
         if life:
             begins[storage] = min(positions[0], begins.get(storage, positions[0]))
         else:
@@ -161,7 +161,7 @@ def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:
     again = begins.keys() & units.maker.keys() - trial.choice.kept
     size = {storage: max(graph.values[storage].size, 1) for storage in again}
     late = dict.fromkeys(again, 0.0)
-    for step, seconds in zip(trial.schedule.steps, trial.times.late, strict=True):
+    for step, seconds in zip(trial.steps, trial.times.late, strict=True):
         for storage in again.intersection(graph.ops[step.op].results) if step.life else ():
             late[storage] += seconds
     found = []

@@ -11,7 +11,7 @@ is life 1 when it is back, and so are views of it (`recompute_moves.py` says whe
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .recompute_graph import INPUT, Graph, Op, Phase, Schedule, Step
+from .recompute_graph import INPUT, Graph, Move, Op, Phase, Schedule, Step
 from .recompute_memory import with_frees
 from .recompute_moves import placed_moves
 
@@ -53,7 +53,7 @@ def droppable(graph: Graph) -> tuple[int, ...]:
 
 def schedule_of(graph: Graph, choice: Choice) -> Schedule:
     """The schedule that does what was chosen."""
-    return written(Ground(graph), choice)
+    return with_frees(graph, *written(Ground(graph), choice))
 
 
 class Ground:
@@ -71,10 +71,10 @@ class Ground:
         return [v in self.once or home in fixed or values[home].producer == INPUT for v, home in enumerate(owner)]
 
 
-def written(ground: Ground, choice: Choice) -> Schedule:
-    """The schedule of a graph that does what was chosen."""
+def written(ground: Ground, choice: Choice) -> tuple[list[Step], tuple[Move, ...]]:
+    """The steps and moves that do what was chosen."""
     graph, steps = ground.graph, Walk(ground, choice).steps()
-    return with_frees(graph, steps, placed_moves(graph, steps, choice.moved, choice.room) if choice.moved else ())
+    return steps, placed_moves(graph, steps, choice.moved, choice.room) if choice.moved else ()
 
 
 class Walk:
