@@ -42,8 +42,10 @@ def lives_of(graph: Graph, steps: Sequence[Step], moves: Sequence[Move] = ()) ->
     homes = dict(graph.homes)
     for position, storages in visits(graph, steps, homes):
         for storage in storages:
-            positions = touches.setdefault(storage, [])
-            if not positions or positions[-1] != position:
+            positions = touches.get(storage)
+            if positions is None:
+                touches[storage] = [position]
+            elif positions[-1] != position:
                 positions.append(position)
     last = {storage: positions[-1] for storage, positions in touches.items()}
     for move in moves:

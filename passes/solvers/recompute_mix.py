@@ -131,12 +131,12 @@ class Mixer:
             keeps, runs = follow(self.kinds[kind], layer, policy)
             kept |= keeps
             when |= runs
-        first, second = (Choice(frozenset(kept), placed(self.times, when, spill)) for spill in (True, False))
-        tried = [self.trials.of(first)]
+        asked, spilled = (Choice(frozenset(kept), windows) for windows in placed(self.times, when))
+        tried = [self.trials.of(spilled)]
         if tried[0].peak <= budget and not tried[0].exposed:
             return tried[0]
-        if second.placed != first.placed:
-            tried.append(self.trials.of(second))
+        if asked.placed != spilled.placed:
+            tried.append(self.trials.of(asked))
         late = Choice(frozenset(kept))
         if not self.times.ahead and self.trials.of(late).peak <= budget:
             tried.append(hide(self.trials, self.trials.of(late), budget))

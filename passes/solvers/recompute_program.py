@@ -158,7 +158,7 @@ class WhenProgram:
 
     def choice(self, values: np.ndarray, look: int = LOOK) -> Choice:
         """What a solution chooses, placed in one of so many windows ahead."""
-        return Choice(self.kept(values), placed(self.times, self.whens(values), look=look))
+        return Choice(self.kept(values), placed(self.times, self.whens(values), look)[1])
 
     def start(self, choice: Choice) -> np.ndarray:
         """The values of whole columns for a choice; the others are for the solver to find."""

@@ -11,6 +11,7 @@ A move of `tighten` is final, so it ends; `loosen` takes back moves whose schedu
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import inf
 from types import MappingProxyType
 
@@ -97,7 +98,7 @@ def moves_at_peak(units: Units, trial: Trial, movers: Mapping[int, float] = NOTH
             reader, use = next(p for p in positions if p >= part or steps[p].life), AFTER_FORWARD
         else:
             reader = positions[after]
-            use = next(step.op for step in steps[reader:] if not step.life)
+            use = next(step.op for step in islice(steps, reader, None) if not step.life)
         known = storage in units.maker
         seconds, what = (seconds_to_bring_back(units, spans, storage, reader), use) if known else (inf, use)
         if use == AFTER_FORWARD and movers.get(storage, inf) < seconds:
@@ -164,12 +165,14 @@ def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:
     for step, seconds in zip(trial.steps, trial.times.late, strict=True):
         for storage in again.intersection(graph.ops[step.op].results) if step.life else ():
             late[storage] += seconds
-    found = []
+    found, most = [], live.max(initial=0)
     for storage in sorted(again, key=lambda s: (-late[s] / size[s], -units.units[units.maker[s]].time / size[s], s)):
         between = slice(ends[storage] + 1, begins[storage])
         more = around * size[storage]
-        if max(live.max(initial=0), live[between].max(initial=0) + size[storage]) + more <= budget:
+        there = live[between].max(initial=0) + size[storage]
+        if max(most, there) + more <= budget:
             live += more
             live[between] += size[storage]
+            most = max(most, there) + more
             found.append(storage)
     return found

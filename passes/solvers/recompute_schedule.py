@@ -90,7 +90,7 @@ class Walk:
         self.lives = [0] * len(graph.ops)
         for storage in choice.moved:
             self.current[storage] = self.lives[graph.values[storage].producer] = 1
-        self.ground, self.out = ground, list[Step]()
+        self.ground, self.once, self.out = ground, graph.once, list[Step]()
         self.air: set[int] = set()
         self.renewals: dict[int, list[int]] = {}
         for storage, op in choice.renewed:
@@ -108,7 +108,7 @@ class Walk:
             if op.waits is not None:
                 self.air.discard(op.waits)
             if index in self.ground.forward:
-                self.out.append(self.graph.once[index][0])
+                self.out.append(self.once[index][0])
             else:
                 self.step_back(index, op)
             if op.starts is not None:
@@ -123,12 +123,14 @@ class Walk:
             self.renew(index)
         if op.starts is not None:
             self.run_again(self.before_window(index))
-        self.run_again(op.reads)
-        reads = self.read(op.reads)
-        self.out.append(Step(index, 0, reads) if any(reads) else self.graph.once[index][0])
+        lives = [self.current[value] for value in op.reads]
+        if None in lives:
+            self.run_again(op.reads)
+            lives = self.read(op.reads)
+        self.out.append(Step(index, 0, tuple(lives)) if any(lives) else self.once[index][0])
 
-    def read(self, values: Sequence[int]) -> tuple[int, ...]:
-        return tuple([self.current[value] or 0 for value in values])
+    def read(self, values: Sequence[int]) -> list[int]:
+        return [self.current[value] or 0 for value in values]
 
     def missing(self, values: Iterable[int]) -> list[int]:
         """The ops that must run again before `values` can be read, in order."""
@@ -151,7 +153,7 @@ class Walk:
         for index in self.missing(values):
             op = self.graph.ops[index]
             self.lives[index] += 1
-            self.out.append(Step(index, self.lives[index], self.read(op.reads)))
+            self.out.append(Step(index, self.lives[index], tuple(self.read(op.reads))))
             if op.waits is not None:
                 self.forget(value for value in op.reads if value in self.handles)
             for value in op.results:

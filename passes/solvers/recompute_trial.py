@@ -5,7 +5,7 @@ from functools import cached_property
 
 from .recompute_clock import Times, elapsed, times
 from .recompute_graph import Graph, Move, Schedule, Step
-from .recompute_memory import Lives, alive, freed, keep_all, lives_of
+from .recompute_memory import Lives, alive, freed, lives_of
 from .recompute_schedule import Choice, Ground, written
 
 
@@ -67,7 +67,7 @@ class Trials:
     """Writes schedules of one graph, each choice once."""
 
     def __init__(self, graph: Graph):
-        self.graph, self.base, self.ground = graph, elapsed(graph, keep_all(graph).steps), Ground(graph)
+        self.graph, self.base, self.ground = graph, elapsed(graph, (step for step, _ in graph.once)), Ground(graph)
         self.found: dict[tuple, Trial] = {}
 
     def of(self, choice: Choice) -> Trial:

@@ -111,19 +111,22 @@ class Times:
         return (windows if len(unit.ops) == 1 else []) + [When.LATE]
 
 
-def placed(times: Times, when: Mapping[int, When], spill: bool = True, look: int = LOOK) -> dict[int, int]:
-    """A window for each unit that is to run in one.
+def placed(times: Times, when: Mapping[int, When], look: int = LOOK) -> tuple[dict[int, int], dict[int, int]]:
+    """A window for each unit that is to run in one; the same, and more for units that were to run late.
 
     Each goes to the tightest window that it fits, else to the one with the most room: what is beyond is exposed, as it
-    would be late. With `spill`, what was to run late fills the windows that still have room.
+    would be late. Then what was to run late fills the windows that still have room.
     """
     packing = Packing(times, when, look)
     todo = sorted(when, key=lambda index: (when[index], packing.need[index], index))
-    for late in (False, True)[: 1 + spill]:
-        for index in todo:
-            if index not in packing.turn and late == (when[index] is When.LATE):
-                packing.fit(index)
-    return packing.found
+    for index in todo:
+        if when[index] is not When.LATE:
+            packing.fit(index)
+    asked = dict(packing.found)
+    for index in todo:
+        if when[index] is When.LATE:
+            packing.fit(index)
+    return asked, packing.found
 
 
 class Packing:
