@@ -62,7 +62,7 @@ class LayerProgram:
             tiny = 1e-6 * self.seconds / max(float(self.bytes.sum()), 1.0)
             self.program.cost = (self.cost + (price + tiny) * self.bytes).tolist()
             self.program.high[self.row] = limit
-            solution = self.program.solve(LIMIT, gap=1e-4 * self.seconds)
+            solution = self.program.solve(LIMIT, gap=1e-4 * self.seconds, small=True)
             self.solved[asked] = None if solution is None else self.told(solution.values)
         return self.solved[asked]
 
