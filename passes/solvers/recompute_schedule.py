@@ -123,14 +123,12 @@ class Walk:
             self.renew(index)
         if op.starts is not None:
             self.run_again(self.before_window(index))
-        lives = [self.current[value] for value in op.reads]
-        if None in lives:
-            self.run_again(op.reads)
-            lives = self.read(op.reads)
-        self.out.append(Step(index, 0, tuple(lives)) if any(lives) else self.once[index][0])
+        self.run_again(op.reads)
+        lives = self.read(op.reads)
+        self.out.append(Step(index, 0, lives) if any(lives) else self.once[index][0])
 
-    def read(self, values: Sequence[int]) -> list[int]:
-        return [self.current[value] or 0 for value in values]
+    def read(self, values: Sequence[int]) -> tuple[int, ...]:
+        return tuple([self.current[value] or 0 for value in values])
 
     def missing(self, values: Iterable[int]) -> list[int]:
         """The ops that must run again before `values` can be read, in order."""
@@ -153,7 +151,7 @@ class Walk:
         for index in self.missing(values):
             op = self.graph.ops[index]
             self.lives[index] += 1
-            self.out.append(Step(index, self.lives[index], tuple(self.read(op.reads))))
+            self.out.append(Step(index, self.lives[index], self.read(op.reads)))
             if op.waits is not None:
                 self.forget(value for value in op.reads if value in self.handles)
             for value in op.results:
