@@ -19,8 +19,8 @@ ROUNDS, PLACES = 8, 64
 """How often the program may be solved again, and at how many ops memory is bounded from the start."""
 LOOKS = (1, 2, 3, LOOK)
 """How many windows ahead units are placed: the nearer, the fewer bytes wait, the farther, the more is hidden."""
-SHARE, TOO_SHORT = 3, 0.1
-"""Each round may take this part of the seconds that are left, if there are as many as that."""
+PART, REST, TOO_SHORT = 0.33, 0.9, 0.1
+"""Each round may take this part of the seconds that are left, the last one that, if there are as many as that."""
 
 
 def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, deadline: float, gap: float) -> float:
@@ -32,10 +32,11 @@ def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, deadl
     reading = sorted({place for places in times.units.uses.values() for place in (places[0], places[-1])})
     for place in reading[:: 1 + len(reading) // PLACES]:
         program.limit(place, room[place])
+    part = PART
     for _ in range(ROUNDS if backward else 0):
         left = deadline - time.monotonic()
         start = program.start(best.choice) if best else None
-        solution = program.program.solve(left / SHARE, gap, start) if left > TOO_SHORT else None
+        solution = program.program.solve(part * left, gap, start) if left > TOO_SHORT else None
         if solution is None:
             break
         bound = max(bound, solution.bound - program.hidden()) if exact else bound
@@ -46,8 +47,9 @@ def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, deadl
             settle(trials, times, trials.of(program.choice(solution.values, look)), budget)
         best = trials.best(budget) or best
         if trial.peak <= budget:
-            if solution.objective - solution.bound <= gap:
+            if part == REST or solution.objective - solution.bound <= gap:
                 break
+            part = REST
             continue
         at = trial.steps[trial.live.index(trial.peak)].op
         place = next((place for place in backward if place >= at), backward[-1])
