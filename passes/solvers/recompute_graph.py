@@ -14,9 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property
+from typing import NamedTuple, TypeAlias
 
 INPUT = -1
 """The producer of a value that is there before the step and after it: a parameter, a buffer, an input."""
+
+Storage: TypeAlias = tuple[int, int]
+"""The value that owns it, and the life of that value."""
 
 
 class Phase(StrEnum):
@@ -130,12 +134,40 @@ class Graph:
         own = [value.size if value.base is None else 0 for value in self.values]
         return tuple(sum(own[value] for value in op.results) for op in self.ops)
 
+    @cached_property
+    def states(self) -> tuple[int, ...]:
+        """The values that are states from which ops draw again."""
+        return tuple(index for index, value in enumerate(self.values) if value.replayed is not None)
+
     def sizes(self, steps: Iterable["Step"]) -> list[int]:
         """Of each value, its bytes in a schedule of those steps."""
-        again = {step.op for step in steps if step.life}
-        return [
-            0 if value.replayed not in again and value.replayed is not None else value.size for value in self.values
-        ]
+        found = [value.size for value in self.values]
+        again = {step.op for step in steps if step.life} if self.states else set[int]()
+        for state in self.states:
+            if self.values[state].replayed not in again:
+                found[state] = 0
+        return found
+
+    @cached_property
+    def owns(self) -> tuple[bool, ...]:
+        """Of each value, whether an op makes it in storage of its own."""
+        return tuple(value.base is None and value.producer != INPUT for value in self.values)
+
+    @cached_property
+    def homes(self) -> dict[Storage, Storage]:
+        """Of the first life of each view, where it lives if every op runs once; not of views of inputs."""
+        views = ((value, home) for value, home in enumerate(self.storage) if value != home and self.owns[home])
+        return {(value, 0): (home, 0) for value, home in views}
+
+    @cached_property
+    def once(self) -> tuple[tuple["Step", tuple[Storage, ...]], ...]:
+        """Each op as a step where every op runs once, and the storages that it reads or makes."""
+        found = []
+        for index, op in enumerate(self.ops):
+            homes = dict.fromkeys(self.storage[value] for value in (*op.reads, *op.results))
+            touched = tuple((home, 0) for home in homes if self.owns[home])
+            found.append((Step(index, 0, (0,) * len(op.reads)), touched))
+        return tuple(found)
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
@@ -147,8 +179,7 @@ class Graph:
         return tuple(map(tuple, found))
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One computation of an op: which life it is, and which life of each value it reads (0 for inputs).
 
     Afterwards the storages of `frees`, (value, life) each, are given back.
@@ -157,7 +188,7 @@ class Step:
     op: int
     life: int = 0
     reads: tuple[int, ...] = ()
-    frees: tuple[tuple[int, int], ...] = ()
+    frees: tuple[Storage, ...] = ()
 
 
 @dataclass(frozen=True, order=True)

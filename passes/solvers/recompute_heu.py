@@ -35,7 +35,7 @@ class LayerProgram:
     kind: Kind
     times: Times
     layers: int
-    solved: dict[tuple[float, float], Policy | None] = field(default_factory=dict)
+    solved: dict[tuple[float, float, bool], Policy | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.model = WhenProgram(self.times, self.kind.model.members, self.kind.boundary, self.layers)
@@ -50,21 +50,21 @@ class LayerProgram:
                 self.bytes[column] = sum(sizes[storage].size for storage in self.times.units.units[index].makes)
         self.row = self.program.row({int(c): self.bytes[c] for c in np.flatnonzero(self.bytes)}, high=np.inf)
 
-    def policy(self, price: float = 0.0, limit: float = np.inf) -> Policy | None:
-        """The policy of least seconds + price * bytes within the limit."""
-        if (price, limit) not in self.solved:
+    def policy(self, price: float = 0.0, limit: float = np.inf, *, late: bool = False) -> Policy | None:
+        """The policy of least seconds + price * bytes within the limit; `late` if it may leave room in windows.
+
+        What is late takes memory for a shorter time, but programs with fewer columns are solved faster.
+        """
+        asked = price, limit, late
+        if asked not in self.solved:
+            for column in self.model.spare:
+                self.program.upper[column] = float(late)
             tiny = 1e-6 * self.seconds / max(float(self.bytes.sum()), 1.0)
             self.program.cost = (self.cost + (price + tiny) * self.bytes).tolist()
             self.program.high[self.row] = limit
-            solution = self.program.solve(LIMIT, gap=1e-4 * self.seconds)
-            self.solved[price, limit] = None if solution is None else self.told(solution.values)
-        return self.solved[price, limit]
-
-    def least(self) -> float:
-        """The fewest bytes with which a layer can do."""
-        price = 1e3 * self.seconds / max(float(self.bytes[self.bytes > 0].min(initial=np.inf)), 1.0)
-        found = self.policy(price)
-        return np.inf if found is None else found.bytes
+            solution = self.program.solve(LIMIT, gap=1e-4 * self.seconds, small=True)
+            self.solved[asked] = None if solution is None else self.told(solution.values)
+        return self.solved[asked]
 
     def told(self, values: np.ndarray) -> Policy:
         whens = self.model.whens(values)

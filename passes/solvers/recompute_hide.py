@@ -32,7 +32,7 @@ class Late:
     """What a schedule runs again on the critical path, and the windows before it."""
 
     def __init__(self, trial: Trial):
-        self.trial, self.graph, self.steps = trial, trial.graph, trial.schedule.steps
+        self.trial, self.graph, self.steps = trial, trial.graph, trial.steps
         self.exposed = {at: late for at, late in enumerate(trial.times.late) if late and self.steps[at].life}
         self.openings: list[Opening] = []
         for at, step in reversed(list(enumerate(self.steps))):
@@ -99,7 +99,7 @@ def hide(trials: Trials, trial: Trial, budget: int) -> Trial:
         more = trials.of(replace(trial.choice, placed={**trial.choice.placed, **moves}))
         if more.peak <= budget:
             return min(trial, more, key=lambda one: (one.exposed, one.peak))
-        above = more.schedule.steps[int(np.argmax(more.live)) :]
+        above = more.steps[int(np.argmax(more.live)) :]
         at = next((places[step.op] for step in above if not step.life), len(live) - 1)
         live[at] += (more.peak - budget) << turn
     return trial

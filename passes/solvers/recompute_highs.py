@@ -16,6 +16,10 @@ QUIET = (
 """Options of every program; the last two take most of the time of small ones."""
 
 
+SMALL = (("mip_heuristic_run_rins", False), ("mip_heuristic_run_rens", False), ("mip_heuristic_effort", 0.0))
+"""Options of programs whose search takes less time than heuristics."""
+
+
 @dataclass(frozen=True)
 class Solution:
     """Values of the columns, the objective, and what no solution is under."""
@@ -48,10 +52,15 @@ class Program:
         self.high.append(high)
         return len(self.rows) - 1
 
-    def solve(self, seconds: float, gap: float = 0.0, start: np.ndarray | None = None) -> Solution | None:
-        """The best solution found in so many seconds, within `gap` (absolute) of the least if there was time."""
+    def solve(
+        self, seconds: float, gap: float = 0.0, start: np.ndarray | None = None, *, small: bool = False
+    ) -> Solution | None:
+        """The best solution found in so many seconds, within `gap` (absolute) of the least if there was time.
+
+        Of `small` programs no parts are solved first.
+        """
         solver = highspy.Highs()
-        for option, value in (*QUIET, ("time_limit", seconds), ("mip_abs_gap", gap)):
+        for option, value in (*QUIET, *SMALL * small, ("time_limit", seconds), ("mip_abs_gap", gap)):
             solver.setOptionValue(option, value)
         solver.passModel(self.model())
         if start is not None:

@@ -12,56 +12,93 @@ then the backward pass of the oldest. Recomputations that stand in the forward p
 The d micro-batches between each hold what is alive when a forward pass ends, their stash.
 """
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from .recompute_graph import INPUT, Graph, Move, Phase, Schedule, Step
+import numpy as np
 
-Storage: TypeAlias = tuple[int, int]
-"""The value that owns it, and the life of that value."""
+from .recompute_graph import INPUT, Graph, Move, Phase, Schedule, Step, Storage
 
 
 def keep_all(graph: Graph) -> Schedule:
     """Every op once, in order: nothing is recomputed."""
-    return with_frees(graph, [Step(index, 0, (0,) * len(op.reads)) for index, op in enumerate(graph.ops)])
+    return with_frees(graph, [step for step, _ in graph.once])
+
+
+@dataclass(frozen=True)
+class Lives:
+    """Of each life of a storage, the positions of the steps that make or read it, as a micro-batch meets them.
+
+    `last` is where those end that do not leave the step.
+    """
+
+    touches: dict[Storage, list[int]]
+    last: dict[Storage, int]
+
+
+def lives_of(graph: Graph, steps: Sequence[Step], moves: Sequence[Move] = ()) -> Lives:
+    """The lives of all storages."""
+    touches: dict[Storage, list[int]] = {}
+    homes = dict(graph.homes)
+    for position, storages in visits(graph, steps, homes):
+        for storage in storages:
+            positions = touches.get(storage)
+            if positions is None:
+                touches[storage] = [position]
+            elif positions[-1] != position:
+                positions.append(position)
+    last = {storage: positions[-1] for storage, positions in touches.items()}
+    for move in moves:
+        last[move.value, move.life] = move.gone - 1
+    for output in graph.outputs:
+        last.pop((output, 0) if graph.owns[output] else homes.get((output, 0), (INPUT, 0)), None)
+    return Lives(touches, last)
 
 
 def with_frees(graph: Graph, steps: Sequence[Step], moves: Sequence[Move] = ()) -> Schedule:
     """The same steps, each of which gives back the storages that nothing reads any more, and those that are gone."""
-    last: dict[Storage, int] = {}
-    homes: dict[Storage, Storage | None] = {}
-    for position in in_order_of_a_batch(graph, steps):
-        for storage in touched(graph, steps[position], homes):
-            last[storage] = position
-    for move in moves:
-        last[move.value, move.life] = move.gone - 1
-    for output in graph.outputs:
-        last.pop(homes.get((output, 0)) or (INPUT, 0), None)
-    frees: list[list[Storage]] = [[] for _ in steps]
+    return freed(steps, moves, lives_of(graph, steps, moves).last)
+
+
+def freed(steps: Sequence[Step], moves: Sequence[Move], last: Mapping[Storage, int]) -> Schedule:
+    """The same steps, which give storages back where they end."""
+    frees: dict[int, list[Storage]] = {}
     for storage, position in last.items():
-        frees[position].append(storage)
-    pairs = ((step, tuple(sorted(given))) for step, given in zip(steps, frees, strict=True))
-    freed = (step if step.frees == given else Step(step.op, step.life, step.reads, given) for step, given in pairs)
-    return Schedule(tuple(freed), tuple(moves))
+        frees.setdefault(position, []).append(storage)
+    found = [step._replace(frees=()) if step.frees else step for step in steps]
+    for position, storages in frees.items():
+        step = steps[position]
+        found[position] = Step(step.op, step.life, step.reads, tuple(sorted(storages)))
+    return Schedule(tuple(found), tuple(moves))
 
 
-def touched(graph: Graph, step: Step, homes: dict[Storage, Storage | None]) -> list[Storage]:
-    """The storages that a step reads or makes; `homes`, of each value and life, learns where its results live.
+def visits(
+    graph: Graph, steps: Sequence[Step], homes: dict[Storage, Storage]
+) -> Iterator[tuple[int, Sequence[Storage]]]:
+    """The positions of the steps as one micro-batch meets them, and the storages that each reads or makes.
 
-    A life that no step made came back from elsewhere, into a storage of its own.
+    `homes`, of lives of views, begin as those of a graph where every op runs once, and learn the others.
     """
-    op, values, own = graph.ops[step.op], graph.values, step.life
-    for value, life in zip(op.reads, step.reads, strict=True) if graph.tier else ():
-        if life and values[value].base is None:
-            homes.setdefault((value, life), (value, life))
-    found = [home for read in zip(op.reads, step.reads, strict=True) if (home := homes.get(read))]
+    once, known = True, graph.once
+    for position in in_order_of_a_batch(graph, steps):
+        step = steps[position]
+        once = once and not step.life and not any(step.reads)
+        yield position, known[step.op][1] if once else touched(graph, step, homes)
+
+
+def touched(graph: Graph, step: Step, homes: dict[Storage, Storage]) -> list[Storage]:
+    """The storages that a step reads or makes; `homes` learns where the views that it makes live."""
+    op, owns, own = graph.ops[step.op], graph.owns, step.life
+    reads = zip(op.reads, step.reads, strict=True)
+    found = [home for read in reads if (home := read if owns[read[0]] else homes.get(read))]
     for value in op.results:
-        base = values[value].base
-        if base is None:
-            home = (value, own)
-        else:
-            home = homes.get((base, step.reads[op.reads.index(base)] if base in op.reads else own))
-        homes[value, own] = home
+        home: Storage | None = (value, own)
+        if not owns[value]:
+            base = graph.values[value].base or 0
+            made = base, step.reads[op.reads.index(base)] if base in op.reads else own
+            home = made if owns[base] else homes.get(made)
+            if home:
+                homes[value, own] = home
         if home:
             found.append(home)
     return found
@@ -84,34 +121,29 @@ def in_order_of_a_batch(graph: Graph, steps: Sequence[Step]) -> Sequence[int]:
 
 def live_bytes(graph: Graph, schedule: Schedule) -> list[int]:
     """Bytes alive during each step, static ones and those of the other micro-batches among them."""
-    steps, sizes = schedule.steps, graph.sizes(schedule.steps)
-    spared = {v.producer: v.size for v, size in zip(graph.values, sizes, strict=True) if size < v.size}
-    gained = [graph.made[step.op] - spared.get(step.op, 0) for step in steps]
-    lost = [sum([sizes[value] for value, _ in step.frees]) if step.frees else 0 for step in steps]
-    for move in schedule.moves:
+    frees = ((storage, at) for at, step in enumerate(schedule.steps) for storage in step.frees)
+    return alive(graph, schedule.steps, schedule.moves, frees)
+
+
+def alive(graph: Graph, steps: Sequence[Step], moves: Sequence[Move], ends: Iterable[tuple[Storage, int]]) -> list[int]:
+    """The same for steps without frees: `ends` are storages, and the steps after which they are given back."""
+    ops, sizes = [step.op for step in steps], graph.sizes(steps)
+    made = np.array(graph.made, np.int64)
+    for value in graph.states:
+        made[graph.values[value].producer] -= graph.values[value].size - sizes[value]
+    gained, lost = made[ops], np.zeros(len(steps), np.int64)
+    for (value, _), at in ends:
+        lost[at] += sizes[value]
+    for move in moves:
         gained[move.comes] += sizes[move.value]
-    stash, part = 0, 0
+    now, stash = gained - lost, 0
     if graph.in_flight > 1:
-        part = forward_part(graph, steps)
-        stash = sum(gained[at] - lost[at] for at in range(part) if not steps[at].life)
-    now, found = graph.static + (graph.in_flight - 1) * stash, []
-    for at, step in enumerate(steps):
-        now += gained[at]
-        found.append(now + graph.ops[step.op].workspace)
-        now -= lost[at]
-    return found
+        own = [at for at in range(forward_part(graph, steps)) if not steps[at].life]
+        stash = int(now[own].sum())
+    workspace = np.array([op.workspace for op in graph.ops], np.int64)[ops]
+    return (graph.static + (graph.in_flight - 1) * stash + now.cumsum() + lost + workspace).tolist()
 
 
 def peak(graph: Graph, schedule: Schedule) -> int:
     """The most bytes alive at any step."""
     return max(live_bytes(graph, schedule), default=graph.static)
-
-
-def touches(graph: Graph, schedule: Schedule) -> dict[Storage, list[int]]:
-    """Of each life of a storage, the positions of the steps that make or read it, as a micro-batch meets them."""
-    homes: dict[Storage, Storage | None] = {}
-    found: dict[Storage, list[int]] = {}
-    for position in in_order_of_a_batch(graph, schedule.steps):
-        for storage in dict.fromkeys(touched(graph, schedule.steps[position], homes)):
-            found.setdefault(storage, []).append(position)
-    return found

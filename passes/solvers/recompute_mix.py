@@ -62,13 +62,15 @@ class Mixer:
 
     def heu(self, budget: int) -> Trial | None:
         """The best policy that all layers of a kind can follow."""
-        lean = self.leanest()
+        lean = self.leanest(late=True)
         if lean is None or not self.layers:
             return None
         target = lean.bytes + budget - self.uniform(lean, budget).peak
         for _ in range(ROUNDS):
             share = (target - lean.bytes) / len(self.layers)
-            own = [p.policy(limit=q.bytes + share) for p, q in zip(self.programs, lean.policies, strict=True)]
+            own = [
+                p.policy(limit=q.bytes + share, late=True) for p, q in zip(self.programs, lean.policies, strict=True)
+            ]
             policies = tuple(a or b for a, b in zip(own, lean.policies, strict=True))
             found = self.uniform(self.of(policies), budget)
             if found.peak <= budget:
@@ -84,9 +86,9 @@ class Mixer:
         pairs = [(len(kind.layers), policy) for kind, policy in zip(self.kinds, policies, strict=True)]
         return Level(policies, sum(n * p.seconds for n, p in pairs), sum(n * p.bytes for n, p in pairs))
 
-    def leanest(self) -> Level | None:
-        """The policies of fewest bytes, and of them the fastest."""
-        policies = [program.policy(limit=program.least()) for program in self.programs]
+    def leanest(self, *, late: bool = False) -> Level | None:
+        """The fastest policies of no bytes: a layer can always run all of it again."""
+        policies = [program.policy(limit=0.0, late=late) for program in self.programs]
         return None if None in policies else self.of(tuple(policy for policy in policies if policy))
 
     def around(self, fat: Level, lean: Level, target: float) -> tuple[Level, Level]:
@@ -129,12 +131,12 @@ class Mixer:
             keeps, runs = follow(self.kinds[kind], layer, policy)
             kept |= keeps
             when |= runs
-        first, second = (Choice(frozenset(kept), placed(self.times, when, spill)) for spill in (True, False))
-        tried = [self.trials.of(first)]
+        asked, spilled = (Choice(frozenset(kept), windows) for windows in placed(self.times, when))
+        tried = [self.trials.of(spilled)]
         if tried[0].peak <= budget and not tried[0].exposed:
             return tried[0]
-        if second.placed != first.placed:
-            tried.append(self.trials.of(second))
+        if asked.placed != spilled.placed:
+            tried.append(self.trials.of(asked))
         late = Choice(frozenset(kept))
         if not self.times.ahead and self.trials.of(late).peak <= budget:
             tried.append(hide(self.trials, self.trials.of(late), budget))

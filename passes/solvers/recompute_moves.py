@@ -8,15 +8,15 @@ serves those that are read last as late as it can, and begins later, not before 
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 
 from .recompute_clock import times
-from .recompute_graph import Graph, Move, Phase, Schedule, Step, Tier
-from .recompute_memory import live_bytes, touches, with_frees
+from .recompute_graph import Graph, Move, Phase, Step, Storage, Tier
+from .recompute_memory import alive, lives_of
 
 
 def movable(graph: Graph) -> frozenset[int]:
@@ -56,9 +56,10 @@ class Span:
 def placed_moves(graph: Graph, steps: Sequence[Step], moved: frozenset[int], room: int) -> tuple[Move, ...]:
     """The moves of storages whose life 0 goes and whose life 1 comes back, as far as the backward pass reads them."""
     assert graph.tier is not None
-    spans = spans_of(graph, steps, moved)
+    lives = lives_of(graph, steps)
+    spans = spans_of(graph, lives.touches, moved)
     starts = times(graph, steps).starts
-    live = np.array(live_bytes(graph, with_frees(graph, steps)))
+    live = np.array(alive(graph, steps, (), lives.last.items()))
     for span in spans:
         live[span.first :] += span.size  # Its frees are counted already, but not yet that it takes memory.
     send(spans, starts, live, graph.tier, room)
@@ -66,9 +67,9 @@ def placed_moves(graph: Graph, steps: Sequence[Step], moved: frozenset[int], roo
     return tuple(sorted(Move(s.made + 1, s.gone, s.comes, s.first, s.value) for s in spans))
 
 
-def spans_of(graph: Graph, steps: Sequence[Step], moved: frozenset[int]) -> list[Span]:
+def spans_of(graph: Graph, at: Mapping[Storage, list[int]], moved: frozenset[int]) -> list[Span]:
     """Of each storage that is read before and after it moves, when that is; in the order in which they are complete."""
-    found, at = [], touches(graph, Schedule(tuple(steps)))
+    found = []
     for value in moved:
         if (value, 1) in at:
             before = at[value, 0]

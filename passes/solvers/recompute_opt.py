@@ -1,4 +1,4 @@
-"""The whole graph as one program, started from the best schedule so far, until its own peak fits.
+"""The whole graph as one program, started from the best schedule so far, until it is solved and its own peak fits.
 
     solve  ->  schedule  ->  peak at op 412 over the budget by 3 bytes  ->  a row for op 412, 3 bytes less  ->  ..
 
@@ -19,38 +19,44 @@ ROUNDS, PLACES = 8, 64
 """How often the program may be solved again, and at how many ops memory is bounded from the start."""
 LOOKS = (1, 2, 3, LOOK)
 """How many windows ahead units are placed: the nearer, the fewer bytes wait, the farther, the more is hidden."""
-SHARE, TOO_SHORT = 3, 0.1
-"""Each round may take this part of the seconds that are left, if there are as many as that."""
+PART, REST, TOO_SHORT = 0.33, 0.9, 0.1
+"""Each round may take this part of the seconds that are left, the last one that, if there are as many as that."""
 
 
-def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, seconds: float, gap: float) -> float:
-    """Leaves the schedules that it finds with `trials`; seconds that none is under (see above)."""
-    deadline, bound, exact = time.monotonic() + seconds, 0.0, True
+def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, deadline: float, gap: float) -> float:
+    """Leaves the schedules that it finds by then with `trials`; seconds that none is under (see above)."""
+    bound, exact = 0.0, True
     program = WhenProgram(times, tuple(range(len(times.units.units))))
     backward = [index for index, op in enumerate(times.graph.ops) if op.phase is Phase.BACKWARD]
     room = rooms(times, budget, backward)
     reading = sorted({place for places in times.units.uses.values() for place in (places[0], places[-1])})
     for place in reading[:: 1 + len(reading) // PLACES]:
         program.limit(place, room[place])
+    part = PART
     for _ in range(ROUNDS if backward else 0):
         left = deadline - time.monotonic()
         start = program.start(best.choice) if best else None
-        solution = program.program.solve(left / SHARE, gap, start) if left > TOO_SHORT else None
+        solution = program.program.solve(part * left, gap, start) if left > TOO_SHORT else None
         if solution is None:
             break
         bound = max(bound, solution.bound - program.hidden()) if exact else bound
         trial = trials.of(program.choice(solution.values))
         for look in LOOKS:
+            if time.monotonic() > deadline:
+                return bound
             settle(trials, times, trials.of(program.choice(solution.values, look)), budget)
+        best = trials.best(budget) or best
         if trial.peak <= budget:
-            break
-        at = trial.schedule.steps[trial.live.index(trial.peak)].op
+            if part == REST or solution.objective - solution.bound <= gap:
+                break
+            part = REST
+            continue
+        at = trial.steps[trial.live.index(trial.peak)].op
         place = next((place for place in backward if place >= at), backward[-1])
         known = place in program.rows
         exact = exact and not known
         program.limit(place, program.high_of(place) - (trial.peak - budget) if known else room[place])
-        best = trials.best(budget) or best
-    return max(0.0, bound)
+    return bound
 
 
 def settle(trials: Trials, times: Times, trial: Trial, budget: int) -> None:

@@ -14,10 +14,12 @@ stage is a graph of identical layers (`Op.layer`) with windows and `in_flight` m
 Where the graph has a second tier, each rung's best is then tried with storages moved (`recompute_offload.py`).
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import inf
 from operator import attrgetter
 
 from ...dialects.diagnostics import UserError, did_you_mean
@@ -37,8 +39,8 @@ from .recompute_when import Times
 
 RUNGS = ("mincut", "heu", "mix", "opt")
 
-NEAR = 1e-3
-"""`opt` ends this share of what can run again above its bound."""
+NEAR, AFTER = 1e-3, 0.05
+"""`opt` ends this share of what can run again above its bound, and leaves this one of its time to local moves."""
 TIGHT = 0.2
 """Where a mix exposes this share of what can run again, one policy for all layers is tried too, and cuts are."""
 
@@ -72,7 +74,10 @@ class Plan:
 
 
 class Planner:
-    """Plans one graph for several budgets; what was found for one serves others."""
+    """Plans one graph for several budgets; what was found for one serves others.
+
+    `opt` ends after so many seconds, or as soon as it knows what `mix` finds.
+    """
 
     def __init__(self, graph: Graph, seconds: float = 60.0):
         self.seconds = seconds
@@ -101,25 +106,26 @@ class Planner:
     def plan(self, budget: int, rung: str = "mix") -> Plan:
         if rung not in RUNGS:
             raise UserError(f"there is no rung '{rung}' of recomputation", hint=did_you_mean(rung, RUNGS))
+        deadline = time.monotonic() + self.seconds if rung == "opt" else inf
         if self.trials.of(self.everything).peak > budget >= self.floor:
-            self.search(budget, rung)
+            self.search(budget, rung, deadline)
         if self.trials.best(budget) is None:
             self.by_least(budget, rung)
         best = self.trials.best(budget)
         assert best is not None
         return self.told(best, budget, rung)
 
-    def search(self, budget: int, rung: str) -> None:
+    def search(self, budget: int, rung: str, deadline: float = inf) -> None:
         """Try what the rung has."""
         if rung != "mincut":
             self.by_layers(budget, rung)
         if rung == "mincut" or not self.graph.windows or self.is_tight(budget):
             self.by_cuts(budget)
         if rung == "opt" and budget >= self.floor:
-            self.by_program(budget)
+            self.by_program(budget, deadline - AFTER * self.seconds)
         if self.movable and budget >= self.floor:
             offload(self.trials, self.units, self.movable, budget)
-        self.by_windows(budget)
+        self.by_windows(budget, deadline)
 
     def by_least(self, budget: int, rung: str) -> None:
         """Try what is found for a budget of nothing: so the smallest peak that an error tells can be had.
@@ -138,7 +144,8 @@ class Planner:
         best = self.mixer.heu(budget) if rung == "heu" else self.mixer.mix(budget)
         if best:
             best = loosen(self.trials, self.units, best, budget)
-        if rung != "heu" and self.is_tight(budget) and (one := self.mixer.heu(budget)):
+        too = rung == "opt" or (rung == "mix" and self.is_tight(budget))
+        if too and (one := self.mixer.heu(budget)):
             loosen(self.trials, self.units, one, budget)
 
     def is_tight(self, budget: int) -> bool:
@@ -146,19 +153,21 @@ class Planner:
         best = self.trials.best(budget)
         return best is None or best.exposed > TIGHT * sum(unit.time for unit in self.units.units)
 
-    def by_windows(self, budget: int) -> None:
-        """Hide what the best schedules so far expose, and keep what stays exposed."""
+    def by_windows(self, budget: int, deadline: float) -> None:
+        """Hide what the best schedules so far expose, and keep what stays exposed, until then."""
         best = self.trials.best(budget)
         if self.graph.windows and best and best.exposed:
             fit = [trial for trial in self.trials.found.values() if trial.peak <= budget]
             least = [sorted(fit, key=attrgetter(cost))[:BEST] for cost in ("exposed", "recomputed")]
             for trial in {id(trial): trial for trials in least for trial in trials}.values():
+                if time.monotonic() > deadline:
+                    break
                 loosen(self.trials, self.units, hide(self.trials, trial, budget), budget)
 
-    def by_program(self, budget: int) -> None:
-        """Solve for the whole graph what the other rungs left open."""
+    def by_program(self, budget: int, deadline: float) -> None:
+        """Solve for the whole graph what the other rungs left open, until then."""
         best, gap = self.trials.best(budget), NEAR * sum(unit.time for unit in self.units.units)
-        self.bounds[budget] = optimum(self.trials, self.times, budget, best, self.seconds, gap)
+        self.bounds[budget] = optimum(self.trials, self.times, budget, best, deadline, gap)
 
     def by_cuts(self, budget: int) -> None:
         """Try the cuts around the budget, and everything kept, each brought under it."""
@@ -198,7 +207,7 @@ class Planner:
     def out_of_reach(self, budget: int, least: Trial) -> UserError:
         """That the budget cannot be met, and the smallest that was found."""
         at = least.live.index(least.peak)
-        op = self.graph.ops[least.schedule.steps[at].op].name
+        op = self.graph.ops[least.steps[at].op].name
         proof = f"op '{self.floor_op}' alone needs {self.floor:,} bytes with what cannot be computed again"
         message = f"a budget of {budget:,} bytes cannot be met"
         reached = f"the smallest found is {least.peak:,} bytes; op '{op}' sets it"

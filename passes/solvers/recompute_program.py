@@ -13,6 +13,7 @@ op runs at most twice. Bytes are charged between the readers in the backward pas
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -55,6 +56,16 @@ class WhenProgram:
             self.constrain(index)
         self.fill_ahead()
         self.fill_behind()
+
+    @cached_property
+    def spare(self) -> list[int]:
+        """Columns of what may run late and need not: a window takes it at the same cost, and so all that it reads."""
+        units, late = self.times.units, set[int]()
+        for index in self.members:
+            makers = {units.maker[storage] for storage in units.units[index].reads if storage in self.keep}
+            if makers & late or When.WINDOW not in self.times.whens(index):
+                late.add(index)
+        return [column for (index, when), column in self.run.items() if when is When.LATE and index not in late]
 
     def constrain(self, index: int) -> None:
         """Rows of one unit: it runs again once at most, if the backward pass needs it, and after what it reads."""
@@ -147,7 +158,7 @@ class WhenProgram:
 
     def choice(self, values: np.ndarray, look: int = LOOK) -> Choice:
         """What a solution chooses, placed in one of so many windows ahead."""
-        return Choice(self.kept(values), placed(self.times, self.whens(values), look=look))
+        return Choice(self.kept(values), placed(self.times, self.whens(values), look)[1])
 
     def start(self, choice: Choice) -> np.ndarray:
         """The values of whole columns for a choice; the others are for the solver to find."""

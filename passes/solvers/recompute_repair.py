@@ -11,12 +11,13 @@ A move of `tighten` is final, so it ends; `loosen` takes back moves whose schedu
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import inf
 from types import MappingProxyType
 
 import numpy as np
 
-from .recompute_memory import forward_part, touches
+from .recompute_memory import forward_part
 from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
 from .recompute_units import Units
@@ -49,7 +50,7 @@ def tighten(
     Gives up where `patience` rounds bring no lower peak, or where each op runs five times on the average.
     """
     best, made, since = trial, set[tuple[int, int]](), 0
-    while since < patience and len(trial.schedule.steps) < 5 * len(trial.graph.ops):
+    while since < patience and len(trial.steps) < 5 * len(trial.graph.ops):
         moves = sorted(move for move in moves_at_peak(units, trial, movers) if (move.storage, move.use) not in made)
         if trial.peak <= budget or not moves:
             break
@@ -75,9 +76,9 @@ def tighten(
 
 def moves_at_peak(units: Units, trial: Trial, movers: Mapping[int, float] = NOTHING) -> list[Move]:
     """What is idle at the peak and can come back: computed again, or from the second tier at the price of `movers`."""
-    graph, steps = trial.graph, trial.schedule.steps
+    graph, steps = trial.graph, trial.steps
     at, part = int(np.argmax(trial.live)), forward_part(graph, steps)
-    lives = touches(graph, trial.schedule)
+    lives = trial.lives.touches
     spans: dict[int, list[tuple[int, int]]] = {}
     for (storage, _), positions in lives.items():
         spans.setdefault(storage, []).append((positions[0], positions[-1]))
@@ -97,7 +98,7 @@ def moves_at_peak(units: Units, trial: Trial, movers: Mapping[int, float] = NOTH
             reader, use = next(p for p in positions if p >= part or steps[p].life), AFTER_FORWARD
         else:
             reader = positions[after]
-            use = next(step.op for step in steps[reader:] if not step.life)
+            use = next(step.op for step in islice(steps, reader, None) if not step.life)
         known = storage in units.maker
         seconds, what = (seconds_to_bring_back(units, spans, storage, reader), use) if known else (inf, use)
         if use == AFTER_FORWARD and movers.get(storage, inf) < seconds:
@@ -153,7 +154,7 @@ def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:
     then the most seconds."""
     graph, live, around = trial.graph, np.array(trial.live), trial.graph.in_flight - 1
     ends, begins = dict[int, int](), dict[int, int]()
-    for (storage, life), positions in touches(graph, trial.schedule).items():
+    for (storage, life), positions in trial.lives.touches.items():
         if life:
             begins[storage] = min(positions[0], begins.get(storage, positions[0]))
         else:
@@ -161,15 +162,17 @@ def worth_keeping(units: Units, trial: Trial, budget: int) -> list[int]:
     again = begins.keys() & units.maker.keys() - trial.choice.kept
     size = {storage: max(graph.values[storage].size, 1) for storage in again}
     late = dict.fromkeys(again, 0.0)
-    for step, seconds in zip(trial.schedule.steps, trial.times.late, strict=True):
+    for step, seconds in zip(trial.steps, trial.times.late, strict=True):
         for storage in again.intersection(graph.ops[step.op].results) if step.life else ():
             late[storage] += seconds
-    found = []
+    found, most = [], live.max(initial=0)
     for storage in sorted(again, key=lambda s: (-late[s] / size[s], -units.units[units.maker[s]].time / size[s], s)):
         between = slice(ends[storage] + 1, begins[storage])
         more = around * size[storage]
-        if max(live.max(initial=0), live[between].max(initial=0) + size[storage]) + more <= budget:
+        there = live[between].max(initial=0) + size[storage]
+        if max(most, there) + more <= budget:
             live += more
             live[between] += size[storage]
+            most = max(most, there) + more
             found.append(storage)
     return found

@@ -11,7 +11,7 @@ is life 1 when it is back, and so are views of it (`recompute_moves.py` says whe
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .recompute_graph import INPUT, Graph, Phase, Schedule, Step
+from .recompute_graph import INPUT, Graph, Move, Op, Phase, Schedule, Step
 from .recompute_memory import with_frees
 from .recompute_moves import placed_moves
 
@@ -53,7 +53,7 @@ def droppable(graph: Graph) -> tuple[int, ...]:
 
 def schedule_of(graph: Graph, choice: Choice) -> Schedule:
     """The schedule that does what was chosen."""
-    return written(Ground(graph), choice)
+    return with_frees(graph, *written(Ground(graph), choice))
 
 
 class Ground:
@@ -62,6 +62,7 @@ class Ground:
     def __init__(self, graph: Graph):
         self.graph, self.handles, self.inside, self.pinned = graph, in_the_air(graph), insides(graph), pinned(graph)
         self.once = {value for op in graph.ops if op.phase is Phase.BACKWARD for value in op.results}
+        self.forward = {index for index, op in enumerate(graph.ops) if op.phase is Phase.FORWARD}
         self.firm = self.firm_without(frozenset())
 
     def firm_without(self, moved: frozenset[int]) -> list[bool]:
@@ -70,10 +71,10 @@ class Ground:
         return [v in self.once or home in fixed or values[home].producer == INPUT for v, home in enumerate(owner)]
 
 
-def written(ground: Ground, choice: Choice) -> Schedule:
-    """The schedule of a graph that does what was chosen."""
+def written(ground: Ground, choice: Choice) -> tuple[list[Step], tuple[Move, ...]]:
+    """The steps and moves that do what was chosen."""
     graph, steps = ground.graph, Walk(ground, choice).steps()
-    return with_frees(graph, steps, placed_moves(graph, steps, choice.moved, choice.room) if choice.moved else ())
+    return steps, placed_moves(graph, steps, choice.moved, choice.room) if choice.moved else ()
 
 
 class Walk:
@@ -89,7 +90,7 @@ class Walk:
         self.lives = [0] * len(graph.ops)
         for storage in choice.moved:
             self.current[storage] = self.lives[graph.values[storage].producer] = 1
-        self.out: list[Step] = []
+        self.ground, self.once, self.out = ground, graph.once, list[Step]()
         self.air: set[int] = set()
         self.renewals: dict[int, list[int]] = {}
         for storage, op in choice.renewed:
@@ -106,21 +107,28 @@ class Walk:
         for index, op in enumerate(self.graph.ops):
             if op.waits is not None:
                 self.air.discard(op.waits)
-            if op.phase is Phase.FORWARD:
-                self.out.append(Step(index, 0, (0,) * len(op.reads)))
+            if index in self.ground.forward:
+                self.out.append(self.once[index][0])
             else:
-                self.renew(index)
-                self.run_again(self.before_window(index))
-                self.run_again(op.reads)
-                self.out.append(Step(index, 0, self.read(op.reads)))
+                self.step_back(index, op)
             if op.starts is not None:
                 self.air.add(op.starts)
                 if op.phase is Phase.BACKWARD or self.graph.in_flight > 1:
                     self.fill(op.starts)
         return self.out
 
+    def step_back(self, index: int, op: Op) -> None:
+        """An op of the backward pass, after what runs again for it."""
+        if index in self.renewals:
+            self.renew(index)
+        if op.starts is not None:
+            self.run_again(self.before_window(index))
+        self.run_again(op.reads)
+        lives = self.read(op.reads)
+        self.out.append(Step(index, 0, lives) if any(lives) else self.once[index][0])
+
     def read(self, values: Sequence[int]) -> tuple[int, ...]:
-        return tuple(self.current[value] or 0 for value in values)
+        return tuple([self.current[value] or 0 for value in values])
 
     def missing(self, values: Iterable[int]) -> list[int]:
         """The ops that must run again before `values` can be read, in order."""
@@ -144,7 +152,8 @@ class Walk:
             op = self.graph.ops[index]
             self.lives[index] += 1
             self.out.append(Step(index, self.lives[index], self.read(op.reads)))
-            self.forget(value for value in op.reads if op.waits is not None and value in self.handles)
+            if op.waits is not None:
+                self.forget(value for value in op.reads if value in self.handles)
             for value in op.results:
                 if self.gone(value):
                     self.current[value] = self.lives[index]
@@ -156,7 +165,7 @@ class Walk:
 
     def renew(self, index: int) -> None:
         """Forget the lives of what op `index` reads anew, if they can come back while the air is as it is."""
-        for storage in self.renewals.get(index, ()):
+        for storage in self.renewals[index]:
             members = self.members.get(storage, [])
             before = [self.current[value] for value in members]
             self.forget(members)
@@ -178,14 +187,14 @@ class Walk:
     def clashes(self, ops: Iterable[int], air: set[int]) -> bool:
         """Whether one of `ops` starts a communication that must not start while the windows `air` are open."""
         windows = self.graph.windows
-        groups = {windows[window].group for window in air} - {""}
         starts = [op.starts for op in map(self.graph.ops.__getitem__, ops) if op.starts is not None]
+        groups = {windows[window].group for window in air} - {""} if starts else set()
         return any(start in air or windows[start].group in groups for start in starts)
 
     def before_window(self, index: int) -> list[int]:
         """What the ops inside the window that op `index` starts read, and cannot be brought back inside it."""
         window, inside = self.graph.ops[index].starts, self.inside.get(index, ())
-        reads = [value for op in inside for value in self.graph.ops[op].reads]
+        reads = [value for op in inside for value in self.graph.ops[op].reads if self.gone(value)]
         return [value for value in reads if window is not None and self.clashes(self.missing([value]), {window})]
 
 

@@ -111,66 +111,64 @@ class Times:
         return (windows if len(unit.ops) == 1 else []) + [When.LATE]
 
 
-def placed(times: Times, when: Mapping[int, When], spill: bool = True, look: int = LOOK) -> dict[int, int]:
-    """A window for each unit that is to run in one.
+def placed(times: Times, when: Mapping[int, When], look: int = LOOK) -> tuple[dict[int, int], dict[int, int]]:
+    """A window for each unit that is to run in one; the same, and more for units that were to run late.
 
     Each goes to the tightest window that it fits, else to the one with the most room: what is beyond is exposed, as it
-    would be late. With `spill`, what was to run late fills the windows that still have room.
+    would be late. Then what was to run late fills the windows that still have room.
     """
     packing = Packing(times, when, look)
     todo = sorted(when, key=lambda index: (when[index], packing.need[index], index))
-    for late in (False, True)[: 1 + spill]:
-        for index in todo:
-            if index not in packing.turn and late == (when[index] is When.LATE):
-                packing.fit(index)
-    return packing.found
+    for index in todo:
+        if when[index] is not When.LATE:
+            packing.fit(index)
+    asked = dict(packing.found)
+    for index in todo:
+        if when[index] is When.LATE:
+            packing.fit(index)
+    return asked, packing.found
 
 
 class Packing:
-    """Windows that fill up."""
+    """Windows that fill up, in order: those of the forward pass, then those of the backward pass."""
 
     def __init__(self, times: Times, when: Mapping[int, When], look: int = LOOK):
         self.times, self.when, self.need, self.look = times, when, first_needs(times, when), look
-        self.room = {window: times.room(window) for window in (*times.ahead, *(window for _, window in times.behind))}
-        self.order = {window: place for place, window in enumerate(self.room)}
-        self.opens = {window: at for at, window in times.behind}
+        self.windows = [*times.ahead, *(window for _, window in times.behind)]
+        self.room = [times.room(window) for window in self.windows]
         self.turn: dict[int, int] = {}
         self.found: dict[int, int] = {}
+        self.makers: dict[int, list[int]] = {}
         self.readers: dict[int, list[int]] = {}
+        maker = times.units.maker
         for index in when:
-            for maker in self.makers(index):
-                self.readers.setdefault(maker, []).append(index)
+            self.makers[index] = [m for s in times.units.units[index].reads if (m := maker[s]) in when]
+            for made in self.makers[index]:
+                self.readers.setdefault(made, []).append(index)
 
-    def makers(self, index: int) -> list[int]:
-        units = self.times.units
-        return [m for s in units.units[index].reads if (m := units.maker[s]) in self.when]
-
-    def windows(self, index: int) -> list[int]:
-        """Windows in which the unit finds what it reads, and its readers find it."""
-        times, need = self.times, self.need[index]
-        if len(times.units.units[index].ops) > 1:
-            return []
-        count = times.opened(need)
-        windows = [window for _, window in times.behind[max(0, count - self.look) : count]]
+    def places(self, index: int) -> range:
+        """The windows in which the unit finds what it reads, and its readers find it."""
+        times, turn, ahead = self.times, self.turn, len(self.times.ahead)
+        placed = [turn[maker] for maker in self.makers[index] if maker in turn]
+        late = max((self.need[maker] for maker in self.makers[index] if maker not in turn), default=-1)
         if self.when[index] is When.AHEAD:
-            windows = times.ahead
-        makers = self.makers(index)
-        late = max((self.need[m] for m in makers if m not in self.turn), default=-1)
-        after = max((self.turn[m] for m in makers if m in self.turn), default=0)
-        before = min((self.turn[r] for r in self.readers.get(index, ()) if r in self.turn), default=len(self.order))
-        return [
-            window for window in windows if after <= self.order[window] <= before and self.opens.get(window, -1) >= late
-        ]
+            first, last = 0, ahead if late < 0 else 0
+        else:
+            count = times.opened(self.need[index])
+            first, last = ahead + max(0, count - self.look, times.opened(late)), ahead + count
+        before = min((turn[reader] + 1 for reader in self.readers.get(index, ()) if reader in turn), default=last)
+        return range(max(first, *placed) if placed else first, min(last, before))
 
     def fit(self, index: int) -> None:
-        time, windows = self.times.units.units[index].time, self.windows(index)
-        fits = [window for window in windows if self.room[window] >= time]
-        if windows:
-            window = min(fits, key=self.room.__getitem__) if fits else max(windows, key=self.room.__getitem__)
-            if self.room[window] > 0:
-                self.room[window] -= time
-                self.turn[index] = self.order[window]
-                self.found[self.times.units.units[index].ops[-1]] = window
+        unit, room = self.times.units.units[index], self.room
+        places = self.places(index) if len(unit.ops) == 1 else ()
+        fits = [place for place in places if room[place] >= unit.time]
+        if places:
+            place = min(fits, key=room.__getitem__) if fits else max(places, key=room.__getitem__)
+            if room[place] > 0:
+                room[place] -= unit.time
+                self.turn[index] = place
+                self.found[unit.ops[-1]] = self.windows[place]
 
 
 def first_needs(times: Times, when: Mapping[int, When]) -> dict[int, int]:

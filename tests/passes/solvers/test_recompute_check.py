@@ -66,7 +66,7 @@ def at(graph: Graph, schedule: Schedule, name: str, life: int = 0) -> int:
 
 def changed(schedule: Schedule, position: int, **fields) -> Schedule:
     steps = list(schedule.steps)
-    steps[position] = replace(steps[position], **fields)
+    steps[position] = steps[position]._replace(**fields)
     return Schedule(tuple(steps))
 
 
@@ -153,7 +153,7 @@ def test_ops_that_run_once_are_refused_a_second_time_and_out_of_order():
     graph = rich()
     schedule = keep_all(graph)
     mask, noise = at(graph, schedule, "mask"), at(graph, schedule, "noise")
-    again = replace(schedule.steps[mask], life=1, frees=((graph.ops[mask].results[0], 1),))
+    again = schedule.steps[mask]._replace(life=1, frees=((graph.ops[mask].results[0], 1),))
     refused(graph, Schedule((*schedule.steps[:noise], again, *schedule.steps[noise:])), "mask", "runs once")
     steps = list(schedule.steps)
     steps[mask], steps[noise] = steps[noise], steps[mask]

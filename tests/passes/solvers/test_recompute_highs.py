@@ -12,8 +12,9 @@ def knapsack() -> Program:
     return program
 
 
-def test_a_program_is_solved_to_its_bound(capfd):
-    found = knapsack().solve(5.0)
+@pytest.mark.parametrize("small", [False, True])
+def test_a_program_is_solved_to_its_bound(small, capfd):
+    found = knapsack().solve(5.0, small=small)
     assert found
     assert found.values.round().tolist() == [0, 1, 1]
     assert found.objective == pytest.approx(found.bound) == -9.0

@@ -190,9 +190,9 @@ def test_more_that_is_no_move():
     refused(graph, replace(schedule, moves=()), "operands are alive")
     steps = list(schedule.steps)
     early = next(at for at, step in enumerate(steps) if (1, 1) in step.frees)
-    steps[early] = replace(steps[early], frees=())
+    steps[early] = steps[early]._replace(frees=())
     refused(graph, Schedule(tuple(steps), schedule.moves), "what does not leave is given back")
-    steps[3] = replace(steps[3], frees=(*steps[3].frees, (1, 1)))
+    steps[3] = steps[3]._replace(frees=(*steps[3].frees, (1, 1)))
     refused(graph, Schedule(tuple(steps), schedule.moves), "what is on its way is not given back")
     with pytest.raises(ScheduleError, match="at most 31 bytes, found 32"):
         check(graph, schedule, 31)

@@ -1,5 +1,6 @@
 """The whole graph as one program is never worse than what it starts from, and agrees with an exact formulation."""
 
+import time
 from itertools import combinations
 
 import pytest
@@ -22,14 +23,44 @@ def test_the_optimum_is_no_worse_than_a_mix_and_no_better_than_its_bound(share):
     assert check(graph, best.schedule, budget).peak == best.peak
 
 
-@pytest.mark.parametrize("share", [0.8, 0.65, 0.55])
-def test_the_optimum_of_a_short_chain_is_the_best_of_all_choices(share):
-    graph = chain(4, (4, 7, 3), (1.0, 2.0, 3.0))
-    planner = Planner(graph, seconds=10.0)
-    storages, trials = sorted(planner.units.maker), Trials(graph)
-    budget = int(share * planner.trials.of(planner.everything).peak)
+SHORT = chain(4, (4, 7, 3), (1.0, 2.0, 3.0))
+
+
+@pytest.fixture(scope="module")
+def all_choices() -> list[tuple[int, float]]:
+    """Bytes and exposed seconds of whatever can be kept."""
+    trials, storages = Trials(SHORT), sorted(Planner(SHORT).units.maker)
     choices = (Choice(frozenset(kept)) for count in range(13) for kept in combinations(storages, count))
-    least = min(trial.exposed for trial in map(trials.of, choices) if trial.peak <= budget)
+    return [(trial.peak, trial.exposed) for trial in map(trials.of, choices)]
+
+
+@pytest.mark.parametrize("share", [0.8, 0.65, 0.55])
+def test_the_optimum_of_a_short_chain_is_the_best_of_all_choices(share, all_choices):
+    planner = Planner(SHORT, seconds=10.0)
+    budget = int(share * planner.trials.of(planner.everything).peak)
+    least = min(exposed for peak, exposed in all_choices if peak <= budget)
     found = planner.plan(budget, "opt")
     assert found.lower_bound <= least + 1e-9
     assert found.exposed <= least + 1e-9
+
+
+def test_a_search_that_runs_out_of_time_returns_the_best_so_far_and_its_bound():
+    graph, limit = pipeline_stage(24), 0.3
+    mix, opt = Planner(graph), Planner(graph, limit)
+    budget = int(0.2 * mix.trials.of(mix.everything).peak)
+    times = [time.perf_counter()]
+    mixed = mix.plan(budget, "mix")
+    times.append(time.perf_counter())
+    best = opt.plan(budget, "opt")
+    times.append(time.perf_counter())
+    assert 0 < best.lower_bound < best.exposed <= mixed.exposed
+    assert times[2] - times[1] < limit + 3 * (times[1] - times[0])
+
+
+def test_without_time_the_optimum_is_what_a_mix_finds():
+    graph = pipeline_stage(6)
+    opt = Planner(graph, seconds=0.0)
+    budget = int(0.3 * opt.trials.of(opt.everything).peak)
+    best = opt.plan(budget, "opt")
+    assert check(graph, best.schedule, budget).exposed == pytest.approx(best.exposed)
+    assert not opt.bounds[budget]

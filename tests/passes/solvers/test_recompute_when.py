@@ -32,11 +32,12 @@ def test_windows_take_what_fits_and_then_what_would_be_late():
     times = Times(units_of(pipeline_stage(3)))
     units, windows = names(times), [window for _, window in times.behind]
     attention, norm, up = (times.units.units[units[name]].ops[-1] for name in ("attention1", "norm1", "up1"))
-    only = placed(times, {units["attention1"]: When.WINDOW})
+    only, _ = placed(times, {units["attention1"]: When.WINDOW})
     assert only.keys() == {attention}
     assert only[attention] in windows
-    both = placed(times, {units["norm1"]: When.WINDOW, units["attention1"]: When.WINDOW})
+    both, _ = placed(times, {units["norm1"]: When.WINDOW, units["attention1"]: When.WINDOW})
     assert both[norm] == both[attention]
     late = {units["up1"]: When.LATE}
-    assert placed(times, late).keys() == {up}
-    assert placed(times, late, spill=False) == {}
+    asked, spilled = placed(times, late)
+    assert asked == {}
+    assert spilled.keys() == {up}
