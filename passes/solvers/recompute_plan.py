@@ -39,8 +39,9 @@ RUNGS = ("mincut", "heu", "mix", "opt")
 
 NEAR = 1e-3
 """`opt` ends this share of what can run again above its bound."""
-TIGHT = 0.2
-"""Where a mix exposes this share of what can run again, one policy for all layers is tried too, and cuts are."""
+TIGHT = 0.22
+"""Where a mix exposes this share of what ops that can run again take, one policy for all layers is tried too, and cuts
+are."""
 
 BEST = 3
 """So many of the schedules that expose least, and of those that run least again, are moved into windows."""
@@ -127,7 +128,8 @@ class Planner:
     def is_tight(self, budget: int) -> bool:
         """Whether all that was found exposes much, if anything was found."""
         best = self.trials.best(budget)
-        return best is None or best.exposed > TIGHT * sum(unit.time for unit in self.units.units)
+        again = sum(self.graph.ops[op].time for unit in self.units.units for op in unit.ops)
+        return best is None or best.exposed > TIGHT * again
 
     def by_windows(self, budget: int) -> None:
         """Hide what the best schedules so far expose, and keep what stays exposed."""
