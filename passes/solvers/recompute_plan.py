@@ -21,6 +21,7 @@ from itertools import pairwise
 from operator import attrgetter
 
 from ...dialects.diagnostics import UserError, did_you_mean
+from .recompute_bound import proven_bound, relaxed_bound
 from .recompute_cut import Cut, Network, corners, least_seconds, network_of
 from .recompute_floor import floor
 from .recompute_graph import Graph, Phase, Schedule
@@ -37,8 +38,8 @@ from .recompute_when import Times
 
 RUNGS = ("mincut", "heu", "mix", "opt")
 
-NEAR = 1e-3
-"""`opt` ends this share of what can run again above its bound."""
+NEAR, PROOF = 1e-3, 0.25
+"""`opt` ends this share of what can run again above its bound; and this share of its seconds may go to a better one."""
 TIGHT = 0.22
 """Where a mix exposes this share of what ops that can run again take, one policy for all layers is tried too, and cuts
 are."""
@@ -51,9 +52,9 @@ BEST = 3
 class Plan:
     """A schedule, the rung that was asked for, and its costs in seconds and bytes.
 
-    `lower_bound` is below the exposed seconds of any schedule in this budget, after `opt` of any that rebuilds storages
-    once at most, and 0 where storages may move; `gap` is what could still be won. No budget under `floor` bytes can be
-    met, because of `floor_op`.
+    `lower_bound` is below the exposed seconds of any schedule in this budget that `recompute_bound.py` speaks of, and 0
+    where storages may move; `gap` is what could still be won. No budget under `floor` bytes can be met, because of
+    `floor_op`.
     """
 
     schedule: Schedule
@@ -115,6 +116,8 @@ class Planner:
         best = self.trials.best(budget)
         if best is None:
             raise self.out_of_reach(budget)
+        if best.exposed and not self.movable and (rung == "opt" or self.is_tight(budget)):
+            self.bounds[budget] = self.bound(budget, rung)
         return self.told(best, budget, rung)
 
     def by_layers(self, budget: int, rung: str) -> None:
@@ -143,7 +146,7 @@ class Planner:
     def by_program(self, budget: int) -> None:
         """Solve for the whole graph what the other rungs left open."""
         best, gap = self.trials.best(budget), NEAR * sum(unit.time for unit in self.units.units)
-        self.bounds[budget] = optimum(self.trials, self.times, budget, best, self.seconds, gap)
+        optimum(self.trials, self.times, budget, best, (1 - PROOF) * self.seconds, gap)
 
     def by_cuts(self, budget: int) -> None:
         """Try the cuts around the budget, and everything kept, each brought under it."""
@@ -174,6 +177,12 @@ class Planner:
             return 0.0
         room = (budget - self.graph.static) / self.graph.in_flight
         return max(self.bounds.get(budget, 0.0), least_seconds(self.network, room) - self.hideable())
+
+    def bound(self, budget: int, rung: str) -> float:
+        """What no schedule exposes less than: `opt` takes its time to prove it."""
+        if rung == "opt":
+            return proven_bound(self.times, budget, PROOF * self.seconds)
+        return relaxed_bound(self.times, budget)
 
     def hideable(self) -> float:
         """Seconds of recomputation that windows can hide."""
