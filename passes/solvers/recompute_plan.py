@@ -11,6 +11,7 @@
 
 Every plan meets its budget to the byte: cuts and programs propose, the exact peak of the schedule decides. A pipeline
 stage is a graph of identical layers (`Op.layer`) with windows and `in_flight` micro-batches, and goes the same way.
+What stays far above its bound, as near the smallest budgets, is searched about at last (`recompute_polish.py`).
 Where the graph has a second tier, each rung's best is then tried with storages moved (`recompute_offload.py`).
 """
 
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import inf
 from operator import attrgetter
 
 from ...dialects.diagnostics import UserError, did_you_mean
@@ -30,6 +32,7 @@ from .recompute_mix import Mixer
 from .recompute_moves import movable
 from .recompute_offload import offload
 from .recompute_opt import optimum
+from .recompute_polish import polish
 from .recompute_repair import loosen, tighten
 from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
@@ -40,6 +43,8 @@ RUNGS = ("mincut", "heu", "mix", "opt")
 
 NEAR, PROOF = 1e-3, 0.25
 """`opt` ends this share of what can run again above its bound; and this share of its seconds may go to a better one."""
+FAR = {"mix": (0.1, 120), "opt": (1e-3, 300)}
+"""How many steps above the bound a schedule is polished, and how many others may be written for that."""
 TIGHT = 0.22
 """Where a mix exposes this share of what ops that can run again take, one policy for all layers is tried too, and cuts
 are."""
@@ -110,14 +115,14 @@ class Planner:
                 self.by_cuts(budget)
             if rung == "opt":
                 self.by_program(budget)
+            self.by_windows(budget)
+            self.by_search(budget, rung)
             if self.movable and budget >= self.floor:
                 offload(self.trials, self.units, self.movable, budget)
-            self.by_windows(budget)
+                self.by_windows(budget)
         best = self.trials.best(budget)
         if best is None:
             raise self.out_of_reach(budget)
-        if best.exposed and not self.movable and (rung == "opt" or self.is_tight(budget)):
-            self.bounds[budget] = self.bound(budget, rung)
         return self.told(best, budget, rung)
 
     def by_layers(self, budget: int, rung: str) -> None:
@@ -178,11 +183,18 @@ class Planner:
         room = (budget - self.graph.static) / self.graph.in_flight
         return max(self.bounds.get(budget, 0.0), least_seconds(self.network, room) - self.hideable())
 
-    def bound(self, budget: int, rung: str) -> float:
-        """What no schedule exposes less than: `opt` takes its time to prove it."""
+    def by_search(self, budget: int, rung: str) -> None:
+        """Bound what schedules expose, and look about the best one where it is far from that."""
+        best = self.trials.best(budget)
+        if not best or not best.exposed or (rung != "opt" and not self.is_tight(budget)):
+            return
         if rung == "opt":
-            return proven_bound(self.times, budget, PROOF * self.seconds)
-        return relaxed_bound(self.times, budget)
+            bound = proven_bound(self.times, budget, PROOF * self.seconds)
+        else:
+            bound = relaxed_bound(self.times, budget)
+        self.bounds[budget], (far, most) = bound, FAR.get(rung, (inf, 0))
+        if best.exposed - bound > far * sum(op.time for op in self.graph.ops):
+            polish(self.trials, self.units, best, budget, most)
 
     def hideable(self) -> float:
         """Seconds of recomputation that windows can hide."""
