@@ -43,7 +43,7 @@ RUNGS = ("mincut", "heu", "mix", "opt")
 
 NEAR, PROOF = 1e-3, 0.25
 """`opt` ends this share of what can run again above its bound; and this share of its seconds may go to a better one."""
-FAR = {"mix": (0.1, 120), "opt": (1e-3, 300)}
+FAR = {"mix": (0.12, 120), "opt": (1e-3, 300)}
 """How many steps above the bound a schedule is polished, and how many others may be written for that."""
 TIGHT = 0.22
 """Where a mix exposes this share of what ops that can run again take, one policy for all layers is tried too, and cuts
