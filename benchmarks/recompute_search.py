@@ -122,8 +122,8 @@ def recompute_search(quick: bool, show: Show) -> Section:
         f"{1e3 * forward:.0f} ms; the step: both passes of one micro-batch, with what is exposed",
         "s: seconds of the search from nothing; heu: one policy for all layers, mix: several, "
         f"opt: one program for the whole graph, {limit:.0f} s at most",
-        "bound: the highest that a rung proves, of schedules that rebuild storages once at most and move no collective "
-        "into windows; gap: the best rung over it",
+        "bound: the highest that a rung proves, of schedules that run ops of the forward pass again, as often as they "
+        "like, and wait at once for collectives among them; gap: the best rung over it",
         "one layer: windows hide nothing, as in Checkmate, whose exact program may run any op as often as it likes and "
         "proves the bound",
         over_settings(quick),

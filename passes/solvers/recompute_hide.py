@@ -1,6 +1,6 @@
 """Move what runs again on the critical path into windows that open before it: local moves, judged by the exact peak.
 
-    start   ..   wait   mul.1   mm.1   dx = f(mm.1)        ->        start   mul.1   mm.1   ..   wait   dx = f(mm.1)
+    start   ..   wait   mul.1   mm.1   dx = f(mm.1)        ->        start   ..   mul.1   mm.1   wait   dx = f(mm.1)
 
 A recomputation goes to the last window that has room for it, so that its bytes are there early by as little as can be,
 and what it reads to that one or before. Collectives stay, and what reads them stays behind them. Where a schedule takes
@@ -20,8 +20,8 @@ ROUNDS = 12
 
 
 @dataclass(frozen=True)
-class Opening:
-    """A window of the backward pass, the step that opens it, and the seconds that are free in it."""
+class Host:
+    """A window of the backward pass, the step that closes it, and the seconds that are free in it."""
 
     window: int
     at: int
@@ -34,11 +34,11 @@ class Late:
     def __init__(self, trial: Trial):
         self.trial, self.graph, self.steps = trial, trial.graph, trial.steps
         self.exposed = {at: late for at, late in enumerate(trial.times.late) if late and self.steps[at].life}
-        self.openings: list[Opening] = []
+        self.hosts: list[Host] = []
         for at, step in reversed(list(enumerate(self.steps))):
             op = self.graph.ops[step.op]
-            if op.starts is not None and op.phase is Phase.BACKWARD and not step.life:
-                self.openings.append(Opening(op.starts, at, trial.times.left[op.starts]))
+            if op.waits is not None and op.phase is Phase.BACKWARD and not step.life:
+                self.hosts.append(Host(op.waits, at, trial.times.left[op.waits]))
 
     @cached_property
     def sources(self) -> list[tuple[int, ...]]:
@@ -67,22 +67,22 @@ class Late:
 
     def moves(self, live: np.ndarray, budget: int) -> dict[int, int]:
         """A window for each op that can run earlier and fits beside the bytes alive at each step."""
-        room, live = {opening.window: opening.room for opening in self.openings}, live.copy()
+        room, live = {host.window: host.room for host in self.hosts}, live.copy()
         until, found = list(range(len(self.steps))), dict[int, int]()
         for at in range(len(self.steps) - 1, -1, -1):
             time, size = self.exposed.get(at, 0.0), self.size(at)
             if self.stays(at) or not (time or until[at] < at):
                 continue
-            fits = [o for o in self.openings if self.firm[at] < o.at < until[at] and (room[o.window] > 0 or not time)]
+            fits = [o for o in self.hosts if self.firm[at] < o.at < until[at] and (room[o.window] > 0 or not time)]
             fits = [o for o in fits if live[o.at : at].max() + size <= budget]
             if not fits:
                 continue
-            opening = next((o for o in fits if room[o.window] >= time), fits[0])
-            room[opening.window] -= time
-            live[opening.at : at] += size
-            found[self.steps[at].op] = opening.window
+            host = next((o for o in fits if room[o.window] >= time), fits[0])
+            room[host.window] -= time
+            live[host.at : at] += size
+            found[self.steps[at].op] = host.window
             for source in self.sources[at]:
-                until[source] = min(until[source], opening.at + 1)
+                until[source] = min(until[source], host.at + 1)
         return found
 
     def size(self, at: int) -> int:
@@ -94,7 +94,7 @@ def hide(trials: Trials, trial: Trial, budget: int) -> Trial:
     """A trial that exposes less within the budget; `trial` itself where there is none."""
     late = Late(trial)
     live, places = np.array(trial.live), {step.op: at for at, step in enumerate(late.steps) if not step.life}
-    for turn in range(ROUNDS if late.openings and late.exposed else 0):
+    for turn in range(ROUNDS if late.hosts and late.exposed else 0):
         moves = late.moves(live, budget)
         more = trials.of(replace(trial.choice, placed={**trial.choice.placed, **moves}))
         if more.peak <= budget:

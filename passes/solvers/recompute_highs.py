@@ -1,7 +1,7 @@
 """Mixed integer programs on HiGHS: rows grow one by one, a known solution starts the search, nothing is printed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import highspy
 import numpy as np
@@ -73,6 +73,20 @@ class Program:
             return None
         bound = info.mip_dual_bound if any(self.whole) else info.objective_function_value
         return Solution(np.array(solver.getSolution().col_value), info.objective_function_value, bound)
+
+    def bound(self, seconds: float, *, relaxed: bool = False) -> float:
+        """What no solution is under, whether one is found or not; `relaxed`: where no column need be whole."""
+        if relaxed:
+            return replace(self, whole=[False] * len(self.whole)).bound(seconds)
+        solver = highspy.Highs()
+        for option, value in (*QUIET, ("time_limit", seconds)):
+            solver.setOptionValue(option, value)
+        solver.passModel(self.model())
+        solver.run()
+        if any(self.whole):
+            return max(0.0, solver.getInfo().mip_dual_bound)
+        done = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
+        return max(0.0, solver.getInfo().objective_function_value) if done else 0.0
 
     def model(self) -> highspy.HighsLp:
         model = highspy.HighsLp()

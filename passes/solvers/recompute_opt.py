@@ -2,9 +2,9 @@
 
     solve  ->  schedule  ->  peak at op 412 over the budget by 3 bytes  ->  a row for op 412, 3 bytes less  ->  ..
 
-Memory is bounded at some ops from the start, at others where the exact peak of a schedule asks for it. Programs whose
-rows leave all the room that the graph does bound from below what schedules expose that keep a storage for all its
-readers in the backward pass or rebuild it once for all of them, and that move no collective into windows.
+Memory is bounded at some ops from the start, at others where the exact peak of a schedule asks for it. What the program
+leaves out, bytes of work in windows before it is read and what must be there while something is rebuilt, asks so too.
+No bound comes of it: `recompute_bound.py` has a program for that.
 """
 
 import time
@@ -23,9 +23,8 @@ PART, REST, TOO_SHORT = 0.33, 0.9, 0.1
 """Each round may take this part of the seconds that are left, the last one that, if there are as many as that."""
 
 
-def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, deadline: float, gap: float) -> float:
-    """Leaves the schedules that it finds by then with `trials`; seconds that none is under (see above)."""
-    bound, exact = 0.0, True
+def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, deadline: float, gap: float) -> None:
+    """Leaves the schedules that it finds by then with `trials`."""
     program = WhenProgram(times, tuple(range(len(times.units.units))))
     backward = [index for index, op in enumerate(times.graph.ops) if op.phase is Phase.BACKWARD]
     room = rooms(times, budget, backward)
@@ -39,11 +38,10 @@ def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, deadl
         solution = program.program.solve(part * left, gap, start) if left > TOO_SHORT else None
         if solution is None:
             break
-        bound = max(bound, solution.bound - program.hidden()) if exact else bound
         trial = trials.of(program.choice(solution.values))
         for look in LOOKS:
             if time.monotonic() > deadline:
-                return bound
+                return
             settle(trials, times, trials.of(program.choice(solution.values, look)), budget)
         best = trials.best(budget) or best
         if trial.peak <= budget:
@@ -54,9 +52,7 @@ def optimum(trials: Trials, times: Times, budget: int, best: Trial | None, deadl
         at = trial.steps[trial.live.index(trial.peak)].op
         place = next((place for place in backward if place >= at), backward[-1])
         known = place in program.rows
-        exact = exact and not known
         program.limit(place, program.high_of(place) - (trial.peak - budget) if known else room[place])
-    return bound
 
 
 def settle(trials: Trials, times: Times, trial: Trial, budget: int) -> None:

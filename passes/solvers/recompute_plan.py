@@ -11,6 +11,7 @@
 
 Every plan meets its budget to the byte: cuts and programs propose, the exact peak of the schedule decides. A pipeline
 stage is a graph of identical layers (`Op.layer`) with windows and `in_flight` micro-batches, and goes the same way.
+What stays far above its bound, as near the smallest budgets, is searched about at last (`recompute_polish.py`).
 Where the graph has a second tier, each rung's best is then tried with storages moved (`recompute_offload.py`).
 """
 
@@ -23,6 +24,7 @@ from math import inf
 from operator import attrgetter
 
 from ...dialects.diagnostics import UserError, did_you_mean
+from .recompute_bound import proven_bound, relaxed_bound
 from .recompute_cut import Cut, Network, corners, least_seconds, network_of
 from .recompute_floor import floor
 from .recompute_graph import Graph, Phase, Schedule
@@ -31,6 +33,7 @@ from .recompute_mix import Mixer
 from .recompute_moves import movable
 from .recompute_offload import offload
 from .recompute_opt import optimum
+from .recompute_polish import polish
 from .recompute_repair import loosen, tighten
 from .recompute_schedule import Choice
 from .recompute_trial import Trial, Trials
@@ -39,10 +42,14 @@ from .recompute_when import Times
 
 RUNGS = ("mincut", "heu", "mix", "opt")
 
-NEAR, AFTER = 1e-3, 0.05
-"""`opt` ends this share of what can run again above its bound, and leaves this one of its time to local moves."""
-TIGHT = 0.2
-"""Where a mix exposes this share of what can run again, one policy for all layers is tried too, and cuts are."""
+NEAR, AFTER, PROOF = 1e-3, 0.05, 0.25
+"""`opt` ends this share of what can run again above its bound, leaves this one of its seconds to local moves, and this
+one to a better bound."""
+FAR = {"mix": (0.12, 120), "opt": (1e-3, 300)}
+"""How many steps above the bound a schedule is polished, and how many others may be written for that."""
+TIGHT = 0.22
+"""Where a mix exposes this share of what ops that can run again take, one policy for all layers is tried too, and cuts
+are."""
 
 BEST = 3
 """So many of the schedules that expose least, and of those that run least again, are moved into windows."""
@@ -52,9 +59,9 @@ BEST = 3
 class Plan:
     """A schedule, the rung that was asked for, and its costs in seconds and bytes.
 
-    `lower_bound` is below the exposed seconds of any schedule in this budget, after `opt` of any that rebuilds storages
-    once at most, and 0 where storages may move; `gap` is what could still be won. No budget under `floor` bytes can be
-    met, because of `floor_op`.
+    `lower_bound` is below the exposed seconds of any schedule in this budget that `recompute_bound.py` speaks of, and 0
+    where storages may move; `gap` is what could still be won. No budget under `floor` bytes can be met, because of
+    `floor_op`.
     """
 
     schedule: Schedule
@@ -122,10 +129,12 @@ class Planner:
         if rung == "mincut" or not self.graph.windows or self.is_tight(budget):
             self.by_cuts(budget)
         if rung == "opt" and budget >= self.floor:
-            self.by_program(budget, deadline - AFTER * self.seconds)
+            self.by_program(budget, deadline - (AFTER + PROOF) * self.seconds)
+        self.by_windows(budget, deadline)
+        self.by_search(budget, rung, deadline)
         if self.movable and budget >= self.floor:
             offload(self.trials, self.units, self.movable, budget)
-        self.by_windows(budget, deadline)
+            self.by_windows(budget, deadline)
 
     def by_least(self, budget: int, rung: str) -> None:
         """Try what is found for a budget of nothing: so the smallest peak that an error tells can be had.
@@ -151,7 +160,8 @@ class Planner:
     def is_tight(self, budget: int) -> bool:
         """Whether all that was found exposes much, if anything was found."""
         best = self.trials.best(budget)
-        return best is None or best.exposed > TIGHT * sum(unit.time for unit in self.units.units)
+        again = sum(self.graph.ops[op].time for unit in self.units.units for op in unit.ops)
+        return best is None or best.exposed > TIGHT * again
 
     def by_windows(self, budget: int, deadline: float) -> None:
         """Hide what the best schedules so far expose, and keep what stays exposed, until then."""
@@ -167,7 +177,7 @@ class Planner:
     def by_program(self, budget: int, deadline: float) -> None:
         """Solve for the whole graph what the other rungs left open, until then."""
         best, gap = self.trials.best(budget), NEAR * sum(unit.time for unit in self.units.units)
-        self.bounds[budget] = optimum(self.trials, self.times, budget, best, deadline, gap)
+        optimum(self.trials, self.times, budget, best, deadline, gap)
 
     def by_cuts(self, budget: int) -> None:
         """Try the cuts around the budget, and everything kept, each brought under it."""
@@ -198,6 +208,20 @@ class Planner:
             return 0.0
         room = (budget - self.graph.static) / self.graph.in_flight
         return max(self.bounds.get(budget, 0.0), least_seconds(self.network, room) - self.hideable())
+
+    def by_search(self, budget: int, rung: str, deadline: float) -> None:
+        """Bound what schedules expose, and look about the best one where it is far from that, until then."""
+        best = self.trials.best(budget)
+        if not best or not best.exposed or (rung != "opt" and not self.is_tight(budget)):
+            return
+        if rung == "opt":
+            left = deadline - AFTER * self.seconds - time.monotonic()
+            bound = proven_bound(self.times, budget, max(0.0, min(PROOF * self.seconds, left)))
+        else:
+            bound = relaxed_bound(self.times, budget)
+        self.bounds[budget], (far, most) = bound, FAR.get(rung, (inf, 0))
+        if best.exposed - bound > far * sum(op.time for op in self.graph.ops):
+            polish(self.trials, self.units, best, budget, most, deadline)
 
     def hideable(self) -> float:
         """Seconds of recomputation that windows can hide."""

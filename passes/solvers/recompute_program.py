@@ -7,8 +7,8 @@
                 at each place of `rows`: kept bytes of all micro-batches in flight + bytes rebuilt by then <= room
 
 Work beyond the room of windows is late by what is beyond: units of any length fit, and windows are alike but for when
-they open. So the program is small and its relaxation tight. It bounds from below what schedules expose in which every
-op runs at most twice. Bytes are charged between the readers in the backward pass; the exact peak has the last word.
+they open. So the program is small and its relaxation tight. Bytes are charged between the readers in the backward pass,
+and those of what no op of it reads where it is needed; the exact peak has the last word.
 """
 
 from collections.abc import Iterable
@@ -139,10 +139,6 @@ class WhenProgram:
             self.rows[at] = self.program.row(self.bytes_at(at), high=room)
         else:
             self.program.high[self.rows[at]] = room
-
-    def hidden(self) -> float:
-        """More than all that hidden seconds cost in the objective."""
-        return EPSILON * sum(self.times.units.units[index].time for index in self.members)
 
     def high_of(self, at: int) -> float:
         """What `limit` said last."""

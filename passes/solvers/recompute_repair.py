@@ -44,14 +44,17 @@ def tighten(
     budget: int,
     patience: int = 16,
     movers: Mapping[int, float] = NOTHING,
+    firm: int | None = None,
 ) -> Trial:
     """A trial that meets the budget if the moves lead there, else the one of least peak that they led to.
 
-    Gives up where `patience` rounds bring no lower peak, or where each op runs five times on the average.
+    The storage `firm` is not dropped. Gives up where `patience` rounds bring no lower peak, or where each op runs five
+    times on the average.
     """
     best, made, since = trial, set[tuple[int, int]](), 0
     while since < patience and len(trial.steps) < 5 * len(trial.graph.ops):
-        moves = sorted(move for move in moves_at_peak(units, trial, movers) if (move.storage, move.use) not in made)
+        moves = [move for move in moves_at_peak(units, trial, movers) if move.storage != firm]
+        moves = sorted(move for move in moves if (move.storage, move.use) not in made)
         if trial.peak <= budget or not moves:
             break
         excess, count = trial.peak - budget, 0

@@ -2,10 +2,11 @@
 
     kept {x, b}     x.0   a.0   b.0   loss.0   free a.0   db.0 = loss'(b.0)   a.1 = f(x.0)   da.0 = b'(a.1, db.0)   ..
 
-Recomputations stand as late as possible, just before the first op of the backward pass that needs them, or inside a
-window, as soon as it opens. One life serves all later reads, up to a read that is `renewed`: there a new one begins.
-Views of what runs again are made again, as soon as somebody reads them. Fixed ops never run again. What is moved away
-is life 1 when it is back, and so are views of it (`recompute_moves.py` says when it goes and comes).
+Recomputations stand as late as possible, just before the first op of the backward pass that needs them, or at the end
+of a window, when the ops inside it have given back what they read. One life serves all later reads, up to a read that
+is `renewed`: there a new one begins. Views of what runs again are made again, as soon as somebody reads them. Fixed ops
+never run again. What is moved away is life 1 when it is back, and so are views of it (`recompute_moves.py` says when it
+goes and comes).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,6 +62,7 @@ class Ground:
 
     def __init__(self, graph: Graph):
         self.graph, self.handles, self.inside, self.pinned = graph, in_the_air(graph), insides(graph), pinned(graph)
+        self.hosts = {op.starts for op in graph.ops if op.phase is Phase.BACKWARD or graph.in_flight > 1} - {None}
         self.once = {value for op in graph.ops if op.phase is Phase.BACKWARD for value in op.results}
         self.forward = {index for index, op in enumerate(graph.ops) if op.phase is Phase.FORWARD}
         self.firm = self.firm_without(frozenset())
@@ -101,11 +103,13 @@ class Walk:
                 self.members.setdefault(storage, []).append(value)
         self.guests: dict[int, list[int]] = {}
         for op, window in choice.placed.items():
-            self.guests.setdefault(window, []).append(op)
+            if window in ground.hosts:
+                self.guests.setdefault(window, []).append(op)
 
     def steps(self) -> list[Step]:
         for index, op in enumerate(self.graph.ops):
             if op.waits is not None:
+                self.fill(op.waits)
                 self.air.discard(op.waits)
             if index in self.ground.forward:
                 self.out.append(self.once[index][0])
@@ -113,8 +117,6 @@ class Walk:
                 self.step_back(index, op)
             if op.starts is not None:
                 self.air.add(op.starts)
-                if op.phase is Phase.BACKWARD or self.graph.in_flight > 1:
-                    self.fill(op.starts)
         return self.out
 
     def step_back(self, index: int, op: Op) -> None:
@@ -176,7 +178,7 @@ class Walk:
                     self.current[value] = life
 
     def fill(self, window: int) -> None:
-        """Run the guests of a window that just opened, unless they communicate in a group that is in the air."""
+        """Run the guests of a window that is about to close, unless they communicate in a group that is in the air."""
         for guest in sorted(self.guests.get(window, ())):
             results = [
                 value for value in self.graph.ops[guest].results if self.gone(value) and value not in self.handles

@@ -45,8 +45,8 @@ def test_no_planner_is_better_than_the_optimum_and_all_are_near_it(rung, share):
         account = check(graph, best.schedule, budget)
         assert account.recomputed == pytest.approx(best.seconds)
         assert best.bound <= best.seconds + 1e-6
-        if rung != "opt":  # its bound holds for plans that rebuild a storage once; the optimum may do so more often
-            assert planner.lower_bound(budget) <= best.seconds + 1e-6
+        if all(not step.life or graph.ops[step.op].phase is Phase.FORWARD for step in best.schedule.steps):
+            assert planner.lower_bound(budget) <= best.seconds + 1e-5
         missed += found is None
         pairs += [(best.seconds, found)] if found is not None else []
     least, ours = (sum(column) for column in zip(*pairs, strict=True))

@@ -42,19 +42,33 @@ def test_collectives_stay_and_what_reads_them_stays_behind_them():
 
 
 def test_bytes_that_would_be_there_too_early_keep_it_late():
-    """A window opens while much is alive that is gone when the recomputation is read."""
+    """A window ends while much is alive that is gone when the recomputation is read."""
     b = Builder()
     (a,) = b.op("a", [0], [10], time=1.0)
     (big,) = b.op("big", [0], [50])
     (started,) = b.op("start", [big], [0], Phase.BACKWARD, starts=0)
-    (first,) = b.op("first", [big, started], [1], Phase.BACKWARD)
-    (arrived,) = b.op("wait", [started], [1], Phase.BACKWARD, waits=0)
-    (last,) = b.op("last", [a, first, arrived], [10], Phase.BACKWARD)
+    (arrived,) = b.op("wait", [started], [0], Phase.BACKWARD, waits=0)
+    (first,) = b.op("first", [big, arrived], [1], Phase.BACKWARD)
+    (last,) = b.op("last", [a, first], [10], Phase.BACKWARD)
     trials = Trials(b.graph([last], windows=(Window(2.0),)))
     late = forgotten(trials, "a")
     assert (late.exposed, late.peak) == (1.0, 51)
     assert hide(trials, late, 60) is late
     assert hide(trials, late, 61).exposed == 0.0
+
+
+def test_a_recomputation_finds_given_back_what_was_read_in_its_window():
+    b = Builder()
+    (a,) = b.op("a", [0], [10], time=1.0)
+    (big,) = b.op("big", [0], [50])
+    (started,) = b.op("start", [big], [0], Phase.BACKWARD, starts=0)
+    (first,) = b.op("first", [big], [1], Phase.BACKWARD)
+    (arrived,) = b.op("wait", [started], [0], Phase.BACKWARD, waits=0)
+    (last,) = b.op("last", [a, first, arrived], [10], Phase.BACKWARD)
+    trials = Trials(b.graph([last], windows=(Window(2.0),)))
+    hidden = hide(trials, forgotten(trials, "a"), 51)
+    assert (hidden.exposed, hidden.peak) == (0.0, 51)
+    assert [trials.graph.ops[step.op].name for step in hidden.schedule.steps][-4:] == ["first", "a", "wait", "last"]
 
 
 def test_moves_are_lawful_and_expose_no_more():
