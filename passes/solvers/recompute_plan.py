@@ -113,28 +113,41 @@ class Planner:
     def plan(self, budget: int, rung: str = "mix") -> Plan:
         if rung not in RUNGS:
             raise UserError(f"there is no rung '{rung}' of recomputation", hint=did_you_mean(rung, RUNGS))
-        deadline = time.monotonic() + self.seconds if rung == "opt" else inf
+        deadline = time.monotonic() + self.seconds
         if self.trials.of(self.everything).peak > budget >= self.floor:
-            self.search(budget, rung, deadline)
+            self.search(budget, rung)
+            if rung == "opt":
+                self.search_on(budget, deadline)
         if self.trials.best(budget) is None:
             self.by_least(budget, rung)
         best = self.trials.best(budget)
         assert best is not None
         return self.told(best, budget, rung)
 
-    def search(self, budget: int, rung: str, deadline: float = inf) -> None:
-        """Try what the rung has."""
+    def search(self, budget: int, rung: str) -> None:
+        """Try what the rung has; of `opt`, what `mix` has."""
         if rung != "mincut":
             self.by_layers(budget, rung)
         if rung == "mincut" or not self.graph.windows or self.is_tight(budget):
             self.by_cuts(budget)
-        if rung == "opt" and budget >= self.floor:
-            self.by_program(budget, deadline - (AFTER + PROOF) * self.seconds)
+        self.by_windows(budget)
+        if rung in ("mix", "opt") and self.exposes(budget) and self.is_tight(budget):
+            self.look_about(budget, "mix", relaxed_bound(self.times, budget))
+        self.by_offload(budget)
+
+    def search_on(self, budget: int, deadline: float) -> None:
+        """Try what else `opt` has, until then."""
+        if not self.exposes(budget) and self.trials.best(budget):
+            return
+        if one := self.mixer.heu(budget):
+            loosen(self.trials, self.units, one, budget)
+        self.by_program(budget, deadline - (AFTER + PROOF) * self.seconds)
         self.by_windows(budget, deadline)
-        self.by_search(budget, rung, deadline)
-        if self.movable and budget >= self.floor:
-            offload(self.trials, self.units, self.movable, budget)
-            self.by_windows(budget, deadline)
+        if self.exposes(budget):
+            left = max(0.0, deadline - AFTER * self.seconds - time.monotonic())
+            bound = proven_bound(self.times, budget, min(PROOF * self.seconds, left))
+            self.look_about(budget, "opt", bound, deadline)
+        self.by_offload(budget)
 
     def by_least(self, budget: int, rung: str) -> None:
         """Try what is found for a budget of nothing: so the smallest peak that an error tells can be had.
@@ -153,9 +166,13 @@ class Planner:
         best = self.mixer.heu(budget) if rung == "heu" else self.mixer.mix(budget)
         if best:
             best = loosen(self.trials, self.units, best, budget)
-        too = rung == "opt" or (rung == "mix" and self.is_tight(budget))
-        if too and (one := self.mixer.heu(budget)):
+        if rung != "heu" and self.is_tight(budget) and (one := self.mixer.heu(budget)):
             loosen(self.trials, self.units, one, budget)
+
+    def exposes(self, budget: int) -> bool:
+        """Whether the best that was found exposes anything."""
+        best = self.trials.best(budget)
+        return best is not None and best.exposed > 0
 
     def is_tight(self, budget: int) -> bool:
         """Whether all that was found exposes much, if anything was found."""
@@ -163,7 +180,7 @@ class Planner:
         again = sum(self.graph.ops[op].time for unit in self.units.units for op in unit.ops)
         return best is None or best.exposed > TIGHT * again
 
-    def by_windows(self, budget: int, deadline: float) -> None:
+    def by_windows(self, budget: int, deadline: float = inf) -> None:
         """Hide what the best schedules so far expose, and keep what stays exposed, until then."""
         best = self.trials.best(budget)
         if self.graph.windows and best and best.exposed:
@@ -209,19 +226,18 @@ class Planner:
         room = (budget - self.graph.static) / self.graph.in_flight
         return max(self.bounds.get(budget, 0.0), least_seconds(self.network, room) - self.hideable())
 
-    def by_search(self, budget: int, rung: str, deadline: float) -> None:
-        """Bound what schedules expose, and look about the best one where it is far from that, until then."""
-        best = self.trials.best(budget)
-        if not best or not best.exposed or (rung != "opt" and not self.is_tight(budget)):
-            return
-        if rung == "opt":
-            left = deadline - AFTER * self.seconds - time.monotonic()
-            bound = proven_bound(self.times, budget, max(0.0, min(PROOF * self.seconds, left)))
-        else:
-            bound = relaxed_bound(self.times, budget)
-        self.bounds[budget], (far, most) = bound, FAR.get(rung, (inf, 0))
-        if best.exposed - bound > far * sum(op.time for op in self.graph.ops):
+    def look_about(self, budget: int, rung: str, bound: float, deadline: float = inf) -> None:
+        """Look about the best schedule, until then, where it is far from what none is under."""
+        self.bounds[budget] = bound = max(bound, self.bounds.get(budget, 0.0))
+        best, (far, most) = self.trials.best(budget), FAR[rung]
+        if best and best.exposed - bound > far * sum(op.time for op in self.graph.ops):
             polish(self.trials, self.units, best, budget, most, deadline)
+
+    def by_offload(self, budget: int) -> None:
+        """Move storages to the second tier, where there is one."""
+        if self.movable and budget >= self.floor:
+            offload(self.trials, self.units, self.movable, budget)
+            self.by_windows(budget)
 
     def hideable(self) -> float:
         """Seconds of recomputation that windows can hide."""
