@@ -297,4 +297,4 @@ def alive_at_each_step(graph: Graph, steps: tuple[Step, ...], moves: tuple[Move,
             else:
                 found.append(oldest + young[at] + between)
     machine.finish()
-    return [bytes + graph.static + graph.ops[step.op].workspace for bytes, step in zip(found, steps, strict=True)]
+    return [bytes + graph.static + graph.space(step) for bytes, step in zip(found, steps, strict=True)]

@@ -149,6 +149,16 @@ class Graph:
         return found
 
     @cached_property
+    def aside(self) -> dict[int, int]:
+        """Of each op that draws again from a state, the bytes of the stream's own, which is put aside meanwhile."""
+        drawn = (self.values[state] for state in self.states)
+        return {value.replayed: value.size for value in drawn if value.replayed is not None}
+
+    def space(self, step: "Step") -> int:
+        """Bytes that a step takes while it runs, beside those of storages."""
+        return self.ops[step.op].workspace + (self.aside.get(step.op, 0) if step.life else 0)
+
+    @cached_property
     def owns(self) -> tuple[bool, ...]:
         """Of each value, whether an op makes it in storage of its own."""
         return tuple(value.base is None and value.producer != INPUT for value in self.values)

@@ -140,8 +140,8 @@ def alive(graph: Graph, steps: Sequence[Step], moves: Sequence[Move], ends: Iter
     if graph.in_flight > 1:
         own = [at for at in range(forward_part(graph, steps)) if not steps[at].life]
         stash = int(now[own].sum())
-    workspace = np.array([op.workspace for op in graph.ops], np.int64)[ops]
-    return (graph.static + (graph.in_flight - 1) * stash + now.cumsum() + lost + workspace).tolist()
+    space = np.array([graph.space(step) for step in steps], np.int64)
+    return (graph.static + (graph.in_flight - 1) * stash + now.cumsum() + lost + space).tolist()
 
 
 def peak(graph: Graph, schedule: Schedule) -> int:

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from dataclasses import replace
 
 import gossamer
 import pytest
@@ -27,7 +28,8 @@ from gossamer.tests.training_zoo import STEPS
 def without_workspace(graph: Graph) -> Graph:
     """What storages alone take."""
     ops = tuple(type(op)(**{**vars(op), "workspace": 0}) for op in graph.ops)
-    return Graph(ops, graph.values, graph.outputs, graph.windows, graph.static, graph.in_flight)
+    values = tuple(replace(value, replayed=None) for value in graph.values)
+    return Graph(ops, values, graph.outputs, graph.windows, graph.static, graph.in_flight)
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -55,10 +57,7 @@ def test_whatever_is_kept_the_peak_is_known_to_the_byte(name):
         joined = training_graph(function)
         meter = metered(program, weights, args)
         assert [most for _, most in meter.peaks] == live_bytes(without_workspace(joined.graph), joined.schedule)
-        replays = any("random.replay" in str(op) for op in function.body.block.ops if "remat.of" in op.attributes)
-        predicted = check(graph, schedule).peak
-        found = graph.static + allocations(program, weights, args, "step").peak
-        assert found == predicted or (replays and abs(found - predicted) <= 5056)
+        assert graph.static + allocations(program, weights, args, "step").peak == check(graph, schedule).peak
         torch.manual_seed(3)
         with torch.no_grad():
             results = Program.build(program, weights, "step")(args)

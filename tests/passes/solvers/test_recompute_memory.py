@@ -33,6 +33,7 @@ def test_results_that_nobody_reads_are_given_back_at_once():
 
 
 def test_a_state_takes_memory_only_where_its_draw_runs_again():
+    """And as much again while it does: the stream's own is put aside."""
     b = Builder()
     (state,) = b.op("state", [], [50], fixed="reads the random stream")
     (x,) = b.op("draw", [state, 0], [10])
@@ -41,7 +42,7 @@ def test_a_state_takes_memory_only_where_its_draw_runs_again():
     graph = Graph(tuple(b.ops), values, (y,))
     once = keep_all(graph)
     again = with_frees(graph, [*once.steps[:2], Step(1, 1, (0, 0)), Step(2, 0, (1,))])
-    for schedule, live in ((once, [0, 10, 11]), (again, [50, 60, 60, 11])):
+    for schedule, live in ((once, [0, 10, 11]), (again, [50, 60, 110, 11])):
         assert live_bytes(graph, schedule) == live
         assert check(graph, schedule).peak == max(live)
     assert floor(graph) == (11, "y")
