@@ -42,9 +42,10 @@ from .recompute_when import Times
 
 RUNGS = ("mincut", "heu", "mix", "opt")
 
-NEAR, AFTER, PROOF = 1e-3, 0.05, 0.25
-"""`opt` ends this share of what can run again above its bound, leaves this one of its seconds to local moves, and this
-one to a better bound."""
+NEAR = 1e-3
+"""`opt` ends this share of what can run again above its bound."""
+AFTER, PROOF, ENDS = 0.05, 0.25, 0.98
+"""It leaves this share of its seconds to local moves, and this one to a better bound; after that one it begins nothing."""
 FAR = {"mix": (0.12, 120), "opt": (1e-3, 300)}
 """How many steps above the bound a schedule is polished, and how many others may be written for that."""
 TIGHT = 0.22
@@ -113,7 +114,7 @@ class Planner:
     def plan(self, budget: int, rung: str = "mix") -> Plan:
         if rung not in RUNGS:
             raise UserError(f"there is no rung '{rung}' of recomputation", hint=did_you_mean(rung, RUNGS))
-        deadline = time.monotonic() + self.seconds
+        deadline = time.monotonic() + ENDS * self.seconds
         if self.trials.of(self.everything).peak > budget >= self.floor:
             self.search(budget, rung)
             if rung == "opt":
