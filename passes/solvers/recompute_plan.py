@@ -45,7 +45,7 @@ RUNGS = ("mincut", "heu", "mix", "opt")
 NEAR = 1e-3
 """`opt` ends this share of what can run again above its bound."""
 AFTER, PROOF, ENDS = 0.05, 0.25, 0.98
-"""It leaves this share of its seconds to local moves, and this one to a better bound; after that one it begins nothing."""
+"""It leaves this share of its seconds to local moves, this one to a better bound, and begins nothing after that one."""
 FAR = {"mix": (0.12, 120), "opt": (1e-3, 300)}
 """How many steps above the bound a schedule is polished, and how many others may be written for that."""
 TIGHT = 0.22
