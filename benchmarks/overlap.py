@@ -34,7 +34,7 @@ from .sections import Section, write
 WIRE = 0.02
 """Seconds of each sum."""
 TOKENS, WIDTH = 1024, 256
-BUDGETS = ("40%", "28%")
+BUDGETS = ("40%", "32%", "28%")
 """Of what keeping all takes beyond weights and batch."""
 ALL, LATE, HIDDEN = "keep all", "on demand", "in windows"
 
