@@ -141,7 +141,8 @@ class Pipeline:
                 return found
             plan = found.timeline.plan
             over = [max(0, found.peak(device) - setting.memory) for device in range(setting.stages)]
-            budgets = [budget - (more * 5 // 4 << turn) for budget, more in zip(budgets, over, strict=True)]
+            less = (max(more * 5 // 4, setting.memory >> 10) << turn if more else 0 for more in over)
+            budgets = [budget - each for budget, each in zip(budgets, less, strict=True)]
         return self.once(name, attempt, partition, plan, budgets)
 
     def once(
