@@ -123,7 +123,7 @@ def test_forward_comes_before_backward():
         ),
         (lambda model, x, y: squared(model, x, y) * np.random.rand(), "draws from numpy.random"),
         (lambda model, x, y: squared(model, x, torch.from_numpy(y.numpy())), r"leaves torch by .numpy\(\)"),
-        (lambda model, x, y: Normal(model(x), 1.0).log_prob(y).mean(), "hint: pass validate_args=False"),
+        (lambda model, x, y: Normal(model(x), 1.0, validate_args=True).log_prob(y).mean(), "pass validate_args=False"),
         (lambda model, x, y: torch.inverse(model(x) @ y.t()).sum(), "raises where a matrix is singular.*inv_ex"),
         (
             lambda model, x, y: functional.ctc_loss(model(x), y.long(), torch.tensor([4]), torch.tensor([2])),
