@@ -8,6 +8,7 @@ order. Nodes carry the path of their module in `meta["custom"]`; a backward node
 """
 
 import contextlib
+import pickle
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 import torch._dynamo.config
+from numpy import random as numpy
 from torch import nn
 from torch._functorch._aot_autograd.descriptors import AOTOutput
 from torch._functorch._aot_autograd.schemas import JointWithDescriptors
@@ -165,17 +167,15 @@ def uncompiled() -> Iterator[None]:
 @contextlib.contextmanager
 def python_draws() -> Iterator[list[str]]:
     """Random streams of Python and numpy stay where they are; the list learns which of them were drawn from."""
-    numpy: Any = getattr(sys.modules.get("numpy"), "random", None)
-    before, given = random.getstate(), numpy and numpy.get_state()
+    before, given = random.getstate(), numpy.get_state()
     drawn: list[str] = []
     try:
         yield drawn
     finally:
         drawn += ["Python's random"] * (random.getstate() != before)
         random.setstate(before)
-        if numpy:
-            drawn += ["numpy.random"] * (str(numpy.get_state()) != str(given))
-            numpy.set_state(given)
+        drawn += ["numpy.random"] * (pickle.dumps(numpy.get_state()) != pickle.dumps(given))
+        numpy.set_state(given)
 
 
 @contextlib.contextmanager

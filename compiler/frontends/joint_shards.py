@@ -55,7 +55,7 @@ def check_model(model: nn.Module) -> None:
         if is_traceable_wrapper_subclass(part_of(tensor)):
             what = type(part_of(tensor).data).__name__
             what = what if part_of(tensor) is tensor else f"DTensor of {what}s"
-            raise UserError(f"parameter '{name}' is a {what}, a step takes plain tensors and DTensors of them")
+            raise UserError(f"'{name}' is a {what}, a step takes plain tensors and DTensors of them")
 
 
 @contextmanager

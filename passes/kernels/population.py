@@ -51,7 +51,7 @@ from ...dialects.kernel import ARGUMENTS
 from .neurons import Neuron, Numbers
 from .spike_rows import LANES, Feed, Place, Rows, index, scalar
 from .spike_tiles import Tiles, steps_of
-from .writing import INDEX, add, each, lesser, loop, number, share, times
+from .writing import INDEX, add, each, lesser, loop, number, share, times, whole
 
 STEP = "step"
 """The function's name."""
@@ -249,7 +249,7 @@ class Writer:
             at = add(first, n)
             together = vector.LoadOp(of["flags"], [at], VectorType(i8, [EIGHT])).result
             bits = llvm.BitcastOp(together, i64).result
-            some = arith.CmpiOp(bits, arith.ConstantOp(IntegerAttr(0, i64)).result, "ne").result
+            some = arith.CmpiOp(bits, whole(0), "ne").result
             last = arith.SelectOp(some, number(EIGHT), number(0)).result
 
             def flag(k: SSAValue, count: Sequence[SSAValue]) -> Sequence[SSAValue]:

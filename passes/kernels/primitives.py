@@ -9,14 +9,14 @@ less. Whether a primitive has this machine's bits is for whoever allows it to fi
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects import arith, llvm
+from xdsl.dialects import arith
 from xdsl.dialects.builtin import TensorType, f32, i1
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from ...dialects.aten import CallOp, dims, tensor_of
 from ...dialects.template import Argument, Ref
 from . import tanh
-from .writing import real
+from .writing import fma, real
 
 LARGEST = 3.4028234663852886e38
 """The largest f32."""
@@ -59,7 +59,7 @@ def power(a: SSAValue, exponent: float) -> SSAValue:
 
 def tanh_backward(g: SSAValue, t: SSAValue) -> SSAValue:
     """g (1 - t t), the bracket rounded once"""
-    return product(g, llvm.FMAOp(minus(real(-0.0), t), t, real(1.0)).res)
+    return product(g, fma(minus(real(-0.0), t), t, real(1.0)))
 
 
 def sigmoid_backward(g: SSAValue, s: SSAValue) -> SSAValue:

@@ -14,7 +14,7 @@ from xdsl.dialects import arith, llvm
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, f32, f64, i32, i64
 from xdsl.ir import Block, Region, SSAValue
 
-from .writing import real
+from .writing import fma, real, whole
 
 LIBRARY = "vmsTanh"
 """`vmsTanh(size, x, y, mode)` of the vector library."""
@@ -104,13 +104,3 @@ def library_functions() -> list[llvm.FuncOp]:
 def double(value: float) -> SSAValue:
     """An f64 constant."""
     return arith.ConstantOp(FloatAttr(value, f64)).result
-
-
-def whole(value: int) -> SSAValue:
-    """An i64 constant."""
-    return arith.ConstantOp(IntegerAttr(value, i64)).result
-
-
-def fma(a: SSAValue, b: SSAValue, c: SSAValue) -> SSAValue:
-    """a b + c, rounded once"""
-    return llvm.FMAOp(a, b, c).res

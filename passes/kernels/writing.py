@@ -11,7 +11,7 @@ Numbers are read as f32 whatever they are stored as, and rounded when they are s
 from collections.abc import Callable, Sequence
 
 from xdsl.builder import ImplicitBuilder
-from xdsl.dialects import arith, memref, scf, vector
+from xdsl.dialects import arith, llvm, memref, scf, vector
 from xdsl.dialects.builtin import (
     DenseArrayBase,
     DenseIntOrFPElementsAttr,
@@ -39,6 +39,11 @@ def number(value: int) -> SSAValue:
 def real(value: float) -> SSAValue:
     """An f32 constant."""
     return arith.ConstantOp(FloatAttr(value, f32)).result
+
+
+def whole(value: int) -> SSAValue:
+    """An i64 constant."""
+    return arith.ConstantOp(IntegerAttr(value, i64)).result
 
 
 def zeros(lanes: int) -> SSAValue:
@@ -121,8 +126,8 @@ def splat(value: SSAValue, lanes: int) -> SSAValue:
 
 
 def fma(a: SSAValue, b: SSAValue, c: SSAValue) -> SSAValue:
-    """a b + c of vectors, rounded once."""
-    return vector.FMAOp(a, b, c).res
+    """a b + c of vectors or numbers, rounded once."""
+    return (vector.FMAOp if isinstance(a.type, VectorType) else llvm.FMAOp)(a, b, c).res
 
 
 def total(value: SSAValue) -> SSAValue:

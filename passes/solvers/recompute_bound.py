@@ -36,15 +36,21 @@ Columns = dict[int, int]
 """Of storages or of units, those that may be chosen."""
 
 
+def programs(times: Times, budget: int) -> list[Program]:
+    """One for each of `PLACES`."""
+    return [BoundProgram(times, budget, parts).program for parts in PLACES]
+
+
 def relaxed_bound(times: Times, budget: int) -> float:
-    """By the relaxations of the programs, in milliseconds."""
-    return max(BoundProgram(times, budget, parts).program.bound(np.inf, relaxed=True) for parts in PLACES)
+    """By the relaxations of the programs, which are soon solved."""
+    return max(program.bound(np.inf, relaxed=True) for program in programs(times, budget))
 
 
 def proven_bound(times: Times, budget: int, seconds: float) -> float:
-    """By the programs, each solved for its share of the seconds."""
-    found = (BoundProgram(times, budget, parts).program.bound(seconds / len(PLACES)) for parts in PLACES)
-    return max(relaxed_bound(times, budget), *found)
+    """By the programs, each solved for its share of the seconds, or by their relaxations."""
+    found = programs(times, budget)
+    whole = [program.bound(seconds / len(found)) for program in found]
+    return max(*whole, *(program.bound(np.inf, relaxed=True) for program in found))
 
 
 def full_places(graph: Graph, parts: int) -> list[int]:

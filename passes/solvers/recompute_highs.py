@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import highspy
 import numpy as np
@@ -59,10 +60,7 @@ class Program:
 
         Of `small` programs no parts are solved first.
         """
-        solver = highspy.Highs()
-        for option, value in (*QUIET, *SMALL * small, ("time_limit", seconds), ("mip_abs_gap", gap)):
-            solver.setOptionValue(option, value)
-        solver.passModel(self.model())
+        solver = self.solver(*SMALL * small, ("time_limit", seconds), ("mip_abs_gap", gap))
         if start is not None:
             known = highspy.HighsSolution()
             known.col_value = start.tolist()
@@ -78,15 +76,20 @@ class Program:
         """What no solution is under, whether one is found or not; `relaxed`: where no column need be whole."""
         if relaxed:
             return replace(self, whole=[False] * len(self.whole)).bound(seconds)
-        solver = highspy.Highs()
-        for option, value in (*QUIET, ("time_limit", seconds)):
-            solver.setOptionValue(option, value)
-        solver.passModel(self.model())
+        solver = self.solver(("time_limit", seconds))
         solver.run()
         if any(self.whole):
             return max(0.0, solver.getInfo().mip_dual_bound)
         done = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
         return max(0.0, solver.getInfo().objective_function_value) if done else 0.0
+
+    def solver(self, *options: tuple[str, Any]) -> highspy.Highs:
+        """HiGHS with the program and these options."""
+        solver = highspy.Highs()
+        for option, value in (*QUIET, *options):
+            solver.setOptionValue(option, value)
+        solver.passModel(self.model())
+        return solver
 
     def model(self) -> highspy.HighsLp:
         model = highspy.HighsLp()

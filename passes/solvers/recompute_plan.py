@@ -148,7 +148,8 @@ class Planner:
             left = max(0.0, deadline - AFTER * self.seconds - time.monotonic())
             bound = proven_bound(self.times, budget, min(PROOF * self.seconds, left))
             self.look_about(budget, "opt", bound, deadline)
-        self.by_offload(budget)
+        if time.monotonic() < deadline:
+            self.by_offload(budget)
 
     def by_least(self, budget: int, rung: str) -> None:
         """Try what is found for a budget of nothing: so the smallest peak that an error tells can be had.

@@ -33,7 +33,8 @@ def sequenced(graph: Graph, order: Iterable[int]) -> Schedule:
 def batch_bytes(graph: Graph, schedule: Schedule) -> tuple[list[int], list[int]]:
     """Of one micro-batch: bytes alive during each step, and after it."""
     during = live_bytes(replace(graph, in_flight=1, static=0), schedule)
-    freed = [sum(graph.values[value].size for value, _ in step.frees) for step in schedule.steps]
+    sizes = graph.sizes(schedule.steps)
+    freed = [sum(sizes[value] for value, _ in step.frees) for step in schedule.steps]
     space = [graph.space(step) for step in schedule.steps]
     return during, [most - gone - own for most, gone, own in zip(during, freed, space, strict=True)]
 
