@@ -17,7 +17,7 @@ from xdsl.dialects.builtin import FloatAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 
-from ..dialects.kernel import MapOp
+from ..dialects.kernel import ExactOp
 from ..dialects.remat import BOUND, BUDGET, FLOOR, MEASURED, RUNG, number_of, text_of
 from ..dialects.tier import Link, link_of
 from ..passes.analysis.calls import target
@@ -167,7 +167,7 @@ def layers(training: TrainingGraph) -> list[Layer]:
 
 def title(op: Operation) -> str:
     """What an op is called for short: `gelu`, or `mul+add` where these are one."""
-    names = [call.target.data for call in op.calls()] if isinstance(op, MapOp) else [target(op) or op.name]
+    names = [call.target.data for call in op.calls()] if isinstance(op, ExactOp) else [target(op) or op.name]
     return "+".join(dict.fromkeys(name.split(".")[1] if "." in name else name for name in names))
 
 

@@ -25,7 +25,7 @@ from xdsl.ir import Operation, SSAValue
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp
 from ..dialects.comm import Start, window_of
 from ..dialects.diagnostics import UserError
-from ..dialects.kernel import MapOp
+from ..dialects.kernel import ExactOp
 from ..dialects.remat import (
     BYTES,
     STORAGE,
@@ -141,7 +141,7 @@ def signature(op: Operation) -> str:
     match op:
         case CallOp():
             called = f'"{op.target.data}"{op.template.data.text}'
-        case MapOp():
+        case ExactOp():
             called = f"{op.name} {op.text()}"
         case _:
             called = op.name

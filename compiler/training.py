@@ -23,6 +23,8 @@ from ..dialects.aten import AssignOp
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..passes.fuse_elementwise import FuseElementwise
 from ..passes.lower_kernels import LowerKernels
+from ..passes.tile_products import TileProducts
+from ..runtime import native
 from ..runtime.dtypes import DTYPES, describe
 from ..runtime.executor import Program, find
 from ..runtime.gradients import accumulate, storage
@@ -78,7 +80,8 @@ def compile_training(
     `offload`         what does not fit may also leave the device and come back: True on a GPU, to pinned memory of its
                       host; a folder on a CPU, to a file there that has no name. Measured once; only where it is faster
 
-    `fuse`   whether chains of elementwise ops become kernels with the same bits (on the CPU, where llvmlite is there)
+    `fuse`   whether chains of elementwise ops, and dense products, become kernels with the same bits (on the CPU, where
+             llvmlite is there)
 
     Raises UserError where the step cannot be captured, saying why, where and what to do, and where it cannot fit.
     """
@@ -108,7 +111,9 @@ def compile_training(
         run_pipeline(imported.module, "key-random-ops")
     on_cpu = text(imported.function.attributes, "train.device") in ("", "cpu")
     if known := in_common(imported.function, exact_primitives() if fuse and on_cpu else ()):
-        run_pipeline(imported.module, [FuseElementwise(known), LowerKernels()])
+        lanes, registers = native.vectors()
+        tiled = TileProducts(lanes=lanes, registers=registers)
+        run_pipeline(imported.module, [FuseElementwise(known), tiled, LowerKernels()])
     step = TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)
     if memory_budget is not None:
         step.fit(tuple(example), memory_budget, rung, offload=offload)

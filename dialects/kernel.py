@@ -4,6 +4,7 @@
 |-------------------|-----------------------------------------------------------------------------|
 | `kernel.launch`   | what its region says, computed by a kernel where that can be had            |
 | `kernel.map`      | the same, element by element, to the bit                                    |
+| `kernel.product`  | the same, a product of two matrices, to the bit                             |
 | `kernel.yield`    | the results of that region                                                  |
 | `kernel.prefetch` | inside a kernel: the line of memory that holds buffer[i, ..] will be read   |
 
@@ -19,6 +20,7 @@ A kernel is a module with a name inside the module, of functions for some number
     builtin.module @skip_k_3072x768_f32 { func.func @rows_1(..) {..} }
 """
 
+from abc import ABC
 from collections.abc import Sequence
 from enum import auto
 
@@ -52,6 +54,9 @@ from .tiles import TilesType
 ARGUMENTS = "kernel.arguments"
 """An attribute of kernels that name their own arguments: one name for each, in order, but for part and parts."""
 
+SCRATCH = "kernel.scratch"
+"""An attribute of kernels of products: [n, m] where each thread needs n + m block numbers of working space."""
+
 
 class Form(StrEnum):
     """How a kernel is called: what goes in and comes out."""
@@ -81,7 +86,7 @@ class LaunchNamesKernel(SymbolUserOpInterface):
     """A launch names a module beside its function."""
 
     def verify(self, op: Operation) -> None:
-        assert isinstance(op, LaunchOp | MapOp)
+        assert isinstance(op, LaunchOp | ExactOp)
         if not isinstance(SymbolTable.lookup_symbol(op, op.kernel), ModuleOp):
             raise VerifyException(f"there is no kernel {op.kernel}")
 
@@ -92,7 +97,7 @@ class YieldOp(IRDLOperation):
 
     name = "kernel.yield"
     values = var_operand_def()
-    traits = lazy_traits_def(lambda: (IsTerminator(), HasParent(LaunchOp, MapOp), Pure()))
+    traits = lazy_traits_def(lambda: (IsTerminator(), HasParent(LaunchOp, MapOp, ProductOp), Pure()))
     assembly_format = "$values attr-dict `:` type($values)"
 
     def __init__(self, *values: SSAValue):
@@ -168,21 +173,15 @@ def verify_meaning(op: Operation, block: Block) -> None:
         raise VerifyException(f"a launch gives what its region yields: {made}, not {wanted}")
 
 
-@irdl_op_definition
-class MapOp(IRDLOperation):
-    """Results of `meaning`, a chain of elementwise calls, for tensors of one shape.
+class ExactOp(IRDLOperation, ABC):
+    """Results of `meaning`, some calls, with their bits. What a kernel cannot do when it runs (another device, strides,
+    gradients), and all where none can be compiled, the region does."""
 
-    The kernel gives the same bits. What it cannot do when it runs (another device, strides, gradients), and all where
-    no kernel can be compiled, the region does.
-    """
-
-    name = "kernel.map"
     kernel = prop_def(SymbolRefAttr)
     inputs = var_operand_def(TensorType)
     outputs = var_result_def(TensorType)
     meaning = region_def("single_block")
     traits = traits_def(Pure(), IsolatedFromAbove(), LaunchNamesKernel())
-    assembly_format = "$kernel `(` $inputs `)` `:` functional-type($inputs, $outputs) $meaning attr-dict"
 
     def __init__(self, kernel: str, inputs: Sequence[SSAValue], results: Sequence[Attribute], meaning: Region):
         super().__init__(
@@ -194,9 +193,6 @@ class MapOp(IRDLOperation):
 
     def verify_(self) -> None:
         verify_meaning(self, self.meaning.block)
-        shapes = [dims(value.type) for value in (*self.operands, *self.results)]
-        if not self.results or any(shape != shapes[0] for shape in shapes):
-            raise VerifyException(f"a map has tensors of one shape, and a result: {shapes}")
 
     def calls(self) -> list[CallOp]:
         """The calls that are one now, in order."""
@@ -217,6 +213,34 @@ class MapOp(IRDLOperation):
 
 
 @irdl_op_definition
+class MapOp(ExactOp):
+    """A chain of elementwise calls, for tensors of one shape."""
+
+    name = "kernel.map"
+    assembly_format = "$kernel `(` $inputs `)` `:` functional-type($inputs, $outputs) $meaning attr-dict"
+
+    def verify_(self) -> None:
+        super().verify_()
+        shapes = [dims(value.type) for value in (*self.operands, *self.results)]
+        if not self.results or any(shape != shapes[0] for shape in shapes):
+            raise VerifyException(f"a map has tensors of one shape, and a result: {shapes}")
+
+
+@irdl_op_definition
+class ProductOp(ExactOp):
+    """A call of `aten.mm` or, with a bias for each column, `aten.addmm`."""
+
+    name = "kernel.product"
+    assembly_format = "$kernel `(` $inputs `)` `:` functional-type($inputs, $outputs) $meaning attr-dict"
+
+    def verify_(self) -> None:
+        super().verify_()
+        called = [call.target.data for call in self.calls()]
+        if called not in (["aten.mm.default"], ["aten.addmm.default"]):
+            raise VerifyException(f"a product is a call of aten.mm or aten.addmm, got {called}")
+
+
+@irdl_op_definition
 class PrefetchOp(IRDLOperation):
     """The line of memory that holds `buffer[indices]` will be read soon. Changes no value."""
 
@@ -229,4 +253,4 @@ class PrefetchOp(IRDLOperation):
         super().__init__(operands=[buffer, indices])
 
 
-Kernel = Dialect("kernel", [LaunchOp, MapOp, YieldOp, PrefetchOp], [FormAttr])
+Kernel = Dialect("kernel", [LaunchOp, MapOp, ProductOp, YieldOp, PrefetchOp], [FormAttr])

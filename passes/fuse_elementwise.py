@@ -19,34 +19,16 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from ..dialects.kernel import MapOp, YieldOp
+from ..dialects.kernel import MapOp
 from ..dialects.remat import LAYER, PATH, PHASE
 from .analysis.elementwise_groups import Chooser
+from .enclosing import enclose
 from .kernels.elementwise import elementwise_kernel
 from .kernels.primitives import PRIMITIVES, element
-
-
-def make_map(group: Sequence[Operation], name: str) -> MapOp:
-    """The map that a group becomes."""
-    made = {result for op in group for result in op.results}
-    given = list(dict.fromkeys(value for op in group for value in op.operands if value not in made))
-    block = Block(arg_types=[value.type for value in given])
-    inside: dict[SSAValue, SSAValue] = {}
-    inside.update(zip(given, block.args, strict=True))
-    for op in group:
-        copy = op.clone(inside)
-        copy.attributes = {key: value for key, value in copy.attributes.items() if not key.startswith("train.")}
-        block.add_op(copy)
-    (result,) = group[-1].results
-    block.add_op(YieldOp(inside[result]))
-    op = MapOp(name, given, [result.type], Region(block))
-    op.location = group[-1].location
-    op.results[0].name_hint = result.name_hint
-    return op
 
 
 def places(group: Sequence[Operation]) -> dict:
@@ -83,8 +65,8 @@ class Kernels:
 
 def fuse(group: Sequence[Operation], kernels: Kernels) -> None:
     """Put a map in the place of a group's last op."""
-    probe = make_map(group, "")
-    op = make_map(group, kernels.name(probe))
+    probe = enclose(MapOp, group, "")
+    op = enclose(MapOp, group, kernels.name(probe))
     probe.erase()
     op.attributes |= places(group)
     Rewriter.insert_op(op, InsertPoint.before(group[-1]))

@@ -28,7 +28,7 @@ from xdsl.irdl import OptOperandDef
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError, did_you_mean, place_of
-from ..dialects.kernel import LaunchOp, MapOp
+from ..dialects.kernel import ExactOp, LaunchOp, MapOp, ProductOp
 from ..dialects.kernel import YieldOp as KernelYieldOp
 from ..dialects.remat import FreeOp
 from ..dialects.snn import RunOp
@@ -69,7 +69,7 @@ class Writer(Source):
 
     def function(self, name: str, block: Block) -> None:
         """Append a function, after those that it gives to higher-order ops."""
-        calls = (op for op in block.walk() if isinstance(op, CallOp | LaunchOp | MapOp))
+        calls = (op for op in block.walk() if isinstance(op, CallOp | LaunchOp | ExactOp))
         for call in calls:
             for index, region in enumerate(call.regions):
                 if region not in self.functions:
@@ -264,7 +264,7 @@ def write_yield(writer: Writer, op: YieldOp) -> str:
     return f"return {sequence(list(writer.arguments(op.template.data, op)))}"
 
 
-def write_launch(writer: Writer, op: LaunchOp | MapOp) -> str:
+def write_launch(writer: Writer, op: LaunchOp | ExactOp) -> str:
     """What it means comes first, as a function."""
     run = writer.bind(op, op.name, bind(op, writer.kernels))
     return assign(writer, op, f"{run}({', '.join([writer.functions[op.meaning], *operands(writer, op)])})")
@@ -311,6 +311,7 @@ STATEMENTS: dict[type[Operation], Callable[[Writer, Any], str | None]] = {
     YieldOp: write_yield,
     LaunchOp: write_launch,
     MapOp: write_launch,
+    ProductOp: write_launch,
     RunOp: write_run,
     KernelYieldOp: write_kernel_yield,
     func.ReturnOp: write_return,

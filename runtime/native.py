@@ -45,6 +45,11 @@ def wide() -> bool:
     return bool(llvm.get_host_cpu_features().get("avx512f"))
 
 
+def vectors() -> tuple[int, int]:
+    """Numbers of f32 in a vector register, and how many registers there are."""
+    return (16, 32) if wide() else (8, 16)
+
+
 @cache
 def identity() -> str:
     """The processor and the version of LLVM that an object is good for."""
@@ -84,14 +89,15 @@ def object_code(text: str) -> bytes:
 
 
 class Code:
-    """Functions in memory, by name. They stay there as long as the process lives."""
+    """Functions in memory, by name. They stay there as long as the process lives. `digest` is their text's."""
 
     engines: ClassVar[list[Any]] = []
 
-    def __init__(self, content: bytes):
+    def __init__(self, content: bytes, digest: str):
         import llvmlite.binding as llvm
 
         declare_functions()
+        self.digest = digest
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target())
         self.engine.add_object_file(llvm.ObjectFileRef.from_data(content))
         self.engine.finalize_object()
@@ -118,4 +124,4 @@ def callable_names() -> frozenset[str]:
 @cache
 def load(text: str) -> Code:
     """The code of `text`."""
-    return Code(object_code(text))
+    return Code(object_code(text), hashlib.sha256(text.encode()).hexdigest())

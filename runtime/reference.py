@@ -34,7 +34,7 @@ from xdsl.ir import Operation
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError
-from ..dialects.kernel import LaunchOp, MapOp
+from ..dialects.kernel import LaunchOp, MapOp, ProductOp
 from ..dialects.kernel import YieldOp as KernelYieldOp
 from ..dialects.sparse import (
     AttentionOp,
@@ -289,10 +289,14 @@ def by_rows(x: Tensor, weight: Tensor, tiles: Tiles, bias: Sequence[Tensor]) -> 
 
 @register_impls
 class KernelFunctions(InterpreterFunctions):
-    """A launch, and a map, is what its region says."""
+    """A launch, a map or a product is what its region says."""
 
     @impl(MapOp)
     def map(self, interpreter: Interpreter, op: MapOp, args: PythonValues) -> PythonValues:
+        return interpreter.run_ssacfg_region(op.meaning, args, op.name)
+
+    @impl(ProductOp)
+    def product(self, interpreter: Interpreter, op: ProductOp, args: PythonValues) -> PythonValues:
         return interpreter.run_ssacfg_region(op.meaning, args, op.name)
 
     @impl(LaunchOp)

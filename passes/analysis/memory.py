@@ -14,7 +14,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 
 from ...dialects.aten import CallOp, Effects, ObjectType
-from ...dialects.kernel import MapOp
+from ...dialects.kernel import ExactOp
 from ...dialects.sparse import GatherOp, ScatterOp, Sparse
 
 ONE_VIEW = (
@@ -141,7 +141,7 @@ def is_known(op: Operation) -> bool:
     """Does `op` read its operands, write nothing and pass nothing on but by its results?"""
     if isinstance(op, CallOp):
         return not is_opaque(op) or not any(map(has_memory, op.results))
-    return isinstance(op, MapOp) or type(op) in Sparse.operations or op.dialect_name() == arith.Arith.name
+    return isinstance(op, ExactOp) or type(op) in Sparse.operations or op.dialect_name() == arith.Arith.name
 
 
 def leaves(value: SSAValue) -> bool:

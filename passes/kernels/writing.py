@@ -61,6 +61,31 @@ def add(a: SSAValue, b: SSAValue) -> SSAValue:
     return arith.AddiOp(a, b).result
 
 
+def minus(a: SSAValue, b: SSAValue) -> SSAValue:
+    """a - b, of indices."""
+    return arith.SubiOp(a, b).result
+
+
+def remainder(a: SSAValue, b: SSAValue) -> SSAValue:
+    """a mod b, of indices."""
+    return arith.RemUIOp(a, b).result
+
+
+def quotient(a: SSAValue, b: int) -> SSAValue:
+    """a / b, of an index, rounded down."""
+    return arith.DivUIOp(a, number(b)).result
+
+
+def less(a: SSAValue, b: SSAValue) -> SSAValue:
+    """a < b, of indices."""
+    return arith.CmpiOp(a, b, "slt").result
+
+
+def equal(a: SSAValue, b: SSAValue) -> SSAValue:
+    """a = b, of indices."""
+    return arith.CmpiOp(a, b, "eq").result
+
+
 def times(a: SSAValue, b: SSAValue) -> SSAValue:
     """a b, of indices."""
     return arith.MuliOp(a, b).result
@@ -71,9 +96,19 @@ def share(total: SSAValue, part: SSAValue, parts: SSAValue) -> SSAValue:
     return arith.DivUIOp(times(total, part), parts).result
 
 
+def either(condition: SSAValue, yes: SSAValue, no: SSAValue) -> SSAValue:
+    """`yes` where `condition` holds, else `no`."""
+    return arith.SelectOp(condition, yes, no).result
+
+
 def lesser(a: SSAValue, b: SSAValue) -> SSAValue:
     """The lesser of two indices."""
-    return arith.SelectOp(arith.CmpiOp(a, b, "slt").result, a, b).result
+    return either(less(a, b), a, b)
+
+
+def larger(a: SSAValue, b: SSAValue) -> SSAValue:
+    """The larger of two indices."""
+    return either(less(a, b), b, a)
 
 
 def element_of(buffer: SSAValue) -> Attribute:
@@ -178,6 +213,16 @@ def when(condition: SSAValue, body: Callable[[], None]) -> Operation:
         body()
         scf.YieldOp()
     return scf.IfOp(condition, (), Region(block))
+
+
+def branch(condition: SSAValue, yes: Callable[[], None], no: Callable[[], None]) -> None:
+    """`yes()` where `condition` holds, else `no()`."""
+    blocks = [Block(), Block()]
+    for block, body in zip(blocks, (yes, no), strict=True):
+        with ImplicitBuilder(block):
+            body()
+            scf.YieldOp()
+    scf.IfOp(condition, (), Region(blocks[0]), Region(blocks[1]))
 
 
 def choose(condition: SSAValue, yes: Callable[[], SSAValue], no: Callable[[], SSAValue]) -> SSAValue:

@@ -1,6 +1,19 @@
 """Kernels: what executes an op of our own dialects. Importing this package registers all of them."""
 
-from . import attention, collectives, domains, elementwise, launch, launch_tiles, moves, products, spiking, tiers, tiles
+from . import (
+    attention,
+    collectives,
+    dense_products,
+    domains,
+    elementwise,
+    launch,
+    launch_tiles,
+    moves,
+    products,
+    spiking,
+    tiers,
+    tiles,
+)
 from .registry import KERNELS, bind, kernel
 
 __all__ = [
@@ -8,6 +21,7 @@ __all__ = [
     "attention",
     "bind",
     "collectives",
+    "dense_products",
     "domains",
     "elementwise",
     "kernel",

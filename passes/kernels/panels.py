@@ -1,0 +1,169 @@
+"""Lines of a matrix packed side by side, so that what a tile of a product reads next lies next.
+
+    scratch[to + p width + i] = line first + i at k + p      for i in width, p in long
+
+| lines                                  | are packed                                                         |
+|----------------------------------------|--------------------------------------------------------------------|
+| along k: neighbours are of one line    | by squares, which are transposed in registers                      |
+| across: neighbours are of one k        | vector by vector                                                   |
+
+The last line stands in for those beyond it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from xdsl.dialects.builtin import DenseArrayBase, i64
+from xdsl.dialects.vector import ShuffleOp
+from xdsl.ir import SSAValue
+
+from .writing import (
+    add,
+    branch,
+    each,
+    equal,
+    lanes_of,
+    larger,
+    lesser,
+    load,
+    minus,
+    number,
+    quotient,
+    remainder,
+    store,
+    times,
+    vector_load,
+    vector_store,
+)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of a matrix: `step` from line to line, `stride` from number to number, and how many lines there are."""
+
+    buffer: SSAValue
+    step: SSAValue
+    stride: SSAValue
+    count: SSAValue
+
+    def at(self, line: SSAValue, place: SSAValue) -> SSAValue:
+        """Where a number lies."""
+        return add(times(line, self.step), times(place, self.stride))
+
+    def existing(self, line: SSAValue) -> SSAValue:
+        """`line`, or the last one."""
+        return lesser(line, minus(self.count, number(1)))
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Lines from `first` to `end`, from k on, `long` numbers of each, go to `scratch[to ..]`: `width` lines a panel, of
+    as many numbers for each k as are whole vectors."""
+
+    lines: Lines
+    first: SSAValue
+    end: SSAValue
+    k: SSAValue
+    long: SSAValue
+    scratch: SSAValue
+    to: SSAValue
+    width: int
+    lanes: int
+
+    def write(self) -> None:
+        """The loops."""
+        branch(equal(self.lines.stride, number(1)), self.by_squares, self.by_vectors)
+
+    @property
+    def vectors(self) -> range:
+        """The lines of a panel that begin a vector."""
+        return range(0, self.width, self.lanes)
+
+    @property
+    def pitch(self) -> int:
+        """From the numbers of one k of a panel to those of the next."""
+        return len(self.vectors) * self.lanes
+
+    @property
+    def panels(self) -> SSAValue:
+        """How many there are."""
+        return quotient(add(minus(self.end, self.first), number(self.width - 1)), self.width)
+
+    def line(self, panel: SSAValue, line: int | SSAValue) -> SSAValue:
+        """A line of a panel."""
+        offset = number(line) if isinstance(line, int) else line
+        return add(self.first, add(times(panel, number(self.width)), offset))
+
+    def place(self, panel: SSAValue, p: SSAValue, line: int | SSAValue) -> SSAValue:
+        """Where a number of it goes."""
+        offset = number(line) if isinstance(line, int) else line
+        return add(self.to, add(times(add(times(panel, self.long), p), number(self.pitch)), offset))
+
+    def by_squares(self) -> None:
+        """Lines along k."""
+        rest = remainder(self.long, number(self.lanes))
+
+        def square(panel: SSAValue, p: SSAValue) -> None:
+            columns = {start: transposed(self.rows(panel, start, p)) for start in self.vectors}
+            for place in range(self.lanes):
+                for start, found in columns.items():
+                    vector_store(found[place], self.scratch, self.place(panel, add(p, number(place)), start))
+
+        def one(panel: SSAValue) -> None:
+            each(number(0), minus(self.long, rest), number(self.lanes), partial(square, panel))
+            each(minus(self.long, rest), self.long, number(1), partial(self.one_by_one, panel))
+
+        each(number(0), self.panels, number(1), one)
+
+    def rows(self, panel: SSAValue, start: int, p: SSAValue) -> list[SSAValue]:
+        """A vector of each of some lines."""
+        lines = (self.lines.existing(self.line(panel, start + line)) for line in range(self.lanes))
+        return [vector_load(self.lines.buffer, self.lanes, self.lines.at(line, add(self.k, p))) for line in lines]
+
+    def by_vectors(self) -> None:
+        """Lines across: those of one k after those of another, as memory has them; a panel that is not whole apart."""
+        there = minus(self.lines.count, add(self.first, number(self.pitch - self.width)))
+        whole = lesser(self.panels, quotient(larger(there, number(0)), self.width))
+
+        def vectors(p: SSAValue, panel: SSAValue) -> None:
+            for start in self.vectors:
+                at = self.lines.at(self.line(panel, start), add(self.k, p))
+                value = vector_load(self.lines.buffer, self.lanes, at)
+                vector_store(value, self.scratch, self.place(panel, p, start))
+
+        def across(p: SSAValue) -> None:
+            each(number(0), whole, number(1), partial(vectors, p))
+
+        def ragged(panel: SSAValue) -> None:
+            each(number(0), self.long, number(1), partial(self.one_by_one, panel))
+
+        each(number(0), self.long, number(1), across)
+        each(whole, self.panels, number(1), ragged)
+
+    def one_by_one(self, panel: SSAValue, p: SSAValue) -> None:
+        """All lines of a panel at one k."""
+
+        def single(line: SSAValue) -> None:
+            at = self.lines.at(self.lines.existing(self.line(panel, line)), add(self.k, p))
+            store(load(self.lines.buffer, at), self.scratch, self.place(panel, p, line))
+
+        each(number(0), number(self.width), number(1), single)
+
+
+def transposed(rows: Sequence[SSAValue]) -> list[SSAValue]:
+    """The columns of a square: blocks of 1, 2, 4, .. lanes are exchanged between pairs of rows, as far apart."""
+    found, lanes, size = list(rows), len(rows), 1
+    while size < lanes:
+        for row in range(lanes):
+            if not row & size:
+                pair = found[row], found[row + size]
+                found[row] = shuffle(*pair, [lane + (lanes - size if lane & size else 0) for lane in range(lanes)])
+                found[row + size] = shuffle(*pair, [lane + (lanes if lane & size else size) for lane in range(lanes)])
+        size *= 2
+    return found
+
+
+def shuffle(one: SSAValue, two: SSAValue, lanes: Sequence[int]) -> SSAValue:
+    """These lanes of two vectors, one after the other."""
+    return ShuffleOp(one, two, DenseArrayBase.from_list(i64, lanes), result_type=lanes_of(len(lanes))).result

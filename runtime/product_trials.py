@@ -1,0 +1,160 @@
+"""In which order the library sums a product, tried once on this machine, and whether the kernel is faster.
+
+    found(kernel, Layout(512, 256, 768, ..))   ->   128: the kernel has the library's bits with blocks of 128, in less
+                                                    time; 0: the library computes it
+
+The library and the kernel compute the product of random matrices that have the sizes, strides and alignment of the
+real ones, with zeros of both signs, infinities, NaN and the smallest numbers in some rows and columns. The order of a
+sum does not depend on its numbers, and random numbers tell any two orders apart: they round otherwise somewhere among
+thousands of sums. So blocks with which all bits are equal are the library's. NaN counts as NaN, whatever its bits.
+
+Kept for each layout, number of threads, kernel, processor and build of torch, in the user's cache folder
+(`products/`). A trial takes some products' time and their memory, but none of torch's.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .cache import keep, kept
+from .native import identity
+
+BLOCKS = (192, 128, 240, 256, 288, 320, 336, 352, 384, 448, 480, 512)
+"""Lengths of blocks that are tried beside all of k and its halves: 192 is MKL's on AMD, the others are common ones."""
+LONGEST = 512
+"""No library has longer ones, and working space grows with them."""
+MOST = 1 << 30
+"""Bytes of a trial at most: larger products are left to the library."""
+ROUNDS = 9
+"""How often each is timed, with its operands in cache: between other ops the kernel gains more."""
+SPECIAL, SPARSE = (0.0, -0.0, 1e-40, float("inf"), float("-inf"), float("nan")), 4
+"""Numbers that are no others' kind, and how many lines there must be for each, lest they hide all sums."""
+ALIGNED = 64
+"""Bytes of a line of memory: libraries choose code by where in one a matrix begins."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A product of matrices of f32: sizes, strides, where in a line a and b begin, and whether there is a bias."""
+
+    rows: int
+    depth: int
+    columns: int
+    a: tuple[int, int]
+    b: tuple[int, int]
+    offsets: tuple[int, int]
+    biased: bool
+
+    @property
+    def spans(self) -> tuple[int, int]:
+        """Numbers from the first of a, and of b, to its last."""
+        sizes = (self.rows, self.depth), (self.depth, self.columns)
+        steps = zip(sizes, (self.a, self.b), strict=True)
+        first, second = (1 + sum((n - 1) * step for n, step in zip(*pair, strict=True)) for pair in steps)
+        return first, second
+
+    def blocks(self) -> list[int]:
+        """Lengths of blocks to try: each makes other sums."""
+        wishes = (self.depth, self.depth // 2, -(-self.depth // 2), *BLOCKS)
+        return list(dict.fromkeys(n for n in wishes if 0 < n <= min(self.depth, LONGEST)))
+
+
+class Kernel(Protocol):
+    """The kernel: c = a b, with `bias` where there is one, in blocks of so many k."""
+
+    digest: str
+
+    def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, block: int, /) -> None: ...
+
+
+def found(kernel: Kernel, layout: Layout) -> int:
+    """The length of blocks that the kernel computes this with; 0 where the library does."""
+    key = f"{kernel.digest} {library()} threads={torch.get_num_threads()} {layout}"
+    name = f"products/{hashlib.sha256(key.encode()).hexdigest()}"
+    if (known := kept(name)) is not None:
+        return int(known)
+    block = tried(kernel, layout)
+    keep(name, str(block).encode())
+    return block
+
+
+@cache
+def library() -> str:
+    """What the library chooses its code by."""
+    chosen = (f"{name}={value}" for name, value in sorted(os.environ.items()) if "MKL" in name or "OMP" in name)
+    return " ".join((identity(), torch.__config__.show(), torch.backends.cpu.get_cpu_capability(), *chosen))
+
+
+@torch.no_grad()
+def tried(kernel: Kernel, layout: Layout) -> int:
+    """The same, found by trial."""
+    if 4 * (sum(layout.spans) + 2 * layout.rows * layout.columns) > MOST:
+        return 0
+    a, b, bias = operands(layout)
+    theirs, ours = (memory(layout.rows * layout.columns).view(layout.rows, -1) for _ in range(2))
+    compute = library_call(a, b, bias, theirs)
+    compute()
+    for block in layout.blocks():
+        kernel(a, b, bias, ours, block)
+        if same_bits(ours, theirs):
+            pair = compute, lambda block=block: kernel(a, b, bias, ours, block)
+            before, after = fastest(*pair)
+            return block if after < before else 0
+    return 0
+
+
+def library_call(a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor) -> Callable[[], object]:
+    """What torch computes into c."""
+    if bias is None:
+        return lambda: torch.mm(a, b, out=c)
+    return lambda: torch.addmm(bias, a, b, out=c)
+
+
+def fastest(*runs: Callable[[], object]) -> list[float]:
+    """Seconds of the fastest of some runs of each, in turns."""
+    found: list[list[float]] = [[] for _ in runs]
+    for _ in range(ROUNDS):
+        for run, taken in zip(runs, found, strict=True):
+            start = time.perf_counter()
+            run()
+            taken.append(time.perf_counter() - start)
+    return [min(taken) for taken in found]
+
+
+def operands(layout: Layout) -> tuple[Tensor, Tensor, Tensor | None]:
+    """a, b and the bias: random, with special numbers in some rows of a and some columns of b."""
+    random = np.random.default_rng(0)
+    sizes = (layout.rows, layout.depth), (layout.depth, layout.columns)
+    made = list[Tensor]()
+    for size, strides, span, offset in zip(sizes, (layout.a, layout.b), layout.spans, layout.offsets, strict=True):
+        numbers = memory(span, offset)
+        numbers.numpy()[:] = random.standard_normal(span, dtype=np.float32)
+        made.append(numbers.as_strided(size, strides))
+    bias = memory(layout.columns).copy_(made[1][0]) if layout.biased else None
+    for matrix in (made[0].numpy(), made[1].numpy().T):
+        apart = len(matrix) // len(SPECIAL)
+        for place, value in enumerate(SPECIAL if apart >= SPARSE else ()):
+            matrix[place * apart, :: 3 if value else 1] = value
+    return made[0], made[1], bias
+
+
+def memory(size: int, offset: int = 0) -> Tensor:
+    """Room for numbers that begins `offset` bytes into a line; numpy's, so that torch's allocator is not asked."""
+    room = np.zeros(4 * size + 2 * ALIGNED, dtype=np.uint8)
+    start = -room.ctypes.data % ALIGNED + offset
+    return torch.from_numpy(room[start : start + 4 * size].view(np.float32))
+
+
+def same_bits(one: Tensor, two: Tensor) -> bool:
+    """Are these the same numbers, zeros with the same sign?"""
+    first, second = one.numpy(), two.numpy()
+    alike = first.view(np.int32) == second.view(np.int32)
+    return bool((alike | (np.isnan(first) & np.isnan(second))).all())

@@ -1,0 +1,138 @@
+"""The kernel computes a product only where, tried here, it has the library's bits and is faster."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from gossamer.runtime import product_trials
+from gossamer.runtime.product_trials import Layout, found, operands, same_bits, tried
+from torch import Tensor
+
+LAYOUT = Layout(48, 40, 64, (40, 1), (1, 40), (0, 16), biased=True)
+SLOW, FAST = 2e-3, 0.0
+
+
+class Kernel:
+    """Computes as the library does with blocks of `right`, else something else, in no less than some seconds."""
+
+    digest = "test"
+
+    def __init__(self, right: Sequence[int], seconds: float = FAST, change: Callable[[Tensor], Tensor] = torch.neg):
+        self.right, self.seconds, self.change = right, seconds, change
+        self.asked = list[int]()
+
+    def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, block: int) -> None:
+        self.asked.append(block)
+        time.sleep(self.seconds)
+        result = KNOWN[bias is not None](a, b, bias)
+        c.copy_(result if block in self.right else self.change(result))
+
+
+KNOWN: dict[bool, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    False: lambda a, b, _: a @ b,
+    True: lambda a, b, bias: torch.addmm(bias, a, b),  # pyright: ignore[reportArgumentType]
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("products")))
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds of the library and of the kernel, as the trial measures them."""
+    seconds = [2.0, 1.0]
+    monkeypatch.setattr(product_trials, "fastest", lambda *_: seconds)
+    return seconds
+
+
+@pytest.mark.usefixtures("times")
+@pytest.mark.parametrize("biased", [False, True])
+def test_the_first_block_with_the_librarys_bits_is_taken(biased: bool):
+    layout = Layout(48, 400, 64, (400, 1), (64, 1), (0, 0), biased)
+    kernel = Kernel([192, 128])
+    assert tried(kernel, layout) == 192
+    assert kernel.asked == [400, 200, 192]
+
+
+@pytest.mark.usefixtures("times")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: torch.nextafter(c, torch.tensor(torch.inf)),
+        lambda c: torch.where(c == 0, -c, c),
+        lambda c: torch.where(c.isnan(), 0.0, c),
+        lambda c: torch.where(c.isinf(), torch.nan, c),
+    ],
+    ids=["the last bit", "the sign of zero", "NaN", "infinity"],
+)
+def test_all_bits_count(change: Callable[[Tensor], Tensor]):
+    layout = Layout(48, 40, 64, (40, 1), (64, 1), (0, 0), biased=False)
+    assert tried(Kernel([], change=change), layout) == 0
+    assert tried(Kernel([40], change=change), layout) == 40
+
+
+def test_a_slower_kernel_is_left(times: list[float]):
+    times[:] = 1.0, 1.0
+    assert tried(Kernel(range(100)), LAYOUT) == 0
+
+
+def test_both_are_timed():
+    before, after = product_trials.fastest(lambda: time.sleep(SLOW), lambda: None)
+    assert after < SLOW <= before
+    assert tried(Kernel(range(100), seconds=20 * SLOW), LAYOUT) == 0
+
+
+@pytest.mark.usefixtures("times")
+def test_what_was_found_is_kept(monkeypatch: pytest.MonkeyPatch):
+    assert found(Kernel([20]), LAYOUT) == 20
+    never = Kernel([])
+    assert found(never, LAYOUT) == 20
+    assert not never.asked
+    other = Layout(**{**vars(LAYOUT), "offsets": (0, 0)})
+    assert found(never, other) == 0
+    monkeypatch.setattr(never, "digest", "another text")
+    assert found(never, LAYOUT) == 0
+
+
+def test_what_is_too_large_is_left(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(product_trials, "MOST", 4 * (48 * 40 + 40 * 64 + 2 * 48 * 64) - 1)
+    kernel = Kernel(range(100))
+    assert tried(kernel, LAYOUT) == 0
+    assert not kernel.asked
+
+
+def test_operands_lie_as_the_real_ones_do():
+    layout = Layout(48, 40, 64, (50, 1), (1, 44), (4, 60), biased=True)
+    a, b, bias = operands(layout)
+    assert (a.shape, b.shape, a.stride(), b.stride()) == ((48, 40), (40, 64), (50, 1), (1, 44))
+    assert (a.data_ptr() % 64, b.data_ptr() % 64) == (4, 60)
+    assert bias is not None
+    assert bias.shape == (64,)
+    for kind in (torch.isnan, torch.isinf, lambda x: x == 0, lambda x: (x != 0) & (x.abs() < 1e-38)):
+        assert all(0 < kind(matrix).sum() < matrix.numel() / 4 for matrix in (a, b))
+    few, _, _ = operands(Layout(3, 40, 64, (40, 1), (64, 1), (0, 0), biased=False))
+    assert few.isfinite().all()
+
+
+def test_no_block_is_tried_twice_or_is_too_long():
+    assert LAYOUT.blocks() == [40, 20]
+    blocks = Layout(1, 3000, 1, (3000, 1), (1, 1), (0, 0), biased=False).blocks()
+    assert len(set(blocks)) == len(blocks)
+    assert max(blocks) <= product_trials.LONGEST
+
+
+def test_torch_is_asked_for_no_memory():
+    from gossamer.runtime.allocations import changes
+
+    def trial() -> None:
+        product_trials.library_call(*operands(LAYOUT), product_trials.memory(48 * 64).view(48, 64))()
+
+    assert not changes(trial)
+
+
+def test_bits_are_compared():
+    assert same_bits(torch.tensor([float("nan"), 1.0]), torch.tensor([-float("nan"), 1.0]))
+    assert not same_bits(torch.tensor([0.0]), torch.tensor([-0.0]))
