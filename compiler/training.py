@@ -17,11 +17,15 @@ from typing import Any
 import torch
 from torch import nn
 from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, StringAttr, TensorType
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
+from xdsl.passes import ModulePass
 
 from ..dialects.aten import AssignOp
 from ..dialects.diagnostics import UserError, did_you_mean
+from ..passes.fuse_cross_entropy import FuseCrossEntropy
 from ..passes.fuse_elementwise import FuseElementwise
+from ..passes.kernels.primitives import PRIMITIVES
 from ..passes.lower_kernels import LowerKernels
 from ..passes.tile_products import TileProducts
 from ..runtime import native
@@ -31,6 +35,7 @@ from ..runtime.gradients import accumulate, storage
 from ..runtime.shards import part_of
 from .context import print_module
 from .entry import read_binder
+from .exact_cross_entropy import exact_cross_entropy
 from .exact_primitives import exact_primitives
 from .explain_memory import MemoryReport, explain_memory
 from .frontends.joint import ImportedStep, import_step
@@ -109,15 +114,24 @@ def compile_training(
         agree(imported.function)
     if randomness == "keyed":
         run_pipeline(imported.module, "key-random-ops")
-    on_cpu = text(imported.function.attributes, "train.device") in ("", "cpu")
-    if known := in_common(imported.function, exact_primitives() if fuse and on_cpu else ()):
-        lanes, registers = native.vectors()
-        tiled = TileProducts(lanes=lanes, registers=registers)
-        run_pipeline(imported.module, [FuseElementwise(known), tiled, LowerKernels()])
+    if fuse and text(imported.function.attributes, "train.device") in ("", "cpu"):
+        run_pipeline(imported.module, kernel_passes(imported.function))
     step = TrainingStep(imported, compiled, torch.initial_seed() if seed is None else seed)
     if memory_budget is not None:
         step.fit(tuple(example), memory_budget, rung, offload=offload)
     return step
+
+
+def kernel_passes(function: FuncOp) -> list[ModulePass]:
+    """What makes kernels of a step that have eager's bits on this machine, and on all ranks that it trains with."""
+    kept_bits = in_common(function, [*exact_primitives(), *["cross entropy"] * exact_cross_entropy()])
+    primitives = tuple(name for name in kept_bits if name in PRIMITIVES)
+    if not kept_bits:
+        return []
+    lanes, registers = native.vectors()
+    losses = [FuseCrossEntropy()] * (len(kept_bits) > len(primitives))
+    products = TileProducts(lanes=lanes, registers=registers)
+    return [*losses, FuseElementwise(primitives), products, LowerKernels()]
 
 
 class TrainingStep:

@@ -1,12 +1,13 @@
 """`kernel`: generated code that is part of the program, and calls of it.
 
-| op                | reads as                                                                    |
-|-------------------|-----------------------------------------------------------------------------|
-| `kernel.launch`   | what its region says, computed by a kernel where that can be had            |
-| `kernel.map`      | the same, element by element, to the bit                                    |
-| `kernel.product`  | the same, a product of two matrices, to the bit                             |
-| `kernel.yield`    | the results of that region                                                  |
-| `kernel.prefetch` | inside a kernel: the line of memory that holds buffer[i, ..] will be read   |
+| op                              | reads as                                                               |
+|---------------------------------|------------------------------------------------------------------------|
+| `kernel.launch`                 | what its region says, computed by a kernel where that can be had       |
+| `kernel.map`                    | the same, element by element, to the bit                               |
+| `kernel.product`                | the same, a product of two matrices, to the bit                        |
+| `kernel.cross_entropy_backward` | the same, the gradient of a loss by its scores, to the bit             |
+| `kernel.yield`                  | the results of that region                                             |
+| `kernel.prefetch`               | inside a kernel: the line of memory at buffer[i, ..] will be read      |
 
 A kernel is a module with a name inside the module, of functions for some numbers of rows:
 
@@ -97,7 +98,9 @@ class YieldOp(IRDLOperation):
 
     name = "kernel.yield"
     values = var_operand_def()
-    traits = lazy_traits_def(lambda: (IsTerminator(), HasParent(LaunchOp, MapOp, ProductOp), Pure()))
+    traits = lazy_traits_def(
+        lambda: (IsTerminator(), HasParent(LaunchOp, MapOp, ProductOp, CrossEntropyBackwardOp), Pure())
+    )
     assembly_format = "$values attr-dict `:` type($values)"
 
     def __init__(self, *values: SSAValue):
@@ -241,6 +244,20 @@ class ProductOp(ExactOp):
 
 
 @irdl_op_definition
+class CrossEntropyBackwardOp(ExactOp):
+    """The gradient of `nll_loss` of `_log_softmax`: of the loss's gradient, the scores, targets, and their number."""
+
+    name = "kernel.cross_entropy_backward"
+    assembly_format = "$kernel `(` $inputs `)` `:` functional-type($inputs, $outputs) $meaning attr-dict"
+
+    def verify_(self) -> None:
+        super().verify_()
+        called = [call.target.data for call in self.calls()]
+        if called != ["aten.nll_loss_backward.default", "aten._log_softmax_backward_data.default"]:
+            raise VerifyException(f"this gradient is of log_softmax after nll_loss, got {called}")
+
+
+@irdl_op_definition
 class PrefetchOp(IRDLOperation):
     """The line of memory that holds `buffer[indices]` will be read soon. Changes no value."""
 
@@ -253,4 +270,7 @@ class PrefetchOp(IRDLOperation):
         super().__init__(operands=[buffer, indices])
 
 
-Kernel = Dialect("kernel", [LaunchOp, MapOp, ProductOp, YieldOp, PrefetchOp], [FormAttr])
+EXACT = (MapOp, ProductOp, CrossEntropyBackwardOp)
+"""Ops whose kernels have the bits of what they mean."""
+
+Kernel = Dialect("kernel", [LaunchOp, *EXACT, YieldOp, PrefetchOp], [FormAttr])

@@ -30,6 +30,7 @@ PASSES: dict[str, str] = {
     "raise-collectives": "gossamer.passes.raise_collectives:RaiseCollectives",
     "open-windows": "gossamer.passes.open_windows:OpenWindows",
     "fuse-elementwise": "gossamer.passes.fuse_elementwise:FuseElementwise",
+    "fuse-cross-entropy": "gossamer.passes.fuse_cross_entropy:FuseCrossEntropy",
     "tile-products": "gossamer.passes.tile_products:TileProducts",
     "split-random-ops": "gossamer.passes.split_random_ops:SplitRandomOps",
     "key-random-ops": "gossamer.passes.key_random_ops:KeyRandomOps",

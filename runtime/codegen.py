@@ -28,7 +28,7 @@ from xdsl.irdl import OptOperandDef
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError, did_you_mean, place_of
-from ..dialects.kernel import ExactOp, LaunchOp, MapOp, ProductOp
+from ..dialects.kernel import EXACT, ExactOp, LaunchOp
 from ..dialects.kernel import YieldOp as KernelYieldOp
 from ..dialects.remat import FreeOp
 from ..dialects.snn import RunOp
@@ -310,8 +310,7 @@ STATEMENTS: dict[type[Operation], Callable[[Writer, Any], str | None]] = {
     AssignOp: write_assign,
     YieldOp: write_yield,
     LaunchOp: write_launch,
-    MapOp: write_launch,
-    ProductOp: write_launch,
+    **dict.fromkeys(EXACT, write_launch),
     RunOp: write_run,
     KernelYieldOp: write_kernel_yield,
     func.ReturnOp: write_return,

@@ -34,7 +34,7 @@ from xdsl.ir import Operation
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError
-from ..dialects.kernel import LaunchOp, MapOp, ProductOp
+from ..dialects.kernel import CrossEntropyBackwardOp, LaunchOp, MapOp, ProductOp
 from ..dialects.kernel import YieldOp as KernelYieldOp
 from ..dialects.sparse import (
     AttentionOp,
@@ -289,7 +289,7 @@ def by_rows(x: Tensor, weight: Tensor, tiles: Tiles, bias: Sequence[Tensor]) -> 
 
 @register_impls
 class KernelFunctions(InterpreterFunctions):
-    """A launch, a map or a product is what its region says."""
+    """An op that has a kernel is what its region says."""
 
     @impl(MapOp)
     def map(self, interpreter: Interpreter, op: MapOp, args: PythonValues) -> PythonValues:
@@ -297,6 +297,10 @@ class KernelFunctions(InterpreterFunctions):
 
     @impl(ProductOp)
     def product(self, interpreter: Interpreter, op: ProductOp, args: PythonValues) -> PythonValues:
+        return interpreter.run_ssacfg_region(op.meaning, args, op.name)
+
+    @impl(CrossEntropyBackwardOp)
+    def cross_entropy(self, interpreter: Interpreter, op: CrossEntropyBackwardOp, args: PythonValues) -> PythonValues:
         return interpreter.run_ssacfg_region(op.meaning, args, op.name)
 
     @impl(LaunchOp)

@@ -3,6 +3,7 @@
 from . import (
     attention,
     collectives,
+    cross_entropy,
     dense_products,
     domains,
     elementwise,
@@ -21,6 +22,7 @@ __all__ = [
     "attention",
     "bind",
     "collectives",
+    "cross_entropy",
     "dense_products",
     "domains",
     "elementwise",

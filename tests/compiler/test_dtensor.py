@@ -133,7 +133,7 @@ def trains(rank: int) -> None:
             each.step()
             each.zero_grad()
     assert all(equal(a.detach(), b.detach()) for a, b in zip(model.parameters(), eager.parameters(), strict=True))
-    for number, budget in enumerate(("90%", "80%")):
+    for number, budget in enumerate(("97%", "93%")):
         with wire(latency=0.004):
             step.fit(batches[0], budget, "mix")
         again = [op for op in step.module.walk() if OF in op.attributes]

@@ -1,0 +1,65 @@
+"""The gradient of a cross entropy, in this thread or by torch's team.
+
+h = cross_entropy_backward(meaning, d, s, t, n)
+    strides, another dtype or device, gradients    ->   meaning(d, s, t, n)
+    few scores                                     ->   serial_cross_entropy_backward(call) in this thread
+    else                                           ->   parallel_.. in each thread of torch's team
+"""
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any
+
+import torch
+from torch import Tensor
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.traits import SymbolTable
+
+from ...dialects.aten import dims
+from ...dialects.kernel import CrossEntropyBackwardOp
+from ..kernel_code import code_of, launch_function
+from ..native import available
+from ..openmp import team_runner
+from .elementwise import GRAIN
+from .launch import is_traced, ready
+from .registry import kernel
+
+CALL = Struct("9q")
+"""gradient, total, scores, target, output, rows, columns, ignored, mean: see `passes/kernels/cross_entropy.py`."""
+MEAN = 1
+"""The reduction that is a mean."""
+KINDS = (torch.float32, torch.float32, torch.int64, torch.float32)
+
+
+@kernel("kernel.cross_entropy_backward")
+def meant(_: CrossEntropyBackwardOp) -> Callable[..., Any]:
+    """On devices without kernels: what it means."""
+    return lambda meaning, *inputs: meaning(*inputs)
+
+
+@kernel("kernel.cross_entropy_backward", device="cpu")
+def cross_entropy_backward(op: CrossEntropyBackwardOp) -> Callable[..., Any]:
+    """The kernel, or what it means."""
+    module = SymbolTable.lookup_symbol(op, op.kernel)
+    if not available() or not isinstance(module, ModuleOp) or (code := code_of(module)) is None:
+        return meant(op)
+    name = "cross_entropy_backward"
+    serial, parallel = launch_function(code[f"serial_{name}"]), code[f"parallel_{name}"]
+    rows, columns = (int(size) for size in dims(op.results[0].type))
+    reduction, ignored = op.calls()[0].template.data.args[4:6]
+    team = team_runner() if rows * columns >= GRAIN else None
+
+    def run(meaning: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        if is_traced(*inputs) or not all(map(ready, inputs, KINDS)):
+            return meaning(*inputs)
+        gradient, scores, target, total = (tensor.data_ptr() for tensor in inputs)
+        output = torch.empty((rows, columns), dtype=torch.float32)
+        addresses = gradient, total, scores, target, output.data_ptr()
+        call = CALL.pack(*addresses, rows, columns, ignored, reduction == MEAN)
+        if team is None or (threads := torch.get_num_threads()) == 1:
+            serial(call)
+        else:
+            team(parallel, call, threads, 0)
+        return output
+
+    return run
