@@ -23,9 +23,9 @@ from xdsl.passes import ModulePass
 
 from ..dialects.aten import AssignOp
 from ..dialects.diagnostics import UserError, did_you_mean
+from ..passes.elide_caches import ElideCaches
 from ..passes.fuse_cross_entropy import FuseCrossEntropy
 from ..passes.fuse_elementwise import FuseElementwise
-from ..passes.kernels.primitives import PRIMITIVES
 from ..passes.lower_kernels import LowerKernels
 from ..passes.tile_products import TileProducts
 from ..runtime import native
@@ -35,6 +35,7 @@ from ..runtime.gradients import accumulate, storage
 from ..runtime.shards import part_of
 from .context import print_module
 from .entry import read_binder
+from .exact_attention import exact_attention
 from .exact_cross_entropy import exact_cross_entropy
 from .exact_primitives import exact_primitives
 from .explain_memory import MemoryReport, explain_memory
@@ -85,8 +86,8 @@ def compile_training(
     `offload`         what does not fit may also leave the device and come back: True on a GPU, to pinned memory of its
                       host; a folder on a CPU, to a file there that has no name. Measured once; only where it is faster
 
-    `fuse`   whether chains of elementwise ops, and dense products, become kernels with the same bits (on the CPU, where
-             llvmlite is there)
+    `fuse`   whether products, losses and chains of elementwise ops become kernels with the same bits (on the CPU, where
+             llvmlite is there), and attention reads keys and values without copies
 
     Raises UserError where the step cannot be captured, saying why, where and what to do, and where it cannot fit.
     """
@@ -122,16 +123,21 @@ def compile_training(
     return step
 
 
+CROSS_ENTROPY, ATTENTION = "cross entropy", "attention"
+"""What may have eager's bits in another way beside primitives."""
+
+
 def kernel_passes(function: FuncOp) -> list[ModulePass]:
     """What makes kernels of a step that have eager's bits on this machine, and on all ranks that it trains with."""
-    kept_bits = in_common(function, [*exact_primitives(), *["cross entropy"] * exact_cross_entropy()])
-    primitives = tuple(name for name in kept_bits if name in PRIMITIVES)
-    if not kept_bits:
-        return []
+    primitives = exact_primitives()
+    others = (CROSS_ENTROPY, exact_cross_entropy()), (ATTENTION, exact_attention())
+    exact = in_common(function, [*primitives, *(name for name, holds in others if holds)])
     lanes, registers = native.vectors()
-    losses = [FuseCrossEntropy()] * (len(kept_bits) > len(primitives))
-    products = TileProducts(lanes=lanes, registers=registers)
-    return [*losses, FuseElementwise(primitives), products, LowerKernels()]
+    found: list[ModulePass] = [ElideCaches()] if ATTENTION in exact else []
+    found += [FuseCrossEntropy()] if CROSS_ENTROPY in exact else []
+    if fused := tuple(name for name in exact if name in primitives):
+        found += [FuseElementwise(fused), TileProducts(lanes=lanes, registers=registers)]
+    return [*found, LowerKernels()]
 
 
 class TrainingStep:

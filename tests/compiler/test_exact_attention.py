@@ -1,0 +1,64 @@
+"""Attention reads keys and values in place only where it has the same bits then, and a step holds no copies."""
+
+from typing import Any
+
+import gossamer
+import pytest
+import torch
+from gossamer.compiler import exact_attention as trying
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel
+
+
+@pytest.fixture(scope="module")
+def exact(same_machine: None) -> None:
+    if not trying.exact_attention():
+        pytest.skip("attention has other bits on this machine where keys and values lie otherwise")
+
+
+def test_another_result_is_found(monkeypatch: pytest.MonkeyPatch):
+    true = trying.attention
+
+    def other(q: Tensor, k: Tensor, v: Tensor, gradient: Tensor, causal: bool) -> list[Tensor]:
+        return [result if k.is_contiguous() else result + 1e-7 for result in true(q, k, v, gradient, causal)]
+
+    monkeypatch.setattr(trying, "attention", other)
+    assert not trying.is_exact()
+
+
+def test_other_strides_are_found(monkeypatch: pytest.MonkeyPatch):
+    true = trying.attention
+
+    def other(q: Tensor, k: Tensor, v: Tensor, gradient: Tensor, causal: bool) -> list[Tensor]:
+        return [result.contiguous() if k.is_contiguous() else result for result in true(q, k, v, gradient, causal)]
+
+    monkeypatch.setattr(trying, "attention", other)
+    assert not trying.is_exact()
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_decoder_holds_no_copies_of_keys_and_values(heads: int):
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"n_layer": 2, "n_embd": 32, "n_head": heads, "n_positions": 16, "vocab_size": 40}
+    model = GPT2LMHeadModel(GPT2Config(**sizes, resid_pdrop=0.1, attn_pdrop=0.0)).train()
+    ids = torch.randint(40, (3, 16))
+
+    def loss(model: nn.Module, ids: Tensor) -> Tensor:
+        return model(input_ids=ids, labels=ids).loss
+
+    step = gossamer.compile_training(model, loss, (ids,))
+    joins = [line for line in step.ir().splitlines() if "aten.cat" in line]
+    assert len(joins) == 2, "one join of gradients in each layer"
+    torch.manual_seed(1)
+    found = step(ids)
+    gradients = [parameter.grad for parameter in model.parameters()]
+    model.zero_grad(set_to_none=True)
+    torch.manual_seed(1)
+    expected = loss(model, ids)
+    expected.backward()
+    assert torch.equal(found, expected)
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+        assert gradient is not None
+        assert parameter.grad is not None
+        assert torch.equal(gradient, parameter.grad)
