@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ..passes.kernels import cross_entropy, exponential
 from ..runtime import native
+from ..runtime.bits import same_bits
 from ..runtime.executor import Program
 from .context import parse_text
-from .exact_primitives import same_bits
 from .machine import cache_file, kept
 from .pipeline import run_pipeline
 

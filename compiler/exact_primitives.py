@@ -31,6 +31,7 @@ from ..passes.kernels import elementwise, primitives, tanh
 from ..passes.kernels.elementwise import elementwise_kernel
 from ..passes.kernels.primitives import COMPARISONS, PRIMITIVES
 from ..runtime import native
+from ..runtime.bits import same_bits
 from ..runtime.executor import Program
 from .machine import cache_file, kept
 from .pipeline import run_pipeline
@@ -145,11 +146,3 @@ def trial(size: int, names: Sequence[str]) -> tuple[ModuleOp, list[str]]:
     kind = FunctionType.from_lists(types, results)
     functions = [FuncOp(name, kind, Region(block)) for name, block in (("fused", around), ("eager", direct))]
     return ModuleOp([*functions, elementwise_kernel(fused, "trial")]), [call.target.data for call in made]
-
-
-def same_bits(one: Tensor, two: Tensor) -> bool:
-    """Are these the same numbers, zeros with the same sign?"""
-    if one.dtype is torch.bool:
-        return torch.equal(one, two)
-    both = one.isnan() & two.isnan()
-    return bool((both | (one.view(torch.int32) == two.view(torch.int32))).all())

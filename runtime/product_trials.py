@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .bits import same_bits
 from .cache import keep, kept
 from .native import identity
 
@@ -151,10 +152,3 @@ def memory(size: int, offset: int = 0) -> Tensor:
     room = np.zeros(4 * size + 2 * ALIGNED, dtype=np.uint8)
     start = -room.ctypes.data % ALIGNED + offset
     return torch.from_numpy(room[start : start + 4 * size].view(np.float32))
-
-
-def same_bits(one: Tensor, two: Tensor) -> bool:
-    """Are these the same numbers, zeros with the same sign?"""
-    first, second = one.numpy(), two.numpy()
-    alike = first.view(np.int32) == second.view(np.int32)
-    return bool((alike | (np.isnan(first) & np.isnan(second))).all())

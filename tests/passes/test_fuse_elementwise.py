@@ -10,8 +10,8 @@ from gossamer.compiler.pipeline import run_pipeline
 from gossamer.dialects.kernel import MapOp
 from gossamer.passes.kernels.primitives import PRIMITIVES
 from gossamer.runtime import reference
+from gossamer.runtime.bits import same_bits
 from gossamer.runtime.executor import Program, find
-from torch import Tensor
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import VerifyException
 
@@ -71,13 +71,6 @@ def check(module: ModuleOp) -> ModuleOp:
             assert all(map(same_bits, Program.build(other, {}, "step")(given), expected))
         assert all(map(same_bits, reference.run(after, {}, given, "step"), expected))
     return after
-
-
-def same_bits(one: Tensor, two: Tensor) -> bool:
-    if one.dtype is torch.bool:
-        return torch.equal(one, two)
-    both = one.isnan() & two.isnan()
-    return bool((both | (one.view(torch.int32) == two.view(torch.int32))).all())
 
 
 def test_a_chain_is_one_loop():

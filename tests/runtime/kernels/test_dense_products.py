@@ -9,11 +9,12 @@ import torch
 from gossamer.compiler.context import parse_text
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.dialects.kernel import ProductOp
+from gossamer.runtime.bits import same_bits
 from gossamer.runtime.executor import Program, find
 from gossamer.runtime.kernel_code import code_of
 from gossamer.runtime.kernels import dense_products
 from gossamer.runtime.kernels.dense_products import Product
-from gossamer.runtime.product_trials import Layout, same_bits
+from gossamer.runtime.product_trials import Layout
 from torch import Tensor
 from xdsl.dialects.builtin import ModuleOp
 
