@@ -4,14 +4,13 @@ Queries, keys and values that are parts of one projection, and copies of them: r
 several numbers and lengths of sequences, heads and sizes, with and without a causal mask.
 """
 
-import hashlib
 from functools import cache
 from itertools import product
 
 import torch
 from torch import Tensor
 
-from .machine import cache_file, identity, kept
+from .machine import holds
 
 SIZES = ((8, 64, 4, 64), (2, 16, 1, 64), (1, 130, 3, 32), (2, 128, 12, 64), (1, 513, 2, 80), (3, 33, 2, 16),
          (1, 300, 2, 128))  # fmt: skip
@@ -21,9 +20,7 @@ SIZES = ((8, 64, 4, 64), (2, 16, 1, 64), (1, 130, 3, 32), (2, 128, 12, 64), (1, 
 @cache
 def exact_attention() -> bool:
     """May attention read keys and values in place of copies?"""
-    library = f"{identity()} {torch.__config__.show()} {SIZES}"
-    digest = hashlib.sha256(library.encode()).hexdigest()
-    return bool(kept(cache_file("attention"), (digest,), lambda: {digest: float(is_exact())})[digest])
+    return holds("attention", (str(SIZES),), is_exact)
 
 
 @torch.no_grad()

@@ -5,7 +5,6 @@ ignored; an odd number of classes. The kernel's exponential is SLEEF's own, oper
 differs in one of them differs on some of four million numbers.
 """
 
-import hashlib
 import inspect
 from functools import cache
 
@@ -17,7 +16,7 @@ from ..runtime import native
 from ..runtime.bits import same_bits
 from ..runtime.executor import Program
 from .context import parse_text
-from .machine import cache_file, kept
+from .machine import holds
 from .pipeline import run_pipeline
 
 ROWS, CLASSES, IGNORED = 4099, 1001, 7
@@ -37,9 +36,7 @@ def exact_cross_entropy() -> bool:
     if not native.available():
         return False
     texts = (inspect.getsource(part) for part in (cross_entropy, exponential))
-    chosen = torch.__version__, torch.backends.cpu.get_cpu_capability()
-    digest = hashlib.sha256(" ".join((native.identity(), *chosen, *texts)).encode()).hexdigest()
-    return bool(kept(cache_file("cross-entropy"), (digest,), lambda: {digest: float(is_exact())})[digest])
+    return holds("cross-entropy", (native.identity(), *texts), is_exact)
 
 
 @torch.no_grad()

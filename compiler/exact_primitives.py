@@ -12,7 +12,6 @@ its code by.
 
 import hashlib
 import inspect
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -50,8 +49,7 @@ def exact_primitives() -> tuple[str, ...]:
     if not native.available():
         return ()
     texts = (inspect.getsource(part) for part in (elementwise, primitives, tanh, sys.modules[__name__]))
-    chosen = torch.backends.cpu.get_cpu_capability(), *sorted(f"{k}={v}" for k, v in os.environ.items() if "MKL" in k)
-    digest = hashlib.sha256(" ".join((native.identity(), *chosen, *texts)).encode()).hexdigest()
+    digest = hashlib.sha256(" ".join((native.identity(), native.libraries(), *texts)).encode()).hexdigest()
 
     def measure() -> dict[str, float]:
         names = possible()

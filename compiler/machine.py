@@ -12,7 +12,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from ..passes.solvers.sizes import product
 from ..runtime import native
 from ..runtime.cache import cache_folder
 from ..runtime.dtypes import ELEMENT_TYPES
+from ..runtime.native import libraries
 from ..runtime.probe import ProductShape, stable_multiple
 from .context import write_text
 
@@ -78,6 +79,12 @@ def kept(file: Path, names: Sequence[str], measure: Callable[[], dict[str, float
     except (OSError, UserError):
         pass
     return measured
+
+
+def holds(kind: str, texts: Iterable[str], trial: Callable[[], bool]) -> bool:
+    """What a trial on this machine finds, once for these texts and these builds of torch and its libraries."""
+    digest = hashlib.sha256(" ".join((libraries(), *texts)).encode()).hexdigest()
+    return bool(kept(cache_file(kind), (digest,), lambda: {digest: float(trial())})[digest])
 
 
 def best(run: Callable[[], object], repeats: int = 7) -> float:

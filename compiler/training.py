@@ -123,20 +123,22 @@ def compile_training(
     return step
 
 
-CROSS_ENTROPY, ATTENTION = "cross entropy", "attention"
-"""What may have eager's bits in another way beside primitives."""
+ATTENTION, CROSS_ENTROPY, PRODUCTS = "attention", "cross entropy", "products"
+"""What a step may compute in another way beside primitives."""
 
 
 def kernel_passes(function: FuncOp) -> list[ModulePass]:
     """What makes kernels of a step that have eager's bits on this machine, and on all ranks that it trains with."""
     primitives = exact_primitives()
-    others = (CROSS_ENTROPY, exact_cross_entropy()), (ATTENTION, exact_attention())
-    exact = in_common(function, [*primitives, *(name for name, holds in others if holds)])
-    lanes, registers = native.vectors()
+    others = {ATTENTION: exact_attention(), CROSS_ENTROPY: exact_cross_entropy(), PRODUCTS: native.available()}
+    exact = in_common(function, [*primitives, *(name for name, holds in others.items() if holds)])
     found: list[ModulePass] = [ElideCaches()] if ATTENTION in exact else []
     found += [FuseCrossEntropy()] if CROSS_ENTROPY in exact else []
     if fused := tuple(name for name in exact if name in primitives):
-        found += [FuseElementwise(fused), TileProducts(lanes=lanes, registers=registers)]
+        found.append(FuseElementwise(fused))
+    if PRODUCTS in exact:
+        lanes, registers = native.vectors()
+        found.append(TileProducts(lanes=lanes, registers=registers))
     return [*found, LowerKernels()]
 
 

@@ -229,6 +229,13 @@ class MapOp(ExactOp):
             raise VerifyException(f"a map has tensors of one shape, and a result: {shapes}")
 
 
+def verify_calls(op: ExactOp, *known: Sequence[str]) -> None:
+    """Raise VerifyException where `op` is not made of one of these lists of calls."""
+    called = [call.target.data.removeprefix("aten.").removesuffix(".default") for call in op.calls()]
+    if called not in map(list, known):
+        raise VerifyException(f"{op.name} is {' or '.join(' and '.join(names) for names in known)}, got {called}")
+
+
 @irdl_op_definition
 class ProductOp(ExactOp):
     """A call of `aten.mm` or, with a bias for each column, `aten.addmm`."""
@@ -238,9 +245,7 @@ class ProductOp(ExactOp):
 
     def verify_(self) -> None:
         super().verify_()
-        called = [call.target.data for call in self.calls()]
-        if called not in (["aten.mm.default"], ["aten.addmm.default"]):
-            raise VerifyException(f"a product is a call of aten.mm or aten.addmm, got {called}")
+        verify_calls(self, ["mm"], ["addmm"])
 
 
 @irdl_op_definition
@@ -252,9 +257,7 @@ class CrossEntropyBackwardOp(ExactOp):
 
     def verify_(self) -> None:
         super().verify_()
-        called = [call.target.data for call in self.calls()]
-        if called != ["aten.nll_loss_backward.default", "aten._log_softmax_backward_data.default"]:
-            raise VerifyException(f"this gradient is of log_softmax after nll_loss, got {called}")
+        verify_calls(self, ["nll_loss_backward", "_log_softmax_backward_data"])
 
 
 @irdl_op_definition

@@ -8,9 +8,12 @@ user's cache folder (`kernels/`). Needs llvmlite, which is optional: `available(
 """
 
 import hashlib
+import os
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, ClassVar
+
+import torch
 
 from .cache import keep, kept
 from .openmp import NAMES, address, openmp
@@ -59,6 +62,13 @@ def identity() -> str:
     version = ".".join(map(str, llvm.llvm_version_info))
     features = llvm.get_host_cpu_features().flatten()
     return f"{FORMAT} {llvmlite.__version__} {version} {target().triple} {llvm.get_host_cpu_name()} {features}"
+
+
+@cache
+def libraries() -> str:
+    """The build of torch, and what its libraries choose their code by."""
+    chosen = (f"{name}={value}" for name, value in sorted(os.environ.items()) if "MKL" in name or "OMP" in name)
+    return " ".join((torch.__config__.show(), torch.backends.cpu.get_cpu_capability(), *chosen))
 
 
 def optimised(text: str) -> Any:

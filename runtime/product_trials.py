@@ -13,11 +13,9 @@ Kept for each layout, number of threads, kernel, processor and build of torch, i
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +24,7 @@ from torch import Tensor
 
 from .bits import same_bits
 from .cache import keep, kept
-from .native import identity
+from .native import identity, libraries
 
 BLOCKS = (192, 128, 240, 256, 288, 320, 336, 352, 384, 448, 480, 512)
 """Lengths of blocks that are tried beside all of k and its halves: 192 is MKL's on AMD, the others are common ones."""
@@ -78,20 +76,13 @@ class Kernel(Protocol):
 
 def found(kernel: Kernel, layout: Layout) -> int:
     """The length of blocks that the kernel computes this with; 0 where the library does."""
-    key = f"{kernel.digest} {library()} threads={torch.get_num_threads()} {layout}"
+    key = f"{kernel.digest} {identity()} {libraries()} threads={torch.get_num_threads()} {layout}"
     name = f"products/{hashlib.sha256(key.encode()).hexdigest()}"
     if (known := kept(name)) is not None:
         return int(known)
     block = tried(kernel, layout)
     keep(name, str(block).encode())
     return block
-
-
-@cache
-def library() -> str:
-    """What the library chooses its code by."""
-    chosen = (f"{name}={value}" for name, value in sorted(os.environ.items()) if "MKL" in name or "OMP" in name)
-    return " ".join((identity(), torch.__config__.show(), torch.backends.cpu.get_cpu_capability(), *chosen))
 
 
 @torch.no_grad()

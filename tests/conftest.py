@@ -64,6 +64,26 @@ def guessed_tanh(same_machine: None) -> None:
 
 
 @pytest.fixture(scope="session")
+def exact_loss(same_machine: None) -> None:
+    """Only where torch's softmax calls the exponential that the kernel of a cross entropy has: builds without SLEEF,
+    and processors for which it has other code, do not, and a step leaves the loss to torch."""
+    from gossamer.compiler.exact_cross_entropy import exact_cross_entropy
+
+    if not exact_cross_entropy():
+        pytest.skip("torch's exponential has other bits on this machine, so the kernel is not used")
+
+
+@pytest.fixture(scope="session")
+def elided_caches(same_machine: None) -> None:
+    """Only where attention has the same bits wherever keys and values lie: a library may choose its code by strides,
+    and then a step copies them as eager does."""
+    from gossamer.compiler.exact_attention import exact_attention
+
+    if not exact_attention():
+        pytest.skip("attention has other bits on this machine where keys and values lie otherwise")
+
+
+@pytest.fixture(scope="session")
 def ranks() -> Iterator["Ranks"]:
     """Two processes that are a gloo group."""
     from gossamer.tests.ranks import Ranks

@@ -12,14 +12,13 @@ rows before they come to the same.
 
 from collections.abc import Mapping
 
-from xdsl.builder import ImplicitBuilder
-from xdsl.dialects import arith, func
-from xdsl.dialects.builtin import DYNAMIC_INDEX, ArrayAttr, FunctionType, MemRefType, ModuleOp, StringAttr, f32, i64
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import DYNAMIC_INDEX, MemRefType, ModuleOp, f32, i64
+from xdsl.ir import Attribute, SSAValue
 
-from ...dialects.kernel import ARGUMENTS
 from .exponential import exp
-from .primitives import choice, minus, plus, quotient
+from .primitives import choice, negative, plus, quotient
+from .signature import named_kernel
 from .writing import INDEX, add, each, equal, fma, load, load_index, number, real, share, store, times, when
 
 FUNCTION = "cross_entropy_backward"
@@ -34,16 +33,7 @@ def cross_entropy_kernel(name: str) -> ModuleOp:
     """The kernel, for all sizes."""
     arguments: dict[str, Attribute] = {key: MemRefType(kind, (DYNAMIC_INDEX,)) for key, kind in BUFFERS.items()}
     arguments |= dict.fromkeys(NUMBERS, INDEX)
-    body = Block(arg_types=[*arguments.values(), INDEX, INDEX])
-    given = dict(zip((*arguments, "part", "parts"), body.args, strict=True))
-    for hint, value in given.items():
-        value.name_hint = hint
-    with ImplicitBuilder(body):
-        write(given)
-        func.ReturnOp()
-    kind = FunctionType.from_lists([value.type for value in body.args], [])
-    names = ArrayAttr([StringAttr(name) for name in arguments])
-    return ModuleOp([func.FuncOp(FUNCTION, kind, Region(body))], {ARGUMENTS: names}, StringAttr(name))
+    return named_kernel(FUNCTION, arguments, write, name=name)
 
 
 def write(given: Mapping[str, SSAValue]) -> None:
@@ -67,8 +57,3 @@ def write(given: Mapping[str, SSAValue]) -> None:
 
     begin, end = (share(given["rows"], part, given["parts"]) for part in (given["part"], add(given["part"], one)))
     each(begin, end, one, row)
-
-
-def negative(value: SSAValue) -> SSAValue:
-    """-value"""
-    return minus(real(-0.0), value)

@@ -18,28 +18,25 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from xdsl.builder import ImplicitBuilder
-from xdsl.dialects import arith, func, llvm, memref
+from xdsl.dialects import arith, llvm, memref
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
-    ArrayAttr,
-    FunctionType,
     IntegerAttr,
     MemRefType,
     ModuleOp,
-    StringAttr,
     UnrealizedConversionCastOp,
     f32,
     i1,
     i8,
     i64,
 )
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir import SSAValue
 
 from ...dialects.aten import CallOp
-from ...dialects.kernel import ARGUMENTS, MapOp, YieldOp
+from ...dialects.kernel import MapOp, YieldOp
 from ...dialects.template import Ref
 from .primitives import PRIMITIVES, Primitive, element
+from .signature import named_kernel
 from .tanh import library_functions
 from .writing import INDEX, add, each, lesser, load, loop, number, real, share, times, when
 
@@ -56,21 +53,15 @@ def elementwise_kernel(op: MapOp, name: str) -> ModuleOp:
     assert isinstance(last, YieldOp)
     buffers = {f"x{index}": buffer(value) for index, value in enumerate(block.args)}
     buffers |= {f"y{index}": buffer(value) for index, value in enumerate(last.values)}
-    arguments: dict[str, Attribute] = {"size": INDEX, **buffers}
-    body = Block(arg_types=[*arguments.values(), INDEX, INDEX])
-    for value, hint in zip(body.args, [*arguments, "part", "parts"], strict=True):
-        value.name_hint = hint
-    size, *given, part, parts = body.args
-    chain = Chain(op, given)
-    with ImplicitBuilder(body):
-        units = arith.DivUIOp(add(size, number(UNIT - 1)), number(UNIT)).result
+
+    def write(given: dict[str, SSAValue]) -> None:
+        size, *others, part, parts = given.values()
+        chain, units = Chain(op, others), arith.DivUIOp(add(size, number(UNIT - 1)), number(UNIT)).result
         first, end = (times(share(units, at, parts), number(UNIT)) for at in (part, add(part, number(1))))
         (write_tiles if chain.guesses() else write_elements)(chain, first, lesser(end, size))
-        func.ReturnOp()
-    kinds = FunctionType.from_lists([*arguments.values(), INDEX, INDEX], [])
-    names = ArrayAttr([StringAttr(name) for name in arguments])
-    functions = [func.FuncOp(FUNCTION, kinds, Region(body)), *(library_functions() if chain.guesses() else ())]
-    return ModuleOp(functions, {ARGUMENTS: names}, StringAttr(name))
+
+    beside = library_functions() if Chain(op, ()).guesses() else ()
+    return named_kernel(FUNCTION, {"size": INDEX, **buffers}, write, name=name, beside=beside)
 
 
 @dataclass(frozen=True)

@@ -30,25 +30,21 @@ three projections or more, one of them its own, sums go on in the order of the t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from xdsl.builder import ImplicitBuilder
-from xdsl.dialects import arith, func, llvm, memref, vector
+from xdsl.dialects import arith, llvm, memref, vector
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
-    ArrayAttr,
-    FunctionType,
     IntegerAttr,
     MemRefType,
     ModuleOp,
-    StringAttr,
     VectorType,
     i8,
     i32,
     i64,
 )
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir import Attribute, SSAValue
 
-from ...dialects.kernel import ARGUMENTS
 from .neurons import Neuron, Numbers
+from .signature import named_kernel
 from .spike_rows import LANES, Feed, Place, Rows, index, scalar
 from .spike_tiles import Tiles, steps_of
 from .writing import INDEX, add, each, lesser, loop, number, share, times, whole
@@ -132,18 +128,9 @@ def feed_arguments(feed: Feed, element: Attribute, *, tiled: bool) -> dict[str, 
 
 def population_kernel(layout: Layout) -> ModuleOp:
     """The kernel of a population, as a module without a name."""
-    arguments = layout.arguments()
-    block = Block(arg_types=[*arguments.values(), INDEX, INDEX])
-    for value, hint in zip(block.args, [*arguments, "part", "parts"], strict=True):
-        value.name_hint = "of_" + hint.replace(".", "_")
-    with ImplicitBuilder(block):
-        Writer(layout, dict(zip([*arguments, "part", "parts"], block.args, strict=True))).write()
-        func.ReturnOp()
-    function = func.FuncOp(STEP, FunctionType.from_lists([*arguments.values(), INDEX, INDEX], []), Region(block))
-    names = ArrayAttr([StringAttr(name) for name in arguments])
     sizes = {"width": layout.width, "unit": layout.unit, "tile": steps_of(layout.unit), "line": LANES}
     shape = {f"kernel.{name}": IntegerAttr(value, i64) for name, value in sizes.items()}
-    return ModuleOp([function], attributes={ARGUMENTS: names, **shape})
+    return named_kernel(STEP, layout.arguments(), lambda given: Writer(layout, given).write(), attributes=shape)
 
 
 @dataclass(frozen=True)

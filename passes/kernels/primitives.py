@@ -42,6 +42,11 @@ def quotient(a: SSAValue, b: SSAValue) -> SSAValue:
     return arith.DivfOp(a, b).result
 
 
+def negative(a: SSAValue) -> SSAValue:
+    """-a"""
+    return minus(real(-0.0), a)
+
+
 def choice(condition: SSAValue, a: SSAValue, b: SSAValue) -> SSAValue:
     """a where `condition` holds, else b"""
     return arith.SelectOp(condition, a, b).result
@@ -59,7 +64,7 @@ def power(a: SSAValue, exponent: float) -> SSAValue:
 
 def tanh_backward(g: SSAValue, t: SSAValue) -> SSAValue:
     """g (1 - t t), the bracket rounded once"""
-    return product(g, fma(minus(real(-0.0), t), t, real(1.0)))
+    return product(g, fma(negative(t), t, real(1.0)))
 
 
 def sigmoid_backward(g: SSAValue, s: SSAValue) -> SSAValue:
@@ -109,7 +114,7 @@ PRIMITIVES: dict[str, Primitive] = {
     "aten.mul.Scalar": Primitive("xs", product),
     "aten.div.Tensor": Primitive("xa", quotient),
     "aten.div.Scalar": Primitive("xs", quotient),
-    "aten.neg.default": Primitive("x", lambda a: minus(real(-0.0), a)),
+    "aten.neg.default": Primitive("x", negative),
     "aten.reciprocal.default": Primitive("x", lambda a: quotient(real(1.0), a)),
     "aten.pow.Tensor_Scalar": Primitive("xe", power),
     "aten.relu.default": Primitive("x", lambda a: choice(comparison("olt")(a, real(0.0)), real(0.0), a)),

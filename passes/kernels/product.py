@@ -16,25 +16,13 @@ Multiplication", ACM TOMS 34(3), 2008, section 5.
 
 from dataclasses import dataclass
 
-from xdsl.builder import ImplicitBuilder
-from xdsl.dialects import func
-from xdsl.dialects.builtin import (
-    DYNAMIC_INDEX,
-    ArrayAttr,
-    DenseArrayBase,
-    FunctionType,
-    MemRefType,
-    ModuleOp,
-    StringAttr,
-    f32,
-    i64,
-)
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, MemRefType, ModuleOp, f32, i64
+from xdsl.ir import Attribute, SSAValue
 
-from ...dialects.kernel import ARGUMENTS, SCRATCH
+from ...dialects.kernel import SCRATCH
 from .panels import Lines, Packing
 from .product_tile import WIDTH, Output, Tile, tile_rows
-from .signature import MACHINE, Machine
+from .signature import MACHINE, Machine, named_kernel
 from .writing import INDEX, add, each, either, equal, less, lesser, minus, number, quotient, remainder, share, times
 
 FUNCTION = "product"
@@ -58,17 +46,10 @@ def product_kernel(name: str, machine: Machine = MACHINE) -> ModuleOp:
     """The kernel, for all sizes."""
     buffer = MemRefType(f32, (DYNAMIC_INDEX,))
     arguments: dict[str, Attribute] = {**dict.fromkeys(BUFFERS, buffer), **dict.fromkeys(NUMBERS, INDEX)}
-    body = Block(arg_types=[*arguments.values(), INDEX, INDEX])
-    given = dict(zip((*arguments, "part", "parts"), body.args, strict=True))
-    for hint, value in given.items():
-        value.name_hint = hint
-    with ImplicitBuilder(body):
-        Product(machine=machine, **given).write()
-        func.ReturnOp()
-    kind = FunctionType.from_lists([value.type for value in body.args], [])
-    names, space = ArrayAttr([StringAttr(name) for name in arguments]), DenseArrayBase.from_list(i64, scratch(machine))
-    function = func.FuncOp(FUNCTION, kind, Region(body))
-    return ModuleOp([function], {ARGUMENTS: names, SCRATCH: space}, StringAttr(name))
+    space = {SCRATCH: DenseArrayBase.from_list(i64, scratch(machine))}
+    return named_kernel(
+        FUNCTION, arguments, lambda given: Product(machine=machine, **given).write(), name=name, attributes=space
+    )
 
 
 @dataclass(frozen=True)

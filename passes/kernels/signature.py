@@ -18,14 +18,26 @@ A kernel is a module of functions `@rows_1`, `@rows_4`, .., each for up to so ma
 null. No two of the buffers overlap, but for those that are only read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects import func
-from xdsl.dialects.builtin import DYNAMIC_INDEX, BFloat16Type, Float32Type, FunctionType, MemRefType, f32, i64
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
+    ArrayAttr,
+    BFloat16Type,
+    Float32Type,
+    FunctionType,
+    MemRefType,
+    ModuleOp,
+    StringAttr,
+    f32,
+    i64,
+)
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
+from ...dialects.kernel import ARGUMENTS
 from .writing import INDEX
 
 Element = Float32Type | BFloat16Type
@@ -96,3 +108,28 @@ def kernel_function(
         body(Arguments(*block.args))
         func.ReturnOp()
     return func.FuncOp(name or f"rows_{rows}", FunctionType.from_lists(types, []), Region(block))
+
+
+def named_kernel(
+    function: str,
+    arguments: Mapping[str, Attribute],
+    write: Callable[[dict[str, SSAValue]], None],
+    *,
+    name: str | None = None,
+    attributes: Mapping[str, Attribute] | None = None,
+    beside: Sequence[Operation] = (),
+) -> ModuleOp:
+    """A kernel of one function that names its own arguments. `write` is given them by name, with `part` and `parts`;
+    `beside` are functions that it calls."""
+    kinds = {**arguments, "part": INDEX, "parts": INDEX}
+    block = Block(arg_types=[*kinds.values()])
+    given = dict[str, SSAValue](zip(kinds, block.args, strict=True))
+    for hint, value in given.items():
+        value.name_hint = hint.replace(".", "_")
+    with ImplicitBuilder(block):
+        write(given)
+        func.ReturnOp()
+    made = func.FuncOp(function, FunctionType.from_lists([*kinds.values()], []), Region(block))
+    names = ArrayAttr([StringAttr(argument) for argument in arguments])
+    title = None if name is None else StringAttr(name)
+    return ModuleOp([made, *beside], {ARGUMENTS: names, **(attributes or {})}, title)

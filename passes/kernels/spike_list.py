@@ -14,26 +14,22 @@
 
 from collections.abc import Sequence
 
-from xdsl.builder import ImplicitBuilder
-from xdsl.dialects import arith, func, llvm, memref, vector
+from xdsl.dialects import arith, llvm, memref, vector
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
-    ArrayAttr,
-    FunctionType,
     IntegerAttr,
     IntegerType,
     MemRefType,
     ModuleOp,
-    StringAttr,
     VectorType,
     f32,
     i32,
     i64,
 )
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Attribute, SSAValue
 
-from ...dialects.kernel import ARGUMENTS
 from .population import EIGHT, STEP
+from .signature import named_kernel
 from .spike_rows import index, scalar
 from .support import one_if
 from .writing import INDEX, add, each, loop, number, real, share, times
@@ -45,15 +41,8 @@ NAMES = ("rows", "values", "ids", "counts", "odd")
 def spike_list(width: int) -> ModuleOp:
     """The kernel for rows of `width` numbers, as a module without a name."""
     buffers = [MemRefType(kind, (DYNAMIC_INDEX,)) for kind in (f32, i32, i64, i64)]
-    types = [INDEX, *buffers, INDEX, INDEX]
-    block = Block(arg_types=types)
-    for value, hint in zip(block.args, (*NAMES, "part", "parts"), strict=True):
-        value.name_hint = hint
-    with ImplicitBuilder(block):
-        write(width, *block.args)
-        func.ReturnOp()
-    function = func.FuncOp(STEP, FunctionType.from_lists(types, []), Region(block))
-    return ModuleOp([function], attributes={ARGUMENTS: ArrayAttr(map(StringAttr, NAMES))})
+    arguments = dict[str, Attribute](zip(NAMES, (INDEX, *buffers), strict=True))
+    return named_kernel(STEP, arguments, lambda given: write(width, *given.values()))
 
 
 def write(

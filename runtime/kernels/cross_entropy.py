@@ -12,18 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from xdsl.dialects.builtin import ModuleOp
-from xdsl.traits import SymbolTable
 
 from ...dialects.aten import dims
 from ...dialects.kernel import CrossEntropyBackwardOp
-from ..kernel_code import code_of, launch_function
-from ..native import available
-from ..openmp import team_runner
+from ..kernel_code import Entry, code_beside
 from .elementwise import GRAIN
+from .exact import meant
 from .launch import is_traced, ready
 from .registry import kernel
 
+FUNCTION = "cross_entropy_backward"
+"""The kernel's function."""
 CALL = Struct("9q")
 """gradient, total, scores, target, output, rows, columns, ignored, mean: see `passes/kernels/cross_entropy.py`."""
 MEAN = 1
@@ -31,23 +30,14 @@ MEAN = 1
 KINDS = (torch.float32, torch.float32, torch.int64, torch.float32)
 
 
-@kernel("kernel.cross_entropy_backward")
-def meant(_: CrossEntropyBackwardOp) -> Callable[..., Any]:
-    """On devices without kernels: what it means."""
-    return lambda meaning, *inputs: meaning(*inputs)
-
-
 @kernel("kernel.cross_entropy_backward", device="cpu")
 def cross_entropy_backward(op: CrossEntropyBackwardOp) -> Callable[..., Any]:
     """The kernel, or what it means."""
-    module = SymbolTable.lookup_symbol(op, op.kernel)
-    if not available() or not isinstance(module, ModuleOp) or (code := code_of(module)) is None:
+    if (code := code_beside(op, op.kernel)) is None:
         return meant(op)
-    name = "cross_entropy_backward"
-    serial, parallel = launch_function(code[f"serial_{name}"]), code[f"parallel_{name}"]
+    entry = Entry.of(code, FUNCTION)
     rows, columns = (int(size) for size in dims(op.results[0].type))
     reduction, ignored = op.calls()[0].template.data.args[4:6]
-    team = team_runner() if rows * columns >= GRAIN else None
 
     def run(meaning: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         if is_traced(*inputs) or not all(map(ready, inputs, KINDS)):
@@ -56,10 +46,7 @@ def cross_entropy_backward(op: CrossEntropyBackwardOp) -> Callable[..., Any]:
         output = torch.empty((rows, columns), dtype=torch.float32)
         addresses = gradient, total, scores, target, output.data_ptr()
         call = CALL.pack(*addresses, rows, columns, ignored, reduction == MEAN)
-        if team is None or (threads := torch.get_num_threads()) == 1:
-            serial(call)
-        else:
-            team(parallel, call, threads, 0)
+        entry.start(call, torch.get_num_threads() if rows * columns >= GRAIN else 1)
         return output
 
     return run

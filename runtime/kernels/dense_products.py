@@ -18,25 +18,22 @@ import numpy as np
 import torch
 from torch import Tensor
 from xdsl.dialects.builtin import DenseArrayBase, ModuleOp
+from xdsl.ir import Attribute
 from xdsl.traits import SymbolTable
 
 from ...dialects.aten import dims
 from ...dialects.kernel import SCRATCH, ProductOp
-from ..kernel_code import code_of, launch_function
-from ..native import Code, available
-from ..openmp import team_runner
+from ..kernel_code import Entry, code_beside
+from ..native import Code
 from ..product_trials import ALIGNED, Layout, found
+from .exact import meant
 from .launch import PLAIN, is_traced
 from .registry import kernel
 
+FUNCTION = "product"
+"""The kernel's function."""
 CALL = Struct("14q")
 """a, b, bias, c, scratch; strides of a and b; rows, columns, depth, block, biased: see `passes/kernels/product.py`."""
-
-
-@kernel("kernel.product")
-def meant(_: ProductOp) -> Callable[..., Any]:
-    """On devices without kernels: what the launch means."""
-    return lambda meaning, *inputs: meaning(*inputs)
 
 
 class Space(local):
@@ -57,19 +54,16 @@ SPACE = Space()
 
 
 class Product:
-    """A kernel of dense products."""
+    """A kernel of dense products. Each thread needs [n, m] numbers of working space: n + m block."""
 
-    def __init__(self, module: ModuleOp, code: Code):
-        self.serial, self.parallel = launch_function(code["serial_product"]), code["parallel_product"]
-        self.digest = code.digest
-        sizes = module.attributes[SCRATCH]
-        assert isinstance(sizes, DenseArrayBase)
-        self.fixed, self.times = map(int, sizes.get_values())
-        self.team = team_runner()
+    def __init__(self, code: Code, scratch: Attribute):
+        self.entry, self.digest = Entry.of(code, FUNCTION), code.digest
+        assert isinstance(scratch, DenseArrayBase)
+        self.fixed, self.times = map(int, scratch.get_values())
 
     def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, block: int) -> None:
         """c = a b, with `bias` where there is one, in blocks of so many k."""
-        threads = 1 if self.team is None else torch.get_num_threads()
+        threads = torch.get_num_threads()
         (rows, depth), columns = a.shape, b.shape[1]
         call = CALL.pack(
             a.data_ptr(),
@@ -85,10 +79,7 @@ class Product:
             block,
             bias is not None,
         )
-        if self.team is None or threads == 1:
-            self.serial(call)
-        else:
-            self.team(self.parallel, call, threads, 0)
+        self.entry.start(call, threads)
 
 
 def readable(tensor: Tensor, axes: int) -> bool:
@@ -101,9 +92,9 @@ def readable(tensor: Tensor, axes: int) -> bool:
 def product(op: ProductOp) -> Callable[..., Tensor]:
     """The kernel, or what it means."""
     module = SymbolTable.lookup_symbol(op, op.kernel)
-    if not available() or not isinstance(module, ModuleOp) or (code := code_of(module)) is None:
+    if not isinstance(module, ModuleOp) or (code := code_beside(op, op.kernel)) is None:
         return meant(op)
-    kernel, blocks = Product(module, code), dict[tuple[Any, ...], int]()
+    kernel, blocks = Product(code, module.attributes[SCRATCH]), dict[tuple[Any, ...], int]()
     shape = tuple(int(size) for size in dims(op.results[0].type))
 
     def run(meaning: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

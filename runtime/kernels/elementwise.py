@@ -13,50 +13,38 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from xdsl.dialects.builtin import ModuleOp
-from xdsl.traits import SymbolTable
 
 from ...dialects.aten import dims, tensor_of
 from ...dialects.kernel import MapOp
 from ..dtypes import DTYPES
-from ..kernel_code import code_of, launch_function
-from ..native import available
-from ..openmp import team_runner
+from ..kernel_code import Entry, code_beside
+from .exact import meant
 from .launch import is_traced, ready
 from .registry import kernel
 
+FUNCTION = "map"
+"""The kernel's function."""
 GRAIN = 1 << 15
 """Elements that are worth a second thread: as many as ATen gives one."""
-
-
-@kernel("kernel.map")
-def meant(_: MapOp) -> Callable[..., Any]:
-    """On devices without kernels: what the map means."""
-    return lambda meaning, *inputs: meaning(*inputs)
 
 
 @kernel("kernel.map", device="cpu")
 def elementwise(op: MapOp) -> Callable[..., Any]:
     """The kernel, or what it means."""
-    module = SymbolTable.lookup_symbol(op, op.kernel)
-    if not available() or not isinstance(module, ModuleOp) or (code := code_of(module)) is None:
+    if (code := code_beside(op, op.kernel)) is None:
         return meant(op)
-    serial, parallel = launch_function(code["serial_map"]), code["parallel_map"]
+    entry = Entry.of(code, FUNCTION)
     kinds = [DTYPES[tensor_of(value).element_type] for value in op.operands]
     made = [DTYPES[tensor_of(value).element_type] for value in op.results]
     shape = tuple(int(size) for size in dims(op.results[0].type))
     size, pack = prod(shape), Struct(f"{1 + len(kinds) + len(made)}q").pack
-    team = team_runner() if size >= GRAIN else None
 
     def run(meaning: Callable[..., Any], *inputs: Tensor) -> Any:
         if is_traced(*inputs) or not all(map(ready, inputs, kinds)):
             return meaning(*inputs)
         outputs = [torch.empty(shape, dtype=dtype) for dtype in made]
         call = pack(size, *(tensor.data_ptr() for tensor in (*inputs, *outputs)))
-        if team is None or (threads := torch.get_num_threads()) == 1:
-            serial(call)
-        else:
-            team(parallel, call, threads, 0)
+        entry.start(call, torch.get_num_threads() if size >= GRAIN else 1)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     return run

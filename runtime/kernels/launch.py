@@ -24,10 +24,9 @@ from xdsl.traits import SymbolTable
 
 from ...dialects.aten import dims, tensor_of
 from ...dialects.kernel import Form, LaunchOp
+from .. import kernel_code
 from ..domain import Domain
 from ..dtypes import DTYPES
-from ..kernel_code import code_of, launch_function
-from ..native import available
 from ..openmp import team_runner
 from .layouts import k_major
 from .registry import kernel
@@ -50,12 +49,10 @@ GRAIN = 1 << 21
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(kernel_code.Entry):
     """A function of a kernel: for up to `rows` rows."""
 
     rows: int
-    serial: Callable[[Any], None]
-    parallel: int
 
 
 @kernel("kernel.launch")
@@ -76,14 +73,15 @@ def entries_of(op: LaunchOp, kind: str = "rows") -> list[Entry | None]:
 
     `kind` is what the functions are called before that number.
     """
-    module = SymbolTable.lookup_symbol(op, op.kernel)
-    if not available() or not isinstance(module, ModuleOp) or (code := code_of(module)) is None:
+    module, code = SymbolTable.lookup_symbol(op, op.kernel), kernel_code.code_beside(op, op.kernel)
+    if not isinstance(module, ModuleOp) or code is None:
         return []
     found: list[Entry | None] = [None]
     names = (function.sym_name.data for function in module.ops if isinstance(function, llvm.FuncOp))
     static = all(isinstance(size, int) for size in dims(op.x.type)[:-1])
     for rows in sorted(int(name.removeprefix(f"{kind}_")) for name in names if name.startswith(f"{kind}_")):
-        entry = Entry(rows, launch_function(code[f"serial_{kind}_{rows}"]), code[f"parallel_{kind}_{rows}"])
+        both = kernel_code.Entry.of(code, f"{kind}_{rows}")
+        entry = Entry(both.serial, both.parallel, rows)
         found += [None if static else entry] * (rows - len(found)) + [entry]
     return found
 
@@ -101,14 +99,6 @@ def is_traced(*tensors: Tensor | None) -> bool:
 def threads_for(work: int) -> int:
     """How many threads `work` bytes of weight, times rows, are worth."""
     return 1 if work < GRAIN or team_runner() is None else torch.get_num_threads()
-
-
-def start(entry: Entry, call: Any, threads: int) -> None:
-    """Run `entry`."""
-    if threads == 1 or (team := team_runner()) is None:
-        entry.serial(call)
-    else:
-        team(entry.parallel, call, threads, 0)
 
 
 def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
@@ -156,7 +146,7 @@ def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
             0 if scratch is None else scratch.data_ptr(),
             rows,
         )
-        start(entry, call, threads)
+        entry.start(call, threads)
         return output
 
     return run
@@ -219,7 +209,7 @@ def activated_product(op: LaunchOp, entries: list[Entry | None]) -> Callable[...
         if rows > 1 or dtype is not torch.float32:
             scratch = torch.empty(threads * entry.rows * (APART + max(size, outputs)), dtype=torch.float32)
             call[SCRATCH] = scratch.data_ptr()
-        start(entry, call, threads)
+        entry.start(call, threads)
         return output
 
     return run

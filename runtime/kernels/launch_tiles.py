@@ -11,16 +11,14 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from xdsl.dialects.builtin import ModuleOp
-from xdsl.traits import SymbolTable
 
 from ...dialects.aten import dims, tensor_of
 from ...dialects.kernel import Form, LaunchOp
 from ...dialects.tiles import HEIGHTS, SAMPLES, TileOp
 from ..dtypes import DTYPES
-from ..kernel_code import code_of, launch_function
+from ..kernel_code import code_beside, launch_function
 from ..tiles import Tiles
-from .launch import CALL, FORMS, Entry, Meaning, is_traced, ready, start, threads_for
+from .launch import CALL, FORMS, Entry, Meaning, is_traced, ready, threads_for
 from .layouts import k_major
 from .tiles import giving_up
 
@@ -36,8 +34,7 @@ def by_height(entries: list[Entry | None]) -> dict[int, Entry]:
 def tile(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tiles]:
     """Tiles of rows."""
     width, dtype = int(dims(op.x.type)[-1]), DTYPES[tensor_of(op.x).element_type]
-    known, module = by_height(entries), SymbolTable.lookup_symbol(op, op.kernel)
-    code = code_of(module) if isinstance(module, ModuleOp) else None
+    known, code = by_height(entries), code_beside(op, op.kernel)
     (said,) = (inner for inner in op.meaning.block.ops if isinstance(inner, TileOp))
     gives_up = giving_up(said)
     assert code is not None
@@ -55,7 +52,7 @@ def tile(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tiles]:
         scratch = torch.empty(max(threads * width, rows * (min(width, SAMPLES) + MARGIN + 1)))
         call = CALL.pack(x.data_ptr(), 0, 0, 0, index.data_ptr(), 0, 0, scratch.data_ptr(), rows)
         orders[height](call)
-        start(known[height], call, threads)
+        known[height].start(call, threads)
         return Tiles(x.shape, height, index)
 
     return run
@@ -92,7 +89,7 @@ def product(op: LaunchOp, entries: list[Entry | None]) -> Callable[..., Tensor]:
             scratch.data_ptr(),
             active.rows,
         )
-        start(entry, call, threads)
+        entry.start(call, threads)
         return output
 
     return run

@@ -6,10 +6,9 @@ call.between(3, 4)(threads=1)       the steps from 3 to 4
 """
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any
 
 import numpy as np
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr
@@ -17,20 +16,17 @@ from xdsl.traits import SymbolTable
 
 from ...dialects.kernel import ARGUMENTS
 from ...dialects.snn import NetworkOp
-from ..kernel_code import code_of, launch_function
+from ..kernel_code import Entry, code_of
 from ..native import available
-from ..openmp import team_runner
 
 RANGE = Struct("2q")
 """begin and end, the first arguments."""
 
 
 @dataclass(frozen=True)
-class Kernel:
+class Kernel(Entry):
     """A kernel's entries, the names of its arguments, and how its columns are laid out."""
 
-    serial: Callable[[Any], None]
-    parallel: int
     names: tuple[str, ...]
     width: int
     unit: int
@@ -59,10 +55,7 @@ class Call:
 
     def __call__(self, threads: int) -> None:
         place = (ctypes.c_char * len(self.arguments)).from_buffer(self.arguments)
-        if threads == 1 or (team := team_runner()) is None:
-            self.kernel.serial(place)
-        else:
-            team(self.kernel.parallel, place, threads, 0)
+        self.kernel.start(place, threads)
 
     def between(self, begin: int, end: int) -> "Call":
         """The same for these steps."""
@@ -76,15 +69,13 @@ def kernels_of(network: NetworkOp) -> dict[str, Kernel]:
     around = network.parent_op()
     for op in network.populations() if available() else ():
         module = SymbolTable.lookup_symbol(around, op.kernel) if around and op.kernel else None
-        code = code_of(module) if isinstance(module, ModuleOp) else None
-        if code is None:
+        if not isinstance(module, ModuleOp) or (code := code_of(module)) is None:
             return {}
-        assert isinstance(module, ModuleOp)
         names = module.attributes[ARGUMENTS]
         assert isinstance(names, ArrayAttr)
         sizes = (module.attributes.get(f"kernel.{name}") for name in ("width", "unit", "tile", "line"))
         width, unit, tile, line = (size.value.data if isinstance(size, IntegerAttr) else 0 for size in sizes)
         texts = tuple(name.data for name in names if isinstance(name, StringAttr))
-        entries = launch_function(code["serial_step"]), code["parallel_step"]
-        found[op.sym_name.data] = Kernel(*entries, texts, width, unit, tile, line)
+        entry = Entry.of(code, "step")
+        found[op.sym_name.data] = Kernel(entry.serial, entry.parallel, texts, width, unit, tile, line)
     return found

@@ -10,12 +10,6 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 
-@pytest.fixture(scope="module")
-def exact(same_machine: None) -> None:
-    if not trying.exact_attention():
-        pytest.skip("attention has other bits on this machine where keys and values lie otherwise")
-
-
 def test_another_result_is_found(monkeypatch: pytest.MonkeyPatch):
     true = trying.attention
 
@@ -36,7 +30,7 @@ def test_other_strides_are_found(monkeypatch: pytest.MonkeyPatch):
     assert not trying.is_exact()
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("elided_caches")
 @pytest.mark.parametrize("heads", [1, 2])
 def test_a_decoder_holds_no_copies_of_keys_and_values(heads: int):
     torch.manual_seed(0)

@@ -17,18 +17,12 @@ from xdsl.ir import SSAValue
 pytest.importorskip("llvmlite")
 
 
-@pytest.fixture
-def exact() -> None:
-    if not trying.exact_cross_entropy():
-        pytest.skip("torch's exponential has other bits on this machine, so the kernel is not used")
-
-
 def rounds_twice(x: SSAValue) -> SSAValue:
     one = exponential.real(1.0)
     return exponential.minus(exponential.plus(exponential.exp(x), one), one)
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact_loss")
 @pytest.mark.parametrize(
     ("name", "other"),
     [("exp", rounds_twice), ("negative", lambda x: x), ("choice", lambda condition, yes, no: no)],
@@ -44,7 +38,7 @@ def test_nothing_is_fused_where_nothing_compiles(monkeypatch: pytest.MonkeyPatch
     assert trying.exact_cross_entropy.__wrapped__() is False
 
 
-@pytest.mark.usefixtures("exact")
+@pytest.mark.usefixtures("exact_loss")
 @pytest.mark.parametrize("options", [{}, {"reduction": "sum"}, {"ignore_index": 3}])
 def test_a_step_has_eagers_bits_in_fewer_bytes(options: dict):
     model, classes = nn.Linear(16, 300), torch.randint(300, (128,))

@@ -1,14 +1,18 @@
 """A step of fused ops has eager's loss and gradients to the bit, within any budget, and takes what it says."""
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import gossamer
 import pytest
 import torch
+from gossamer.compiler.exact_cross_entropy import exact_cross_entropy
+from gossamer.compiler.exact_primitives import exact_primitives
 from gossamer.compiler.explain_memory import title
-from gossamer.dialects.kernel import MapOp
+from gossamer.dialects.kernel import ExactOp, MapOp
+from gossamer.runtime import kernel_code, native
 from gossamer.tests.training import check_call, check_training, squared
 from torch import Tensor, nn
 from torch.nn.functional import dropout, silu
@@ -96,3 +100,19 @@ def test_maps_are_explained_by_what_they_compute():
     titles = {title(op) for op in step.module.walk() if isinstance(op, MapOp)}
     assert all("+" in each or each == "tanh" for each in titles)
     assert any(each.startswith("mul+pow+add") for each in titles)
+
+
+def test_a_step_is_eagers_without_llvmlite(monkeypatch: pytest.MonkeyPatch):
+    cached = (exact_primitives, exact_cross_entropy, native.wide)
+    for name in ("llvmlite", "llvmlite.binding"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for module in (native, kernel_code):
+        monkeypatch.setattr(module, "available", lambda: False)
+    try:
+        for each in cached:
+            each.cache_clear()
+        step = check_training(net(), squared, [rows() for _ in range(2)])
+    finally:
+        for each in cached:
+            each.cache_clear()
+    assert not any(isinstance(op, ExactOp) for op in step.module.walk())

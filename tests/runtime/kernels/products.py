@@ -1,12 +1,15 @@
 """Products that skip, compiled to kernels, and what they must give."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import pytest
 import torch
 from gossamer.compiler.context import make_context, parse_text
 from gossamer.compiler.pipeline import parse_passes
 from gossamer.runtime.executor import Program
-from gossamer.runtime.kernels import launch
+from gossamer.runtime.kernel_code import Entry
 from torch import Tensor
 from xdsl.dialects.builtin import ModuleOp
 
@@ -43,19 +46,27 @@ def lowered(text: str) -> ModuleOp:
     return module
 
 
+@contextmanager
+def starts() -> Iterator[list[Entry]]:
+    """The kernels that are started meanwhile."""
+    started, start = list[Entry](), Entry.start
+
+    def noted(entry: Entry, call: Any, threads: int) -> None:
+        started.append(entry)
+        start(entry, call, threads)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Entry, "start", noted)
+        yield started
+
+
 def native(text: str) -> Callable[..., Tensor]:
     """The program, which must not fall back to what its launches mean."""
     program = Program.build(lowered(text), {})
-    calls = launch.start
 
     def run(*args: Tensor) -> Tensor:
-        started = []
-        launch.start = lambda *call: (started.append(call), calls(*call))
-        try:
-            with torch.no_grad():
-                (found,) = program(args)
-        finally:
-            launch.start = calls
+        with torch.no_grad(), starts() as started:
+            (found,) = program(args)
         assert started, "no kernel ran"
         return found
 

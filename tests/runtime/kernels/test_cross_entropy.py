@@ -5,10 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from gossamer.compiler.context import parse_text
-from gossamer.compiler.exact_cross_entropy import exact_cross_entropy
 from gossamer.compiler.pipeline import run_pipeline
+from gossamer.runtime import kernel_code
 from gossamer.runtime.executor import Program
-from gossamer.runtime.kernels import cross_entropy
 from torch import Tensor
 
 pytest.importorskip("llvmlite")
@@ -21,10 +20,7 @@ func.func @step(%d: tensor<f32>, %s: S, %t: T, %n: tensor<f32>) -> S {
 }"""
 
 
-@pytest.fixture(autouse=True)
-def exact() -> None:
-    if not exact_cross_entropy():
-        pytest.skip("torch's exponential has other bits on this machine, so the kernel is not used")
+pytestmark = pytest.mark.usefixtures("exact_loss")
 
 
 def programs(rows: int, columns: int, reduction: int = 1) -> list[Callable[[list[Tensor]], list[Tensor]]]:
@@ -82,6 +78,6 @@ def test_what_the_kernel_cannot_read_is_computed_as_it_was(monkeypatch: pytest.M
     gradient, scores, target, total = given(6, 8)
     turned = [gradient, scores.T.contiguous().T, target, total]
     assert torch.equal(fused(turned)[0], eager(turned)[0])
-    monkeypatch.setattr(cross_entropy, "available", lambda: False)
+    monkeypatch.setattr(kernel_code, "available", lambda: False)
     _, meant = programs(6, 8)
     assert torch.equal(meant([gradient, scores, target, total])[0], eager([gradient, scores, target, total])[0])

@@ -8,7 +8,8 @@ import pytest
 import torch
 from gossamer.compiler.context import parse_text
 from gossamer.compiler.pipeline import run_pipeline
-from gossamer.dialects.kernel import ProductOp
+from gossamer.dialects.kernel import SCRATCH, ProductOp
+from gossamer.runtime import kernel_code
 from gossamer.runtime.bits import same_bits
 from gossamer.runtime.executor import Program, find
 from gossamer.runtime.kernel_code import code_of
@@ -43,7 +44,7 @@ def kernel(request: pytest.FixtureRequest) -> Product:
     (found,) = (op for op in module(1, 1, 1, machine=request.param).ops if isinstance(op, ModuleOp))
     code = code_of(found)
     assert code is not None
-    return Product(found, code)
+    return Product(code, found.attributes[SCRATCH])
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_what_the_kernel_cannot_read_is_computed_as_it_was(monkeypatch: pytest.M
     asked = a.clone().requires_grad_()
     run([asked, b])[0].sum().backward()
     assert asked.grad is not None
-    monkeypatch.setattr(dense_products, "available", lambda: False)
+    monkeypatch.setattr(kernel_code, "available", lambda: False)
     assert torch.equal(Program.build(module(4, 6, 8), {}, "step")([a, b])[0], a @ b)
 
 

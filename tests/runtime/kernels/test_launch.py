@@ -153,9 +153,10 @@ def test_the_reference_runs_what_a_launch_means():
 def test_a_program_runs_whatever_is_missing(missing, monkeypatch):
     monkeypatch.setattr(launch, "GRAIN", 0)
     if missing == "llvmlite":
-        monkeypatch.setattr(launch, "available", lambda: False)
+        monkeypatch.setattr(kernel_code, "available", lambda: False)
     else:
-        monkeypatch.setattr(launch, "team_runner", lambda: None)
+        for module in (launch, kernel_code):
+            monkeypatch.setattr(module, "team_runner", lambda: None)
     program = Program.build(lowered(product_text(1, 30, 20, F32, "k", bias=True)), {})
     x, w, mask, b = torch.randn(1, 30), torch.randn(20, 30), torch.rand(30) < 0.5, torch.randn(20)
     check_close(program([x, w, mask, b])[0], *expected(x, w, mask, b, "k"))

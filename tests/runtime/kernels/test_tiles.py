@@ -6,11 +6,11 @@ import pytest
 import torch
 from gossamer.compiler.context import parse_text
 from gossamer.dialects.tiles import probe_step
-from gossamer.runtime import reference
+from gossamer.runtime import kernel_code, reference
 from gossamer.runtime.executor import Program
-from gossamer.runtime.kernels import launch, launch_tiles
+from gossamer.runtime.kernels import launch
 from gossamer.runtime.tiles import Tiles
-from gossamer.tests.runtime.kernels.products import NAMES, check_close, lowered
+from gossamer.tests.runtime.kernels.products import NAMES, check_close, lowered, starts
 from torch import Tensor
 
 F32, BF16 = torch.float32, torch.bfloat16
@@ -50,13 +50,8 @@ def native(text: str) -> Callable[..., tuple[Tensor, float]]:
     program = Program.build(lowered(text), {})
 
     def run(*args: Tensor) -> tuple[Tensor, float]:
-        started, calls = [], launch_tiles.start
-        launch_tiles.start = lambda *call: (started.append(call), calls(*call))
-        try:
-            with torch.no_grad():
-                found = tuple(program(args))
-        finally:
-            launch_tiles.start = calls
+        with torch.no_grad(), starts() as started:
+            found = tuple(program(args))
         assert len(started) == 2, "a kernel did not run"
         return found
 
@@ -204,9 +199,10 @@ def test_leading_axes_views_and_inference_tensors(form):
 def test_a_program_runs_whatever_is_missing(missing, monkeypatch):
     monkeypatch.setattr(launch, "GRAIN", 0)
     if missing == "llvmlite":
-        monkeypatch.setattr(launch, "available", lambda: False)
+        monkeypatch.setattr(kernel_code, "available", lambda: False)
     else:
-        monkeypatch.setattr(launch, "team_runner", lambda: None)
+        for module in (launch, kernel_code):
+            monkeypatch.setattr(module, "team_runner", lambda: None)
     program = Program.build(lowered(tiled_text(9, 30, 20, 4, clustered=True)), {})
     x, w, b = batch(9, 30, 0.4), torch.randn(20, 30), torch.randn(20)
     check_close(program([x, w, b])[0], *dense(x, w, b))
