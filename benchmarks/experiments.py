@@ -16,6 +16,7 @@
 | recompute-search                 | planners of recomputation: exposed ms, seconds of search         |
 | training-equality                | models within six budgets: eager's bits, predicted peaks         |
 | training-frontier, -12, -24      | what is computed again within memory budgets, against torch      |
+| dense-products                   | products with the library's bits, against the library            |
 | training-steps                   | seconds of a step at torch's own peaks, against torch            |
 | training-batch                   | the largest batch that trains in 4 GB                            |
 | spiking-mlp, -recurrent, -conv   | a hundred steps of a spiking network, against its libraries      |
@@ -34,6 +35,7 @@ from . import few_rows as batched
 from . import kernels as generated
 from .core_array import core_array
 from .decode import DECODERS, Decode
+from .dense_products import dense_products
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
 from .recompute_search import recompute_search
 from .sections import Section
@@ -339,6 +341,7 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
         for name in training_budgets.FRONTIERS
     },
     "training-batch": lambda settings, show: training_batch(settings.quick, show),
+    "dense-products": lambda settings, show: dense_products(settings.quick, show),
     "training-steps": lambda settings, show: training_steps(settings.quick, show),
     "spiking-events": lambda settings, show: spiking_events(settings.quick, show),
     **{f"spiking-{name}": partial(spiking, name) for name in spiking_inference.NETS},

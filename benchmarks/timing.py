@@ -34,8 +34,15 @@ class Rounds:
         return statistics.median(other / own for other, own in pairs)
 
 
-def interleaved(runs: Mapping[str, Callable[[], object]], *, rounds: int, budget: float = float("inf")) -> Rounds:
-    """Time `runs` in turns, `rounds` times each; fewer (but 3 times) once `budget` seconds are spent. They are warm."""
+def interleaved(
+    runs: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    budget: float = float("inf"),
+    before: Callable[[], object] | None = None,
+) -> Rounds:
+    """Time `runs` in turns, `rounds` times each; fewer (but 3 times) once `budget` seconds are spent. They are warm.
+    `before` is called before each run, and not timed."""
     names, found = list(runs), Rounds({name: [] for name in runs})
     start = time.perf_counter()
     with without_collector():
@@ -43,6 +50,8 @@ def interleaved(runs: Mapping[str, Callable[[], object]], *, rounds: int, budget
             if number >= 3 and time.perf_counter() - start > budget:
                 break
             for name in names[number % len(names) :] + names[: number % len(names)]:
+                if before is not None:
+                    before()
                 found.seconds[name].append(seconds(runs[name]))
     return found
 
