@@ -124,8 +124,9 @@ def named_kernel(
     kinds = {**arguments, "part": INDEX, "parts": INDEX}
     block = Block(arg_types=[*kinds.values()])
     given = dict[str, SSAValue](zip(kinds, block.args, strict=True))
-    for hint, value in given.items():
-        value.name_hint = hint.replace(".", "_")
+    for argument, value in given.items():
+        hint = argument.replace(".", "_")
+        value.name_hint = hint if hint.isidentifier() else f"of_{hint}"  # populations are named as files name them
     with ImplicitBuilder(block):
         write(given)
         func.ReturnOp()
