@@ -108,10 +108,11 @@ def cases(name: str, quick: bool) -> list[Case]:
 
 @dataclass(frozen=True)
 class Row:
-    """A case, the bound, and a step by each policy."""
+    """A case, the bound, that of what fits into memory, and a step by each policy."""
 
     case: Case
     bound: float
+    within: float
     outcomes: dict[str, Outcome]
 
     @property
@@ -122,6 +123,15 @@ class Row:
     def near(self) -> float:
         """Ours of the bound."""
         return self.bound / self.ours.seconds
+
+    @property
+    def is_near(self) -> bool:
+        return self.near >= GOAL
+
+    @property
+    def can_be_near(self) -> bool:
+        """Is it not ruled out that what fits into memory comes so near?"""
+        return self.bound / self.within >= GOAL
 
     def ratio(self, peer: str) -> float | None:
         """A peer over ours; None where it does not fit."""
@@ -139,7 +149,7 @@ class Row:
             f"{self.near:.1%}",
             f"{full.seconds / self.bound:.2f}" if full.fits else "",
             " ".join(map(str, self.ours.partition)),
-            "" if self.near >= GOAL else why(self.ours),
+            "" if self.is_near else why(self),
         )
 
 
@@ -149,7 +159,8 @@ def pipelines(name: str, quick: bool, show: Show) -> Section:
     for case in cases(name, quick):
         show(f"{case.cluster}, {case}")
         study = Pipeline(case.setting())
-        rows.append(Row(case, study.bound(), {policy: study.best(policy) for policy in (*PEERS, OURS)}))
+        outcomes = {policy: study.best(policy) for policy in (*PEERS, OURS)}
+        rows.append(Row(case, study.bounds.free, study.bounds.within(outcomes[OURS].seconds), outcomes))
     columns = ("cluster", "model", *PEERS, "ours", "of the bound", "bound over full", "layers", "note")
     title = "Training steps over pipelines, simulated: recomputation against its peers"
     return Section(name, title, columns, [row.cells() for row in rows], [*NOTES, *verdicts(rows)])
@@ -157,27 +168,28 @@ def pipelines(name: str, quick: bool, show: Show) -> Section:
 
 def verdicts(rows: list[Row]) -> list[str]:
     """Goals, and what others tell."""
-    reached = sum(row.near >= GOAL for row in rows)
+    reached, open = sum(row.is_near for row in rows), sum(row.can_be_near for row in rows)
     behind = [ratio for row in rows for peer in PEERS[4:] if (ratio := row.ratio(peer)) is not None]
     worst = min(behind, default=1.0)
     full = [row.outcomes["full"].seconds / row.bound for row in rows if row.outcomes["full"].fits]
     over = [ratio for row in rows if (ratio := row.ratio("no-overlap")) is not None]
     return [
-        f"goal {GOAL:.0%} of the bound: reached in {reached} of {len(rows)} settings",
+        f"goal {GOAL:.0%} of the bound wherever that can be reached: reached in {reached} of {open} settings"
+        + (f", in {len(rows) - open} no step that fits into memory reaches it" if open < len(rows) else ""),
         "goal never behind heu or the optimum without overlap: "
         f"{'reached' if worst >= 1 - 1e-6 else 'missed'} (lowest {worst:.3f})",
         LYNX.format(most=max(full, default=1.0), over=max(over, default=1.0)),
     ]
 
 
-def why(outcome: Outcome) -> str:
+def why(row: Row) -> str:
     """What keeps a step from the bound."""
-    if not outcome.fits:
+    if not row.ours.fits:
         return "out of memory"
-    parts = [shares(outcome, device) for device in range(len(outcome.static))]
-    slowest = max(range(len(parts)), key=lambda device: parts[device].work)
-    exposed = parts[slowest].exposed
-    return f"device {slowest} recomputes for {exposed / outcome.seconds:.1%} of the step: memory"
+    exposed = sum(shares(row.ours, device).exposed for device in range(len(row.ours.static)))
+    share = exposed / len(row.ours.static) / row.ours.seconds
+    most = f"no step that fits comes nearer than {row.bound / row.within:.1%}"
+    return f"devices recompute for {share:.1%} of the step in the mean: memory; {most}"
 
 
 def windows(quick: bool, show: Show) -> Section:
@@ -189,7 +201,7 @@ def windows(quick: bool, show: Show) -> Section:
         for efficiency in EFFICIENCIES:
             study = Pipeline(case.setting().with_windows(efficiency))
             ours = study.best(OURS).seconds
-            cells.append(f"{none / ours:.3f} ({study.bound() / ours:.1%})")
+            cells.append(f"{none / ours:.3f} ({study.bounds.free / ours:.1%})")
             behind.append(study.best("heu").seconds / ours)
         rows.append((str(case.cluster), str(case), *cells, f"{min(behind):.3f} .. {max(behind):.3f}"))
     columns = ("cluster", "model", *(f"{efficiency:.0%}" for efficiency in EFFICIENCIES), "heu over ours")
@@ -226,7 +238,7 @@ def in_order(study: Pipeline, ours: Outcome, full: Outcome) -> tuple[str, ...]:
     return (
         f"{ours.seconds:.3f} s",
         f"{full.seconds / ours.seconds:.2f}" if full.fits else "OOM",
-        f"{study.bound() / ours.seconds:.1%}",
+        f"{study.bounds.free / ours.seconds:.1%}",
         f"{idle:.1%}",
         f"{again:.1%}",
         " ".join(map(str, ours.partition)),

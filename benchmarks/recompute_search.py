@@ -44,7 +44,7 @@ Show = Callable[[str], object]
 def stage(layers: int) -> Graph:
     """The layers between the first stage and the last."""
     study = Pipeline(setting("gpt-6.7b", hardware="a100-nvlink", tensor_parallel=4, micro_batch=4))
-    return study.graph(Part(layers), in_flight=IN_FLIGHT)
+    return study.stages.graph(Part(layers), in_flight=IN_FLIGHT)
 
 
 def searched(graph: Graph, budget: int, rung: str, limit: float) -> tuple[Plan, float]:
@@ -97,7 +97,7 @@ def over_settings(quick: bool) -> str:
     for case in (case for name in TABLES for case in cases(name, quick)):
         setting = case.setting()
         layers, static = setting.even(), setting.static(setting.even(), 0)
-        graph = Pipeline(setting).graph(setting.part(0, layers[0]), static, setting.stages)
+        graph = Pipeline(setting).stages.graph(setting.part(0, layers[0]), static, setting.stages)
         plan, took = searched(graph, setting.memory, "mix", LIMIT)
         seconds.append(took)
         gaps.append(plan.gap / (sum(op.time for op in graph.ops) + plan.exposed))

@@ -8,20 +8,18 @@ early or waits fits too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import accumulate, chain, permutations
+from dataclasses import dataclass, field
+from itertools import chain, permutations
 
 from ..dialects.diagnostics import UserError, did_you_mean
-from ..passes.solvers.recompute_graph import Graph
-from ..passes.solvers.recompute_memory import keep_all
 from ..passes.solvers.recompute_stage import POINTS, StageCost, stage_cost
-from ..passes.solvers.transformer_graph import Part, stage_graph
-from ..runtime.timeline.orders import FIXED, Plan, interleaved
+from ..passes.solvers.transformer_graph import Part
+from ..runtime.timeline.orders import Plan
 from ..runtime.timeline.simulator import Timeline, simulate
-from ..runtime.timeline.zero_bubble import Durations, zero_bubble_h1, zero_bubble_h2, zero_bubble_v
+from .timeline_bound import Bounds
 from .timeline_policies import POLICIES, Attempt, Planner, planned
 from .timeline_setting import Setting
+from .timeline_stages import Stages
 
 ROUNDS = 4
 """So often are budgets made smaller, each time by twice as much: a planner may give the same for near ones."""
@@ -29,7 +27,6 @@ MOVES = 12
 """So many layers move at most."""
 NEAR = 1 + 1e-6
 """This many times the bound is the bound."""
-ZERO_BUBBLE = {"zb-h1": zero_bubble_h1, "zb-h2": zero_bubble_h2, "zb-v": zero_bubble_v}
 
 
 @dataclass(frozen=True)
@@ -78,13 +75,16 @@ class Stage:
 
 @dataclass
 class Pipeline:
-    """A setting under study. Graphs, schedules and costs of stages are kept: many partitions share them."""
+    """A setting under study. Schedules and costs of stages are kept: many partitions share them."""
 
     setting: Setting
     planner: Planner = planned
     show: Callable[[str], object] = lambda text: None
     costs: dict[tuple, StageCost | UserError] = field(default_factory=dict)
-    plain: dict[Part, StageCost] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stages = Stages(self.setting)
+        self.bounds = Bounds(self.stages)
 
     def best(self, name: str) -> Outcome:
         """A policy, on the partition that suits it where it may choose."""
@@ -94,13 +94,13 @@ class Pipeline:
         self.show(f"{self.setting.name}: {policy.title}")
         first, *others = policy.attempts(max(even), self.planner)
         found = self.attempted(name, first, even)
-        if found.seconds <= self.bound() * NEAR:
+        if found.seconds <= self.bounds.free * NEAR:
             return found
         if not policy.planned:
             return next((each for each in chain([found], self.each(name, others, even)) if each.fits), found)
         partitions = [even]
         if policy.moves:
-            starts = [found, self.attempted(name, first, self.ideal[1])]
+            starts = [found, self.attempted(name, first, self.bounds.ideal[1])]
             found = min((self.moved(name, first, start) for start in starts), key=rank)
             partitions = list(dict.fromkeys([found.partition, even]))
         return min(
@@ -113,8 +113,8 @@ class Pipeline:
 
     def moved(self, name: str, attempt: Attempt, found: Outcome) -> Outcome:
         """Layers moved, one by one, as long as that is faster."""
-        for _ in range(MOVES if found.seconds > self.bound() * NEAR else 0):
-            hopeful = (each for each in self.neighbours(found.partition) if self.least(each) < found.seconds)
+        for _ in range(MOVES if found.seconds > self.bounds.free * NEAR else 0):
+            hopeful = (each for each in self.neighbours(found.partition) if self.bounds.of(each) < found.seconds)
             tried = (self.attempted(name, attempt, partition) for partition in hopeful)
             better = min(tried, key=rank, default=found)
             if rank(better) >= rank(found):
@@ -134,7 +134,7 @@ class Pipeline:
     def attempted(self, name: str, attempt: Attempt, partition: tuple[int, ...]) -> Outcome:
         """One attempt on every stage, with smaller budgets where what runs early or waits does not fit."""
         setting = self.setting
-        budgets, plan = [setting.memory] * setting.stages, self.plan(self.bare(partition))
+        budgets, plan = [setting.memory] * setting.stages, self.stages.plan(self.stages.bare(partition))
         for turn in range(ROUNDS):
             found = self.once(name, attempt, partition, plan, budgets)
             if found.timeline is None or found.fits or not POLICIES[name].planned:
@@ -160,7 +160,7 @@ class Pipeline:
                 costs.append(self.cost(attempt, Stage(part, static[device], flying, budgets[device]), policy.host))
         except UserError as fault:
             return Outcome(name, partition, static=static, refused=str(fault))
-        timeline = simulate(self.plan(costs), costs, transfer=setting.transfer, limits=limits, fill=policy.fill,
+        timeline = simulate(self.stages.plan(costs), costs, transfer=setting.transfer, limits=limits, fill=policy.fill,
                             host=policy.host)  # fmt: skip
         over = max(timeline.peak(device) - limits[device] for device in range(setting.stages))
         return Outcome(name, partition, timeline, tuple(costs), static, over)
@@ -169,7 +169,7 @@ class Pipeline:
         """What a stage costs by an attempt, and what can run `early`. What was refused once is refused again."""
         key = (attempt.name, stage, early)
         if key not in self.costs:
-            graph = self.graph(stage.part, stage.static, stage.in_flight)
+            graph = self.stages.graph(stage.part, stage.static, stage.in_flight)
             try:
                 schedule = attempt.schedule(graph, stage.budget)
                 self.costs[key] = stage_cost(graph, schedule, split=self.setting.split, points=POINTS if early else 0)
@@ -179,99 +179,3 @@ class Pipeline:
         if isinstance(found, UserError):
             raise found
         return found
-
-    def graph(self, part: Part, static: int = 0, in_flight: int = 1) -> Graph:
-        setting = self.setting
-        return stage_graph(setting.model, setting.execution, setting.rates, part, static=static, in_flight=in_flight)
-
-    def bare(self, partition: Sequence[int]) -> tuple[StageCost, ...]:
-        """What each chunk costs where nothing is recomputed."""
-        return tuple(self.bare_part(self.setting.part(chunk, layers)) for chunk, layers in enumerate(partition))
-
-    def bare_part(self, part: Part) -> StageCost:
-        if part not in self.plain:
-            graph = self.graph(part)
-            self.plain[part] = stage_cost(graph, keep_all(graph), split=self.setting.split, points=0)
-        return self.plain[part]
-
-    def plan(self, costs: Sequence[StageCost]) -> Plan:
-        """The order of tasks."""
-        setting = self.setting
-        if setting.schedule in FIXED:
-            return FIXED[setting.schedule](setting.stages, setting.micro_batches)
-        if setting.schedule == "interleaved":
-            return interleaved(setting.stages, setting.micro_batches, setting.chunks)
-        durations = Durations(
-            [cost.forward for cost in costs], [cost.backward for cost in costs], [cost.weights for cost in costs],
-            setting.transfer,
-        )  # fmt: skip
-        return ZERO_BUBBLE[setting.schedule](setting.stages, setting.micro_batches, durations)
-
-    def bound(self) -> float:
-        """No partition is faster in this order of tasks, even if nothing had to be recomputed."""
-        return self.ideal[0]
-
-    @cached_property
-    def ideal(self) -> tuple[float, tuple[int, ...]]:
-        """The bound, and the partition whose own bound it is, by dynamic programming over stages.
-
-        Where devices have several chunks: work that is shared evenly, without stalls.
-        """
-        setting, even = self.setting, self.setting.even()
-        if setting.chunks > 1:
-            total = sum(cost.forward + cost.backward + cost.weights for cost in self.bare(even))
-            return setting.micro_batches * total / setting.stages, even
-        best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
-        for stage in range(setting.stages):
-            left = setting.stages - stage - 1
-            following: dict[int, tuple[float, tuple[int, ...]]] = {}
-            for before, (worst, given) in best.items():
-                most = setting.model.layers - before - left
-                for layers in range(1, most + 1) if left else (most,):
-                    reach = (max(worst, self.at_least(stage, before, layers)), (*given, layers))
-                    following[before + layers] = min(following.get(before + layers, reach), reach)
-            best = following
-        return best[setting.model.layers]
-
-    def at_least(self, stage: int, before: int, layers: int) -> float:
-        """Seconds of a step because of one stage, the longest of three chains that hold for this order of tasks.
-
-        Its work, with what runs before its first task and after its last; the way of the first micro-batch to its
-        backward pass there, and what that stage has left then; the same up to its last forward pass, and the way of the
-        last micro-batch from there. Of a split backward pass: its work, and what runs before.
-        """
-        setting, batches = self.setting, self.setting.micro_batches
-        own, whole = self.cost_of(setting.part(stage, layers)), self.cost_of(Part(setting.model.layers, True, True))
-        first = self.cost_of(Part(before, first=True)) if stage else None
-        travel = stage * setting.transfer
-        if setting.split:
-            ahead_of_it = first.forward + travel if first else 0.0
-            return ahead_of_it + batches * (own.forward + own.backward + own.weights)
-        ramp = whole.forward + whole.backward + 2 * (setting.stages - 1) * setting.transfer
-        around = first.forward + first.backward + 2 * travel if first else 0.0
-        after = ramp - around - own.forward - own.backward
-        ahead = batches if setting.schedule == "gpipe" else min(batches, setting.stages - stage)
-        return max(
-            around + batches * (own.forward + own.backward),
-            ramp + (batches - 1) * own.backward + (batches - ahead) * own.forward,
-            ramp + (batches - ahead) * (own.forward + own.backward) + after if batches > ahead else 0.0,
-        )
-
-    def least(self, partition: Sequence[int]) -> float:
-        """Seconds that no step of a partition is under; 0 where that is not known."""
-        if self.setting.chunks > 1:
-            return 0.0
-        before = accumulate(partition, initial=0)
-        return max(self.at_least(stage, *each) for stage, each in enumerate(zip(before, partition, strict=False)))
-
-    def cost_of(self, part: Part) -> StageCost:
-        """What a part costs where nothing is recomputed: each layer as much as any other."""
-        one, two = (self.bare_part(replace(part, layers=n)) for n in (1, 2))
-        more = part.layers - 1
-        early = replace(one.early[0], backward=one.backward + more * (two.backward - one.backward))
-        return replace(
-            one,
-            forward=one.forward + more * (two.forward - one.forward),
-            weights=one.weights + more * (two.weights - one.weights),
-            early=(early,),
-        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtime.timeline.orders import Kind
 from .terminal import print_table
-from .timeline import Outcome
+from .timeline import NEAR, Outcome
 from .timeline_policies import POLICIES
 
 if TYPE_CHECKING:
@@ -85,7 +85,11 @@ def report(found: "PipelineSimulation") -> str:
     if chosen.fits:
         near = found.bound / chosen.seconds
         out.write(f"\n{chosen.policy}: {seconds(chosen.seconds)}, {near:.1%} of the bound: {seconds(found.bound)}, "
-                  "which no partition of the layers beats even where nothing is recomputed\n\n")  # fmt: skip
+                  "which no partition of the layers beats even where nothing is recomputed\n")  # fmt: skip
+        if found.bound_within > found.bound * NEAR:
+            out.write(f"no step that fits into memory is faster than {seconds(found.bound_within)}, "
+                      f"{found.bound / found.bound_within:.1%} of that bound\n")  # fmt: skip
+        out.write("\n")
         print_table(DEVICE_COLUMNS, devices(found), out)
     out.write("\n")
     for line in advice(found):
@@ -184,6 +188,7 @@ def figures(found: "PipelineSimulation") -> dict[str, Any]:
         "schedule": setting.schedule,
         "memory": setting.memory,
         "bound": found.bound,
+        "bound_within": found.bound_within,
         "policy": found.chosen.policy,
         "policies": {name: told(outcome) for name, outcome in found.outcomes.items()},
         "advice": advice(found),

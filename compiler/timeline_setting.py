@@ -85,9 +85,13 @@ class Setting:
 
     def static(self, partition: tuple[int, ...], device: int) -> int:
         """Bytes of weights, gradients and states of the optimizer on a device."""
-        found = (self.part(c, n) for c, n in enumerate(partition) if self.place[c] == device)
-        own = (stage_parameters(self.model, self.execution, p.layers, first=p.first, last=p.last) for p in found)
-        return BYTES_A_PARAMETER * sum(own)
+        own = (self.part(chunk, layers) for chunk, layers in enumerate(partition) if self.place[chunk] == device)
+        return sum(map(self.static_part, own))
+
+    def static_part(self, part: Part) -> int:
+        """The same for one part."""
+        own = stage_parameters(self.model, self.execution, part.layers, first=part.first, last=part.last)
+        return BYTES_A_PARAMETER * own
 
     def even(self) -> tuple[int, ...]:
         """As many layers on each chunk as on any other, the first ones one more where they must."""

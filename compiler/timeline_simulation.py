@@ -16,12 +16,14 @@ from .timeline_setting import Setting, setting
 
 @dataclass(frozen=True)
 class PipelineSimulation:
-    """Policies by name, the one that was asked for, and seconds that no step is faster than."""
+    """Policies by name, the one that was asked for, and seconds that no step is faster than: `bound`, even where
+    nothing is recomputed, and `bound_within`, of those that fit into memory (`compiler/timeline_bound.py`)."""
 
     setting: Setting
     outcomes: dict[str, Outcome]
     policy: str
     bound: float
+    bound_within: float
 
     @property
     def chosen(self) -> Outcome:
@@ -77,4 +79,5 @@ def simulate_pipeline(
     """
     pipeline = Pipeline(setting(model, **options), show=show)
     outcomes = {name: pipeline.best(name) for name in dict.fromkeys((*baselines, policy))}
-    return PipelineSimulation(pipeline.setting, outcomes, policy, pipeline.bound())
+    bounds = pipeline.bounds
+    return PipelineSimulation(pipeline.setting, outcomes, policy, bounds.free, bounds.within(outcomes[policy].seconds))

@@ -16,9 +16,9 @@ def outcome(seconds: float | None) -> Outcome:
     return Outcome("", (1,), timeline, (), (0,))
 
 
-def row(ours: float, bound: float, **peers: float | None) -> Row:
+def row(ours: float, bound: float, within: float | None = None, **peers: float | None) -> Row:
     outcomes = {name: outcome(peers.get(name.replace("-", "_"), 2.0)) for name in PEERS}
-    return Row(Case(NVLINK, "2.7b", 8), bound, outcomes | {OURS: outcome(ours)})
+    return Row(Case(NVLINK, "2.7b", 8), bound, within or bound, outcomes | {OURS: outcome(ours)})
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -46,3 +46,8 @@ def test_what_is_missed_is_told():
     told = verdicts([row(1.0, 0.9, heu=0.99)])
     assert told[0].endswith("reached in 0 of 1 settings")
     assert "missed (lowest 0.990)" in told[1]
+
+
+def test_what_cannot_be_reached_is_told():
+    told = verdicts([row(1.0, 0.98), row(1.0, 0.9, within=0.99)])
+    assert told[0].endswith("reached in 1 of 1 settings, in 1 no step that fits into memory reaches it")

@@ -35,8 +35,8 @@ def pipeline(memory: int | str = "2GiB", model=TINY, **options):
 
 def bare(model, partition):
     """Seconds of a step where nothing is recomputed."""
-    costs = model.bare(partition)
-    return simulate(model.plan(costs), costs, transfer=model.setting.transfer).makespan
+    costs = model.stages.bare(partition)
+    return simulate(model.stages.plan(costs), costs, transfer=model.setting.transfer).makespan
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -49,7 +49,7 @@ def test_a_policy_keeps_to_the_memory_and_is_not_faster_than_the_bound(schedule)
         found = model.best(policy)
         assert found.fits
         assert max(found.peak(device) for device in range(2)) <= need * share
-        assert found.seconds >= model.bound() * (1 - 1e-9)
+        assert found.seconds >= model.bounds.free * (1 - 1e-9)
         assert found.seconds >= roomy.seconds * (1 - 1e-9)
 
 
@@ -59,14 +59,42 @@ def test_no_partition_beats_the_bound(schedule, model):
     study = pipeline(model=model, stages=3, schedule=schedule)
     cuts = itertools.combinations(range(1, model.layers), 2)
     times = [bare(study, (a, b - a, model.layers - b)) for a, b in cuts]
-    assert min(times) >= study.bound() * (1 - 1e-9)
+    assert min(times) >= study.bounds.free * (1 - 1e-9)
     if schedule == "1f1b":
-        assert min(times) <= study.bound() * 1.05
+        assert min(times) <= study.bounds.free * 1.05
+
+
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+def test_no_partition_that_fits_beats_the_bound_within_memory(schedule):
+    roomy = pipeline(memory="80GiB", stages=3, schedule=schedule)
+    assert roomy.bounds.within(roomy.best("mix").seconds) == roomy.bounds.free
+    need = max(map(roomy.best("none").peak, range(3)))
+    raised = list[float]()
+    for share in (0.9, 0.6, 0.4):
+        study = pipeline(memory=int(need * share), stages=3, schedule=schedule)
+        attempts = list(POLICIES["mix"].attempts(8, first_that_fits))
+        cuts = itertools.combinations(range(1, TINY.layers), 2)
+        found = [study.attempted("mix", attempt, (a, b - a, TINY.layers - b)) for a, b in cuts for attempt in attempts]
+        best, bound = min(each.seconds for each in found), study.bounds.within(float("inf"))
+        assert study.bounds.free <= bound <= best * (1 + 1e-9)
+        assert study.bounds.within(best) == pytest.approx(min(bound, best))
+        raised.append(bound / study.bounds.free)
+    assert raised == sorted(raised)
+    assert raised[-1] > 1.001
+
+
+def test_no_bound_within_memory_is_told_for_other_orders():
+    study = pipeline(memory="1GiB", schedule="zb-h1")
+    assert study.bounds.within(1e9) == study.bounds.free
+
+
+def test_where_nothing_fits_no_bound_is_above_what_is_known():
+    assert pipeline(memory="100MiB").bounds.within(5.0) == 5.0
 
 
 def test_1f1b_reaches_the_bound_where_the_last_stage_is_the_slowest():
     study = pipeline(model=Transformer(8, 2048, 16, 1000), stages=4)
-    assert bare(study, (2, 2, 2, 2)) == pytest.approx(study.bound(), rel=0.01)
+    assert bare(study, (2, 2, 2, 2)) == pytest.approx(study.bounds.free, rel=0.01)
 
 
 def test_layers_move_away_from_a_heavy_head():
@@ -113,7 +141,7 @@ def test_what_does_not_fit_says_by_how_much_or_why():
 
 def test_closed_windows_hide_nothing():
     study = pipeline()
-    graph = study.graph(study.setting.part(0, 4))
+    graph = study.stages.graph(study.setting.part(0, 4))
     assert sum(window.room for window in graph.windows) > 0
     assert sum(window.room for window in closed(graph).windows) == 0
     assert check(closed(graph), full(graph)).hidden == pytest.approx(0)

@@ -38,6 +38,7 @@ def test_a_step_is_told_of_with_all_that_is_asked_for(run, tmp_path):
     assert "of the bound" in out
     figures = json.loads((tmp_path / "o.json").read_text())
     assert figures["policies"]["full"]["seconds"] >= figures["bound"]
+    assert figures["bound"] <= figures["bound_within"] <= figures["policies"]["full"]["seconds"]
     assert figures["policies"]["full"]["peak"][0] <= figures["memory"]
     assert figures["hardware"]["sources"]["compute.peak"].startswith("NVIDIA")
     events = json.loads((tmp_path / "t.json").read_text())
