@@ -1,11 +1,12 @@
 """Which elementwise calls a kernel computes with eager's bits on this machine: tried once, and kept.
 
     exact_primitives()   ->   ("aten.add.Tensor", "aten.mul.Tensor", ..)
+    exact_guesses()      ->   ("aten.tanh.default",) where what kernels guess has the bits of the library, too
 
 Each primitive runs as part of a map, and eagerly, on some thousand numbers: random ones of all sizes, zeros of both
 signs, infinities, NaN, the smallest and the largest, each with each; an odd number of them, as torch's code for whole
 vectors and that for what is left over may differ. NaN counts as NaN, whatever its bits. What differs is left to eager.
-Primitives that are guessed (`primitives.py`) are tried on every single number that may be in doubt, 2 s for tanh.
+Guesses (`primitives.py`) are tried on every single number that may be in doubt, 2 s for tanh.
 What was found is kept as `machine.py` keeps rates, for this text of the kernels, this compiler, and what torch chooses
 its code by.
 """
@@ -43,41 +44,57 @@ CHUNK = 1 << 20
 """Numbers that are tried at a time where all are."""
 
 
-@cache
 def exact_primitives() -> tuple[str, ...]:
     """The primitives that may be fused here; none where nothing compiles."""
+    return tuple(name for name in PRIMITIVES if found().get(name))
+
+
+def exact_guesses() -> tuple[str, ...]:
+    """Those of them that may be guessed."""
+    return tuple(name for name in exact_primitives() if found().get(guess_of(name)))
+
+
+def guess_of(name: str) -> str:
+    """What the guess at a primitive is called."""
+    return f"guess: {name}"
+
+
+@cache
+def found() -> dict[str, float]:
+    """1 for each primitive, and guess at one, that has eager's bits here, else 0; nothing where nothing compiles."""
     if not native.available():
-        return ()
+        return {}
     texts = (inspect.getsource(part) for part in (elementwise, primitives, tanh, sys.modules[__name__]))
     digest = hashlib.sha256(" ".join((native.identity(), native.libraries(), *texts)).encode()).hexdigest()
+    libraries = [name for name, primitive in PRIMITIVES.items() if primitive.library is not None]
 
     def measure() -> dict[str, float]:
         names = possible()
         right = set(names) - differing(*trial(len(tried()[0]), names))
-        return {digest: 1.0} | {name: float(name in right and guessed_right(name)) for name in PRIMITIVES}
+        guessed = {guess_of(name): float(name in right and guessed_right(name)) for name in libraries}
+        return {digest: 1.0} | {name: float(name in right) for name in PRIMITIVES} | guessed
 
-    found = kept(cache_file("elementwise"), (digest, *PRIMITIVES), measure)
-    return tuple(name for name in PRIMITIVES if found[name])
+    return kept(cache_file("elementwise"), (digest, *PRIMITIVES, *map(guess_of, libraries)), measure)
 
 
 def possible() -> list[str]:
     """The primitives of which all is there that they call."""
     known = native.callable_names()
-    return [name for name, each in PRIMITIVES.items() if each.guess is None or each.guess.library in known]
+    return [name for name, each in PRIMITIVES.items() if each.library is None or each.library.name in known]
 
 
 @torch.no_grad()
 def guessed_right(name: str) -> bool:
-    """Is a primitive eager's for all numbers for which its guess may not be? True where it is not guessed."""
-    if (guess := PRIMITIVES[name].guess) is None:
-        return True
-    module, _ = trial(CHUNK, (name,))
+    """Is the guess at a primitive eager's for all numbers for which it may not be?"""
+    library = PRIMITIVES[name].library
+    assert library is not None
+    module, _ = trial(CHUNK, (name,), guessed=(name,))
     run_pipeline(module, "lower-kernels")
     fused, eager = (Program.build(module, {}, function) for function in ("fused", "eager"))
     mask = torch.zeros(CHUNK, dtype=torch.bool)
     return all(
         same_bits(*(program([x, x, mask])[0] for program in (fused, eager)))
-        for part in all_between(*guess.sizes)
+        for part in all_between(*library.sizes)
         for x in (part, -part)
     )
 
@@ -130,7 +147,7 @@ def calls(given: Sequence[SSAValue], size: int, names: Sequence[str]) -> Iterato
             yield CallOp(name, Template(tuple(args)), operands, [result])
 
 
-def trial(size: int, names: Sequence[str]) -> tuple[ModuleOp, list[str]]:
+def trial(size: int, names: Sequence[str], guessed: Sequence[str] = ()) -> tuple[ModuleOp, list[str]]:
     """A function that calls these primitives, the same as one map, and which primitive each result is of."""
     types: list[Attribute] = [tensor_type(element, (size,)) for element in (f32, f32, i1)]
     meaning, direct, around = (Block(arg_types=types) for _ in range(3))
@@ -143,4 +160,4 @@ def trial(size: int, names: Sequence[str]) -> tuple[ModuleOp, list[str]]:
     around.add_ops([fused, ReturnOp(*fused.results)])
     kind = FunctionType.from_lists(types, results)
     functions = [FuncOp(name, kind, Region(block)) for name, block in (("fused", around), ("eager", direct))]
-    return ModuleOp([*functions, elementwise_kernel(fused, "trial")]), [call.target.data for call in made]
+    return ModuleOp([*functions, elementwise_kernel(fused, "trial", guessed)]), [call.target.data for call in made]

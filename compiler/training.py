@@ -37,7 +37,7 @@ from .context import print_module
 from .entry import read_binder
 from .exact_attention import exact_attention
 from .exact_cross_entropy import exact_cross_entropy
-from .exact_primitives import exact_primitives
+from .exact_primitives import exact_guesses, exact_primitives, guess_of
 from .explain_memory import MemoryReport, explain_memory
 from .frontends.joint import ImportedStep, import_step
 from .memory_budget import fit
@@ -129,13 +129,14 @@ ATTENTION, CROSS_ENTROPY, PRODUCTS = "attention", "cross entropy", "products"
 
 def kernel_passes(function: FuncOp) -> list[ModulePass]:
     """What makes kernels of a step that have eager's bits on this machine, and on all ranks that it trains with."""
-    primitives = exact_primitives()
+    primitives, guesses = exact_primitives(), exact_guesses()
     others = {ATTENTION: exact_attention(), CROSS_ENTROPY: exact_cross_entropy(), PRODUCTS: native.available()}
-    exact = in_common(function, [*primitives, *(name for name, holds in others.items() if holds)])
+    known = [*primitives, *map(guess_of, guesses), *(name for name, holds in others.items() if holds)]
+    exact = in_common(function, known)
     found: list[ModulePass] = [ElideCaches()] if ATTENTION in exact else []
     found += [FuseCrossEntropy()] if CROSS_ENTROPY in exact else []
     if fused := tuple(name for name in exact if name in primitives):
-        found.append(FuseElementwise(fused))
+        found.append(FuseElementwise(fused, tuple(name for name in guesses if guess_of(name) in exact)))
     if PRODUCTS in exact:
         lanes, registers = native.vectors()
         found.append(TileProducts(lanes=lanes, registers=registers))

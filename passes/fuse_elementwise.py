@@ -45,6 +45,7 @@ class Kernels:
     """The kernels of a module; maps of the same calls share one."""
 
     module: ModuleOp
+    guessed: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         named = [op for op in self.module.ops if isinstance(op, ModuleOp) and op.sym_name is not None]
@@ -57,7 +58,7 @@ class Kernels:
         if key not in self.known:
             wishes = (f"elementwise_{number}" for number in range(len(self.taken) + 1))
             name = next(wish for wish in wishes if wish not in self.taken)
-            self.module.body.block.add_op(elementwise_kernel(op, name))
+            self.module.body.block.add_op(elementwise_kernel(op, name, self.guessed))
             self.taken.add(name)
             self.known[key] = name
         return self.known[key]
@@ -75,15 +76,17 @@ def fuse(group: Sequence[Operation], kernels: Kernels) -> None:
 
 @dataclass(frozen=True)
 class FuseElementwise(ModulePass):
-    """See the head of this file. `primitives` are what chains may be made of: calls that have eager's bits here."""
+    """See the head of this file. `primitives` are what chains may be made of: calls that have eager's bits here;
+    `guessed` those of them whose library need not be asked where a guess leaves no doubt."""
 
     name = "fuse-elementwise"
     primitives: tuple[str, ...] = tuple(PRIMITIVES)
+    guessed: tuple[str, ...] = ()
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        kernels = Kernels(op)
+        kernels = Kernels(op, self.guessed)
         for function in [function for function in op.ops if isinstance(function, FuncOp)]:
-            groups = list(Chooser(function, self.primitives).groups())
+            groups = list(Chooser(function, self.primitives, self.guessed).groups())
             for group in reversed(groups):
                 fuse(group, kernels)
             fused = {inner for group in groups for inner in group}

@@ -22,7 +22,8 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 from ...dialects.aten import CallOp, ParameterOp
 from ...dialects.comm import Start, WaitOp
 from ...dialects.remat import PHASE, is_recomputation, text_of
-from ..kernels.primitives import element, is_guessed, is_primitive
+from ..kernels.primitives import element, is_primitive
+from .calls import target
 from .memory import may_share
 from .storages import overwritten, tensor_bytes, why_fixed
 
@@ -47,10 +48,11 @@ class Life:
 
 @dataclass
 class Chooser:
-    """Looks for groups, from the last op to the first."""
+    """Looks for groups of `allowed` calls, from the last op to the first; one of a `guessed` call is one alone, too."""
 
     function: FuncOp
     allowed: Sequence[str]
+    guessed: Sequence[str] = ()
     taken: set[Operation] = field(default_factory=set)
 
     @cached_property
@@ -122,7 +124,7 @@ class Chooser:
                     break
                 left_out.add(own[0])
             self.taken.update(own)
-            if len(group) > 1 or is_guessed(sink):
+            if len(group) > 1 or target(sink) in self.guessed:
                 self.settle(group, own)
                 yield group
 

@@ -4,8 +4,15 @@
     %b = aten.mul.Tensor(%a, %x1)      ->         y0[i] = (x0[i] * 0.5) * x1[i]
     kernel.yield %b
 
-Every call is written as `primitives.py` says, and nothing else is fused or reordered. Truth values are bytes. What a
-library computes is guessed, and where its bits are in doubt computed again through the library:
+Every call is written as `primitives.py` says, and nothing else is fused or reordered. Truth values are bytes. What
+torch asks of a library is asked of it here, too, for a tile at a time:
+
+    %a = aten.mul.Tensor(%x0, 0.5)            for each tile of 512:
+    %t = aten.tanh.default(%a)         ->         t[j] = x0[i + j] * 0.5
+    %b = aten.add.Tensor(%t, %x1)                 library_tanh(512, t)
+    kernel.yield %b                               y0[i + j] = t[j] + x1[i + j]
+
+or guessed, and where its bits are in doubt computed again through the library:
 
     %t = aten.tanh.default(%x0)               for each tile of 32, in vectors:
     kernel.yield %t                    ->         y0[i], doubt[i] = a guess at tanh x0[i]
@@ -13,9 +20,10 @@ library computes is guessed, and where its bits are in doubt computed again thro
                                                   y0[i] = library_tanh(x0[i])
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 from xdsl.dialects import arith, llvm, memref
@@ -30,24 +38,28 @@ from xdsl.dialects.builtin import (
     i8,
     i64,
 )
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.aten import CallOp
 from ...dialects.kernel import MapOp, YieldOp
 from ...dialects.template import Ref
-from .primitives import PRIMITIVES, Primitive, element
+from .primitives import PRIMITIVES, element, library_of
 from .signature import named_kernel
-from .tanh import library_functions
-from .writing import INDEX, add, each, lesser, load, loop, number, real, share, times, when
+from .writing import INDEX, add, each, lesser, load, loop, minus, number, real, share, store, times, when
 
 FUNCTION = "map"
 """The function's name."""
 UNIT = 32
 """Elements that are not divided among threads, and of which a doubt is kept in common."""
+TILE = 512
+"""Elements that a library is asked for at once: they stay in first-level cache."""
+ALIGNED = 64
+"""Bytes to which room is aligned: a vector."""
+NOTHING: Mapping[CallOp, SSAValue] = MappingProxyType({})
 
 
-def elementwise_kernel(op: MapOp, name: str) -> ModuleOp:
-    """The kernel of a map."""
+def elementwise_kernel(op: MapOp, name: str, guessed: Sequence[str] = ()) -> ModuleOp:
+    """The kernel of a map, in which calls of these functions are guessed."""
     block = op.meaning.block
     last = block.last_op
     assert isinstance(last, YieldOp)
@@ -58,9 +70,12 @@ def elementwise_kernel(op: MapOp, name: str) -> ModuleOp:
         size, *others, part, parts = given.values()
         chain, units = Chain(op, others), arith.DivUIOp(add(size, number(UNIT - 1)), number(UNIT)).result
         first, end = (times(share(units, at, parts), number(UNIT)) for at in (part, add(part, number(1))))
-        (write_tiles if chain.guesses() else write_elements)(chain, first, lesser(end, size))
+        asked = [call.target.data for call in chain.asked()]
+        way = write_elements if not asked else write_guesses if set(asked) <= set(guessed) else write_tiles
+        way(chain, first, lesser(end, size))
 
-    beside = library_functions() if Chain(op, ()).guesses() else ()
+    libraries = {library.name: library for call in op.calls() if (library := library_of(call)) is not None}
+    beside = [each for library in libraries.values() for each in library.declared()]
     return named_kernel(FUNCTION, {"size": INDEX, **buffers}, write, name=name, beside=beside)
 
 
@@ -71,39 +86,62 @@ class Chain:
     op: MapOp
     given: Sequence[SSAValue]
 
-    def guesses(self) -> bool:
-        """Is any of it guessed?"""
-        return any(PRIMITIVES[call.target.data].guess for call in self.op.calls())
+    def asked(self) -> list[CallOp]:
+        """The calls that a library is asked for, in order."""
+        return [call for call in self.op.calls() if library_of(call) is not None]
 
-    def compute(self, at: SSAValue) -> None:
-        """Write the results for one element."""
-        self.write(at, lambda primitive, args: primitive.write(*args))
+    def compute(self, at: SSAValue, known: Mapping[CallOp, SSAValue] = NOTHING) -> None:
+        """Write the results for one element, of which some calls are `known`."""
+        self.write(self.values(at, lambda call, args: known[call] if call in known else plain(call, args)), at)
+
+    def argument(self, asked: CallOp, at: SSAValue, known: Mapping[CallOp, SSAValue]) -> SSAValue:
+        """What a call that a library is asked for is of, for one element; those before it are `known`."""
+        found = list[SSAValue]()
+
+        def value(call: CallOp, args: Sequence[Any]) -> SSAValue:
+            if call is asked:
+                found.append(args[0])
+            if library_of(call) is None:
+                return plain(call, args)
+            return known[call] if call in known else args[0]
+
+        self.values(at, value)
+        return found[0]
 
     def guess(self, at: SSAValue) -> SSAValue:
-        """The same where what may be is guessed; gives whether any of that is in doubt."""
+        """Write the results for one element, guessed where they may be; gives whether any of that is in doubt."""
         doubts = list[SSAValue]()
 
-        def value(primitive: Primitive, args: Sequence[Any]) -> SSAValue:
-            if primitive.guess is None:
-                return primitive.write(*args)
-            found, doubt = primitive.guess.write(*args)
+        def value(call: CallOp, args: Sequence[Any]) -> SSAValue:
+            if (library := library_of(call)) is None:
+                return plain(call, args)
+            found, doubt = library.guess(*args)
             doubts.append(doubt)
             return found
 
-        self.write(at, value)
+        self.write(self.values(at, value), at)
         return reduce(either, doubts)
 
-    def write(self, at: SSAValue, value: Callable[[Primitive, Sequence[Any]], SSAValue]) -> None:
-        """Write the results for one element, whose calls give what `value` says."""
-        block = self.op.meaning.block
+    def values(self, at: SSAValue, value: Callable[[CallOp, Sequence[Any]], SSAValue]) -> dict[SSAValue, SSAValue]:
+        """All that there is of one element, whose calls give what `value` says."""
         inside: dict[SSAValue, SSAValue] = {}
-        for given, source in zip(block.args, self.given, strict=False):
+        for given, source in zip(self.op.meaning.block.args, self.given, strict=False):
             inside[given] = read(source, at)
         for call in self.op.calls():
-            inside[call.results[0]] = value(PRIMITIVES[call.target.data], written(call, inside))
+            inside[call.results[0]] = value(call, written(call, inside))
+        return inside
+
+    def write(self, inside: Mapping[SSAValue, SSAValue], at: SSAValue) -> None:
+        """Store the results for one element."""
+        block = self.op.meaning.block
         assert isinstance(block.last_op, YieldOp)
         for result, target in zip(block.last_op.values, self.given[len(block.args) :], strict=True):
             write(inside[result], target, at)
+
+
+def plain(call: CallOp, args: Sequence[Any]) -> SSAValue:
+    """A call as its primitive is written."""
+    return PRIMITIVES[call.target.data].write(*args)
 
 
 def write_elements(chain: Chain, first: SSAValue, end: SSAValue) -> None:
@@ -112,8 +150,35 @@ def write_elements(chain: Chain, first: SSAValue, end: SSAValue) -> None:
 
 
 def write_tiles(chain: Chain, first: SSAValue, end: SSAValue) -> None:
+    """A loop over tiles, for which the library is asked: one loop for each call of it, and one for the results."""
+    room = {call: stack(f32, TILE) for call in chain.asked()}
+
+    def tile(start: SSAValue) -> None:
+        count = lesser(number(TILE), minus(end, start))
+
+        def known(at: SSAValue, calls: Iterable[CallOp]) -> dict[CallOp, SSAValue]:
+            return {call: load(numbers(room[call], f32, TILE), at) for call in calls}
+
+        for index, (call, pointer) in enumerate(room.items()):
+            before = list(room)[:index]
+
+            def ask(at: SSAValue, call: CallOp = call, before: Sequence[CallOp] = before) -> None:
+                argument = chain.argument(call, add(start, at), known(at, before))
+                store(argument, numbers(room[call], f32, TILE), at)
+
+            each(number(0), count, number(1), ask)
+            library = library_of(call)
+            assert library is not None
+            library.call(pointer, count)
+        each(number(0), count, number(1), lambda at: chain.compute(add(start, at), known(at, room)))
+
+    each(first, end, number(TILE), tile)
+
+
+def write_guesses(chain: Chain, first: SSAValue, end: SSAValue) -> None:
     """A loop over tiles, of which what is in doubt is computed again; what is left over is not guessed."""
-    flags, words = stack(UNIT)
+    bytes = stack(i8, UNIT)
+    flags, words = numbers(bytes, i8, UNIT), numbers(bytes, i64, UNIT // 8)
     none, zero = (arith.ConstantOp(IntegerAttr(0, kind)).result for kind in (i8, i64))
 
     def holds(flag: SSAValue) -> SSAValue:
@@ -147,12 +212,14 @@ def either(a: SSAValue, b: SSAValue) -> SSAValue:
     return arith.OrIOp(a, b).result
 
 
-def stack(size: int) -> tuple[SSAValue, SSAValue]:
-    """A buffer of bytes that lives as long as the function runs, and the same as words of eight."""
-    pointer = llvm.AllocaOp(llvm.ConstantOp(IntegerAttr(size, i64), i64).result, i8, UNIT).res
-    kinds = MemRefType(i8, (size,)), MemRefType(i64, (size // 8,))
-    flags, words = (UnrealizedConversionCastOp.get((pointer,), (kind,)).results[0] for kind in kinds)
-    return flags, words
+def stack(element: Attribute, size: int) -> SSAValue:
+    """The address of room for so many numbers that is there as long as the function runs."""
+    return llvm.AllocaOp(llvm.ConstantOp(IntegerAttr(size, i64), i64).result, element, ALIGNED).res
+
+
+def numbers(pointer: SSAValue, element: Attribute, size: int) -> SSAValue:
+    """The buffer of so many numbers at an address."""
+    return UnrealizedConversionCastOp.get((pointer,), (MemRefType(element, (size,)),)).results[0]
 
 
 def buffer(value: SSAValue) -> MemRefType:

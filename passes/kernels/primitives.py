@@ -86,18 +86,22 @@ class Primitive:
 
     kinds: str
     write: Callable[..., SSAValue]
-    guess: "Guess | None" = None
+    library: "Library | None" = None
 
 
 @dataclass(frozen=True)
-class Guess:
-    """How the result of a library's function is guessed: as a number, and a truth value where that is in doubt.
+class Library:
+    """A library's function that torch calls, by name: how a kernel declares it, and calls it for a buffer of so many
+    numbers, which then holds the results.
 
-    Whether all is in doubt that the library may say otherwise must be tried, for all x of `sizes`.
+    `guess` writes what it gives in another way, faster: as a number, and a truth value where that is in doubt. Whether
+    all is in doubt that the library may say otherwise must be tried, for all x of `sizes`.
     """
 
-    write: Callable[[SSAValue], tuple[SSAValue, SSAValue]]
-    library: str
+    name: str
+    declared: Callable[[], Sequence[Operation]]
+    call: Callable[[SSAValue, SSAValue], None]
+    guess: Callable[[SSAValue], tuple[SSAValue, SSAValue]]
     sizes: tuple[float, float]
 
 
@@ -121,7 +125,9 @@ PRIMITIVES: dict[str, Primitive] = {
     "aten.threshold_backward.default": Primitive(
         "xxs", lambda g, a, limit: choice(comparison("ole")(a, limit), real(0.0), g)
     ),
-    "aten.tanh.default": Primitive("x", tanh.through_library, Guess(tanh.guess, tanh.LIBRARY, tanh.SIZES)),
+    "aten.tanh.default": Primitive(
+        "x", tanh.one, Library(tanh.LIBRARY, tanh.library_functions, tanh.all_of, tanh.guess, tanh.SIZES)
+    ),
     "aten.tanh_backward.default": Primitive("xx", tanh_backward),
     "aten.sigmoid_backward.default": Primitive("xx", sigmoid_backward),
     "gossamer.dropout_backward.default": Primitive("xmp", dropout_backward),
@@ -151,9 +157,9 @@ def is_primitive(op: CallOp, allowed: Sequence[str] = tuple(PRIMITIVES)) -> bool
     return all(fits(kind, argument, op, shape) for kind, argument in zip(primitive.kinds, args, strict=True))
 
 
-def is_guessed(op: Operation) -> bool:
-    """Is `op` a call that a kernel computes in another, faster way than torch does?"""
-    return isinstance(op, CallOp) and PRIMITIVES[op.target.data].guess is not None
+def library_of(op: CallOp) -> Library | None:
+    """The library's function that a call of a primitive is for."""
+    return PRIMITIVES[op.target.data].library
 
 
 def element(value: SSAValue) -> Attribute:

@@ -1,6 +1,7 @@
 """A primitive is fused only where its kernel has eager's bits."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -52,8 +53,8 @@ def test_what_is_not_eagers_is_found(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.usefixtures("guessed_tanh")
 def test_guesses_are_tried_on_all_numbers_that_may_be_in_doubt(monkeypatch: pytest.MonkeyPatch):
     primitive, sizes = PRIMITIVES[TANH], (2.0**-7, 2.0**-7 * 1.2)
-    assert primitive.guess is not None
-    monkeypatch.setitem(PRIMITIVES, TANH, replace(primitive, guess=replace(primitive.guess, sizes=sizes)))
+    assert primitive.library is not None
+    monkeypatch.setitem(PRIMITIVES, TANH, replace(primitive, library=replace(primitive.library, sizes=sizes)))
     assert trying.guessed_right(TANH)
     monkeypatch.setattr(tanh, "WINDOW", (1e-5, 1e-5))
     assert not trying.guessed_right(TANH)
@@ -81,4 +82,13 @@ def test_every_primitive_is_tried():
 
 def test_nothing_is_fused_where_nothing_compiles(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(trying.native, "available", lambda: False)
-    assert trying.exact_primitives.__wrapped__() == ()
+    assert trying.found.__wrapped__() == {}
+
+
+def test_a_guess_that_is_not_the_librarys_leaves_the_primitive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(trying, "cache_file", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(trying, "guessed_right", lambda name: False)
+    known = trying.found.__wrapped__()
+    monkeypatch.setattr(trying, "found", lambda: known)
+    assert trying.exact_guesses() == ()
+    assert set(SURE) <= set(trying.exact_primitives())

@@ -9,7 +9,7 @@ import gossamer
 import pytest
 import torch
 from gossamer.compiler.exact_cross_entropy import exact_cross_entropy
-from gossamer.compiler.exact_primitives import exact_primitives
+from gossamer.compiler.exact_primitives import found as exact_elementwise
 from gossamer.compiler.explain_memory import title
 from gossamer.dialects.kernel import ExactOp, MapOp
 from gossamer.runtime import kernel_code, native
@@ -95,6 +95,7 @@ def test_a_step_is_eagers_in_any_budget(make: Callable[[], nn.Module], batch: Ca
         check_call(step, model, eager, squared, batch(), number)
 
 
+@pytest.mark.usefixtures("library_tanh")
 def test_maps_are_explained_by_what_they_compute():
     step = gossamer.compile_training(net(), squared, rows())
     titles = {title(op) for op in step.module.walk() if isinstance(op, MapOp)}
@@ -103,7 +104,7 @@ def test_maps_are_explained_by_what_they_compute():
 
 
 def test_a_step_is_eagers_without_llvmlite(monkeypatch: pytest.MonkeyPatch):
-    cached = (exact_primitives, exact_cross_entropy, native.wide)
+    cached = (exact_elementwise, exact_cross_entropy, native.wide)
     for name in ("llvmlite", "llvmlite.binding"):
         monkeypatch.setitem(sys.modules, name, None)
     for module in (native, kernel_code):

@@ -110,6 +110,7 @@ GELU = """
     func.return %h, %g : T, T"""
 
 
+@pytest.mark.usefixtures("library_tanh")
 def test_the_backward_pass_computes_cheap_ops_again_from_what_they_read():
     after = check(step(GELU))
     first, second = maps(after)
@@ -129,8 +130,10 @@ def test_without_tanh_it_is_what_is_kept():
     assert names == ["kernel.map", "aten.call", "kernel.map", "kernel.map", "func.return"]
 
 
-def test_what_is_guessed_is_a_map_alone():
-    after = check(step("f %a = tanh.default(%x) : (T) -> T\nfunc.return %a : T"))
+def test_only_what_is_guessed_is_a_map_alone():
+    module = step("f %a = tanh.default(%x) : (T) -> T\nfunc.return %a : T")
+    assert not maps(fused(module))
+    after = fused(module, 'fuse-elementwise{guessed="aten.tanh.default"}')
     assert maps(after) == ["%0 = aten.tanh.default(%x0); yield %0"]
 
 
