@@ -1,7 +1,8 @@
 """In which order the library sums a product, tried once on this machine, and whether the kernel is faster.
 
-    found(kernel, Layout(512, 256, 768, ..))   ->   128: the kernel has the library's bits with blocks of 128, in less
-                                                    time; 0: the library computes it
+    found(kernel, Layout(512, 256, 768, ..))   ->   Way(128, False): the kernel has the library's bits with blocks of
+                                                    128, and takes less time where it packs a before b
+                                                    None: the library computes it
 
 The library and the kernel compute the product of random matrices that have the sizes, strides and alignment of the
 real ones, with zeros of both signs, infinities, NaN and the smallest numbers in some rows and columns. The order of a
@@ -16,7 +17,8 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -32,8 +34,9 @@ LONGEST = 512
 """No library has longer ones, and working space grows with them."""
 MOST = 1 << 30
 """Bytes of a trial at most: larger products are left to the library."""
-ROUNDS = 9
-"""How often each is timed, with its operands in cache: between other ops the kernel gains more."""
+ROUNDS, SPOILT = 9, 12_000_000
+"""How often each is timed, and bytes that are written before, as between the ops of a step: more than a second-level
+cache holds."""
 SPECIAL, SPARSE = (0.0, -0.0, 1e-40, float("inf"), float("-inf"), float("nan")), 4
 """Numbers that are no others' kind, and how many lines there must be for each, lest they hide all sums."""
 ALIGNED = 64
@@ -66,41 +69,51 @@ class Layout:
         return list(dict.fromkeys(n for n in wishes if 0 < n <= min(self.depth, LONGEST)))
 
 
+class Way(NamedTuple):
+    """How the kernel computes a product: in blocks of so many k; whether it packs b before a, which changes no bit."""
+
+    block: int
+    b_first: bool
+
+
 class Kernel(Protocol):
-    """The kernel: c = a b, with `bias` where there is one, in blocks of so many k."""
+    """The kernel: c = a b, with `bias` where there is one."""
 
     digest: str
 
-    def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, block: int, /) -> None: ...
+    def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, way: Way, /) -> None: ...
 
 
-def found(kernel: Kernel, layout: Layout) -> int:
-    """The length of blocks that the kernel computes this with; 0 where the library does."""
+def found(kernel: Kernel, layout: Layout) -> Way | None:
+    """How the kernel computes this; None where the library does."""
     key = f"{kernel.digest} {identity()} {libraries()} threads={torch.get_num_threads()} {layout}"
     name = f"products/{hashlib.sha256(key.encode()).hexdigest()}"
     if (known := kept(name)) is not None:
-        return int(known)
-    block = tried(kernel, layout)
-    keep(name, str(block).encode())
-    return block
+        block, b_first = map(int, known.split())
+        return Way(block, bool(b_first)) if block else None
+    way = tried(kernel, layout)
+    keep(name, b"0 0" if way is None else f"{way.block} {way.b_first:d}".encode())
+    return way
 
 
 @torch.no_grad()
-def tried(kernel: Kernel, layout: Layout) -> int:
+def tried(kernel: Kernel, layout: Layout) -> Way | None:
     """The same, found by trial."""
     if 4 * (sum(layout.spans) + 2 * layout.rows * layout.columns) > MOST:
-        return 0
+        return None
     a, b, bias = operands(layout)
     theirs, ours = (memory(layout.rows * layout.columns).view(layout.rows, -1) for _ in range(2))
     compute = library_call(a, b, bias, theirs)
     compute()
     for block in layout.blocks():
-        kernel(a, b, bias, ours, block)
+        ways = [Way(block, b_first) for b_first in (False, True)]
+        runs = [partial(kernel, a, b, bias, ours, way) for way in ways]
+        runs[0]()
         if same_bits(ours, theirs):
-            pair = compute, lambda block=block: kernel(a, b, bias, ours, block)
-            before, after = fastest(*pair)
-            return block if after < before else 0
-    return 0
+            library, *kernels = fastest(compute, *runs)
+            best = min(kernels)
+            return ways[kernels.index(best)] if best < library else None
+    return None
 
 
 def library_call(a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor) -> Callable[[], object]:
@@ -111,10 +124,12 @@ def library_call(a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor) -> Callab
 
 
 def fastest(*runs: Callable[[], object]) -> list[float]:
-    """Seconds of the fastest of some runs of each, in turns."""
+    """Seconds of the fastest of some runs of each, in turns, from no near cache."""
     found: list[list[float]] = [[] for _ in runs]
-    for _ in range(ROUNDS):
+    others = np.empty(SPOILT, dtype=np.uint8)
+    for turn in range(ROUNDS):
         for run, taken in zip(runs, found, strict=True):
+            others.fill(turn)
             start = time.perf_counter()
             run()
             taken.append(time.perf_counter() - start)

@@ -1,10 +1,11 @@
-"""Lines of a matrix packed side by side, so that what a tile of a product reads next lies next.
+"""Lines of a matrix packed side by side, or one after the other, so that what a tile of a product reads next lies next.
 
-    scratch[to + p width + i] = line first + i at k + p      for i in width, p in long
+    scratch[to + p width + i] = line first + i at k + p      for i in width, p in long        a panel
+    scratch[to + i PITCH + p] = line first + i at k + p                                       rows
 
 | lines                                  | are packed                                                         |
 |----------------------------------------|--------------------------------------------------------------------|
-| along k: neighbours are of one line    | by squares, which are transposed in registers                      |
+| along k: neighbours are of one line    | by squares, which are transposed in registers; or as they are      |
 | across: neighbours are of one k        | vector by vector                                                   |
 
 The last line stands in for those beyond it.
@@ -29,13 +30,43 @@ from .writing import (
     load,
     minus,
     number,
+    prefetch,
     quotient,
     remainder,
     store,
     times,
     vector_load,
     vector_store,
+    when,
 )
+
+QUARTERS = 4
+"""In so many turns lines are asked for."""
+PITCH = 528
+"""From line to line where they are one after the other: no library has longer blocks, and lines begin at many places of
+a page."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Positions of an axis."""
+
+    first: SSAValue
+    end: SSAValue
+
+    @property
+    def size(self) -> SSAValue:
+        """How many there are."""
+        return minus(self.end, self.first)
+
+    def units(self, size: int) -> SSAValue:
+        """How many units of so many positions they fill or begin."""
+        return quotient(add(self.size, number(size - 1)), size)
+
+    def unit(self, which: SSAValue, size: int) -> "Range":
+        """One of them."""
+        first = add(self.first, times(which, number(size)))
+        return Range(first, lesser(add(first, number(size)), self.end))
 
 
 @dataclass(frozen=True)
@@ -51,29 +82,70 @@ class Lines:
         """Where a number lies."""
         return add(times(line, self.step), times(place, self.stride))
 
+    @property
+    def is_along(self) -> SSAValue:
+        """Whether neighbours are of one line."""
+        return equal(self.stride, number(1))
+
     def existing(self, line: SSAValue) -> SSAValue:
         """`line`, or the last one."""
         return lesser(line, minus(self.count, number(1)))
 
 
 @dataclass(frozen=True)
-class Packing:
-    """Lines from `first` to `end`, from k on, `long` numbers of each, go to `scratch[to ..]`: `width` lines a panel, of
-    as many numbers for each k as are whole vectors."""
+class Ahead:
+    """As many lines as a vector has numbers, from `first` and k on, that are asked for while tiles are computed: near
+    when they are packed, and not in the way of what is. A `quarter` with each of four tiles, if `wanted`.
+
+    Along k that is 4 of 16 lines, a vector further with each vector of k; across, 4 k of all lines with each.
+    """
 
     lines: Lines
     first: SSAValue
-    end: SSAValue
+    k: SSAValue
+    long: SSAValue
+    quarter: SSAValue
+    wanted: SSAValue
+    lanes: int
+
+    def ask(self, vector: SSAValue) -> None:
+        """With a vector of k."""
+        count = self.lanes // QUARTERS
+
+        def lines() -> None:
+            line, place = (
+                add(self.first, times(self.quarter, number(count))),
+                add(self.k, times(vector, number(self.lanes))),
+            )
+            for offset in range(count):
+                self.at(add(line, number(offset)), place)
+
+        def numbers() -> None:
+            vectors = add(times(self.quarter, quotient(self.long, self.lanes)), vector)
+            place = add(self.k, times(vectors, number(count)))
+            for offset in range(count):
+                self.at(self.first, add(place, number(offset)))
+
+        when(self.wanted, lambda: branch(self.lines.is_along, lines, numbers))
+
+    def at(self, line: SSAValue, place: SSAValue) -> None:
+        """For one number."""
+        prefetch(self.lines.buffer, self.lines.at(line, place))
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Some lines, from k on, `long` numbers of each, go to `scratch[to ..]`: `width` lines a panel, of as many numbers
+    for each k as are whole vectors. Panels are a k apart, lest all begin at one place of a page."""
+
+    lines: Lines
+    own: Range
     k: SSAValue
     long: SSAValue
     scratch: SSAValue
     to: SSAValue
     width: int
     lanes: int
-
-    def write(self) -> None:
-        """The loops."""
-        branch(equal(self.lines.stride, number(1)), self.by_squares, self.by_vectors)
 
     @property
     def vectors(self) -> range:
@@ -88,17 +160,35 @@ class Packing:
     @property
     def panels(self) -> SSAValue:
         """How many there are."""
-        return quotient(add(minus(self.end, self.first), number(self.width - 1)), self.width)
+        return self.own.units(self.width)
 
     def line(self, panel: SSAValue, line: int | SSAValue) -> SSAValue:
         """A line of a panel."""
         offset = number(line) if isinstance(line, int) else line
-        return add(self.first, add(times(panel, number(self.width)), offset))
+        return add(self.own.first, add(times(panel, number(self.width)), offset))
 
     def place(self, panel: SSAValue, p: SSAValue, line: int | SSAValue) -> SSAValue:
         """Where a number of it goes."""
         offset = number(line) if isinstance(line, int) else line
-        return add(self.to, add(times(add(times(panel, self.long), p), number(self.pitch)), offset))
+        return add(self.to, add(times(add(times(panel, add(self.long, number(1))), p), number(self.pitch)), offset))
+
+    def by_lines(self) -> None:
+        """Lines along k, one after the other."""
+        rest = remainder(self.long, number(self.lanes))
+
+        def copied(line: SSAValue) -> None:
+            start, to = self.lines.at(line, self.k), add(self.to, times(minus(line, self.own.first), number(PITCH)))
+
+            def vector(p: SSAValue) -> None:
+                vector_store(vector_load(self.lines.buffer, self.lanes, add(start, p)), self.scratch, add(to, p))
+
+            def one(p: SSAValue) -> None:
+                store(load(self.lines.buffer, add(start, p)), self.scratch, add(to, p))
+
+            each(number(0), minus(self.long, rest), number(self.lanes), vector)
+            each(minus(self.long, rest), self.long, number(1), one)
+
+        each(self.own.first, self.own.end, number(1), copied)
 
     def by_squares(self) -> None:
         """Lines along k."""
@@ -123,7 +213,7 @@ class Packing:
 
     def by_vectors(self) -> None:
         """Lines across: those of one k after those of another, as memory has them; a panel that is not whole apart."""
-        there = minus(self.lines.count, add(self.first, number(self.pitch - self.width)))
+        there = minus(self.lines.count, add(self.own.first, number(self.pitch - self.width)))
         whole = lesser(self.panels, quotient(larger(there, number(0)), self.width))
 
         def vectors(p: SSAValue, panel: SSAValue) -> None:

@@ -1,12 +1,14 @@
 """c = a b, or bias + a b: a dense product that has its sums in a given order, so that they can be the library's.
 
-    for each slab of columns, PANELS wide             tiles, or panels, are divided among threads
-      for each block of k                             `block` long: here the order of the sums is made
-        pack b                                        stays in second-level cache
-        for each chunk of rows, TILES high
-          pack a                                      stays there, too
-          for each tile, for each panel
-            sums of the block go to c                 in registers: see `product_tile.py`
+    for each block of k                             `block` long: here the order of the sums is made
+      pack one matrix                               at most TILES of rows, or PANELS of columns: stays in second-level
+      for each unit of the other                    a tile of rows, or a panel of columns
+        pack it                                     stays in first-level cache, as far as that goes
+        for each unit of the first
+          sums of the block go to c                 in registers: see `product_tile.py`
+
+Which is packed first is an argument, too: the better way hangs on sizes and caches. What is packed unit by unit is
+asked for meanwhile. Each thread has a part of the longer side of c.
 
 Each number of c is a sum over blocks of k, and each block a sum of one k after the other that is rounded once for each:
 MKL's order too (on AMD, 2026-11: blocks of 192, or halves of k where two are enough), so that c has its bits. Threads
@@ -14,32 +16,50 @@ change nothing. a and b may be transposed. After Goto and van de Geijn, "Anatomy
 Multiplication", ACM TOMS 34(3), 2008, section 5.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, MemRefType, ModuleOp, f32, i64
 from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.kernel import SCRATCH
-from .panels import Lines, Packing
+from .panels import PITCH, QUARTERS, Ahead, Lines, Packing, Range
 from .product_tile import WIDTH, Output, Tile, tile_rows
 from .signature import MACHINE, Machine, named_kernel
-from .writing import INDEX, add, each, either, equal, less, lesser, minus, number, quotient, remainder, share, times
+from .writing import (
+    INDEX,
+    add,
+    both,
+    branch,
+    each,
+    either,
+    equal,
+    larger,
+    less,
+    lesser,
+    minus,
+    number,
+    quotient,
+    remainder,
+    share,
+    times,
+)
 
 FUNCTION = "product"
 """The function's name."""
 BUFFERS = ("a", "b", "bias", "c", "scratch")
 """Arguments that are addresses of f32; c is row-major."""
-NUMBERS = ("a_row", "a_column", "b_row", "b_column", "rows", "columns", "depth", "block", "biased")
-"""Arguments that are numbers: strides, one of each pair 1; sizes; the length of a block; 1 where there is a bias."""
-PANELS, TILES = 32, 8
-"""Panels of a slab, and tiles that are packed at once: with blocks of 192 they are 786 and 98 kB, together most of a
-second-level cache. One tile at a time was 5 % slower where a is read across its rows (AMD EPYC, 2026-11)."""
+NUMBERS = ("a_row", "a_column", "b_row", "b_column", "rows", "columns", "depth", "block", "b_first", "biased")
+"""Arguments that are numbers: strides, one of each pair 1; sizes; the length of a block; 1 where b is packed
+before a, and where there is a bias."""
+TILES, PANELS = 40, 32
+"""Tiles, and panels, that are packed before: with blocks of 192 at most 790 kB, with 384 at most 1.6 MB."""
 
 
 def scratch(machine: Machine) -> tuple[int, int]:
-    """Numbers of working space for each thread: the sums of a tile, and times `block`, a slab and a chunk."""
+    """Numbers of working space for each thread: the sums of a tile and all tiles, and times `block + 1`, panels."""
     panel = WIDTH * machine.lanes
-    return tile_rows(machine) * panel, PANELS * panel + TILES * machine.lanes
+    return tile_rows(machine) * panel + TILES * machine.lanes * PITCH, PANELS * panel
 
 
 def product_kernel(name: str, machine: Machine = MACHINE) -> ModuleOp:
@@ -50,14 +70,6 @@ def product_kernel(name: str, machine: Machine = MACHINE) -> ModuleOp:
     return named_kernel(
         FUNCTION, arguments, lambda given: Product(machine=machine, **given).write(), name=name, attributes=space
     )
-
-
-@dataclass(frozen=True)
-class Range:
-    """Positions of an axis."""
-
-    first: SSAValue
-    end: SSAValue
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,7 @@ class Product:
     columns: SSAValue
     depth: SSAValue
     block: SSAValue
+    b_first: SSAValue
     biased: SSAValue
     part: SSAValue
     parts: SSAValue
@@ -94,15 +107,21 @@ class Product:
 
     def write(self) -> None:
         """The loops."""
-        tall, slab = less(self.columns, self.rows), number(PANELS * self.width)
-        wide = less(self.rows, add(self.columns, number(1)))
+        tall, wide = less(self.columns, self.rows), less(self.rows, add(self.columns, number(1)))
         rows, columns = self.own(self.rows, self.height, tall), self.own(self.columns, self.width, wide)
+        b_first = equal(self.b_first, number(1))
+        high = either(b_first, larger(rows.size, number(1)), number(TILES * self.height))
+        broad = either(b_first, number(PANELS * self.width), larger(columns.size, number(1)))
 
-        def over_slab(left: SSAValue) -> None:
-            own = Range(left, lesser(add(left, slab), columns.end))
-            each(number(0), self.depth, self.block, lambda k: self.over_block(rows, own, k))
+        def block(k: SSAValue) -> None:
+            long = lesser(self.block, minus(self.depth, k))
 
-        each(columns.first, columns.end, slab, over_slab)
+            def chunk(own: Range, others: Range) -> None:
+                Chunk(self, own, others, k, long, b_first).write()
+
+            each_part(rows, high, lambda own: each_part(columns, broad, lambda others: chunk(own, others)))
+
+        each(number(0), self.depth, self.block, block)
 
     def own(self, size: SSAValue, unit: int, divided: SSAValue) -> Range:
         """This thread's part of an axis, in whole tiles or panels; all of it where it is not `divided`."""
@@ -111,45 +130,113 @@ class Product:
         first, end = (times(share(units, at, parts), number(unit)) for at in (part, add(part, number(1))))
         return Range(first, lesser(end, size))
 
-    def over_block(self, rows: Range, columns: Range, k: SSAValue) -> None:
-        """A block of k, of a slab of columns."""
-        long = lesser(self.block, minus(self.depth, k))
-        a, b = self.space(PANELS * self.width), self.space(0)
-        a_lines = Lines(self.a, self.a_row, self.a_column, self.rows)
-        b_lines = Lines(self.b, self.b_column, self.b_row, self.columns)
-        output = Output(self.c, self.bias, self.columns, equal(k, number(0)), self.biased)
-
-        def pack(lines: Lines, own: Range, to: SSAValue, width: int) -> None:
-            Packing(lines, own.first, own.end, k, long, self.scratch, to, width, self.machine.lanes).write()
-
-        def chunk(top: SSAValue) -> None:
-            own = Range(top, lesser(add(top, number(TILES * self.height)), rows.end))
-            pack(a_lines, own, a, self.height)
-            tiles = quotient(add(minus(own.end, top), number(self.height - 1)), self.height)
-            each(number(0), tiles, number(1), lambda which: tile(own, which))
-
-        def tile(own: Range, which: SSAValue) -> None:
-            top = add(own.first, times(which, number(self.height)))
-            packed = add(a, times(times(which, long), number(self.machine.lanes)))
-            rest = lesser(minus(own.end, top), number(self.height))
-            for count in dict.fromkeys((self.height, 4, 1)):
-                some = minus(rest, remainder(rest, number(count)))
-                piece = Tile(self.machine, count, self.scratch, packed, top, spare, output)
-                each(number(0), some, number(count), lambda row, piece=piece: over_panels(piece.down(row)))
-                top, packed, rest = add(top, some), add(packed, some), minus(rest, some)
-
-        def over_panels(piece: Tile) -> None:
-            def panel(column: SSAValue) -> None:
-                piece.write(add(b, times(minus(column, columns.first), long)), long, column, columns.end)
-
-            each(columns.first, columns.end, number(self.width), panel)
-
-        spare = self.space(PANELS * self.width + TILES * self.machine.lanes)
-        pack(b_lines, columns, b, self.width)
-        each(rows.first, rows.end, number(TILES * self.height), chunk)
-
-    def space(self, blocks: int) -> SSAValue:
-        """Where working space of this thread begins, after so many times `block` numbers."""
+    @property
+    def space(self) -> SSAValue:
+        """Where working space of this thread begins, with the sums of a tile."""
         fixed, most = map(number, scratch(self.machine))
-        whole = add(times(most, self.block), fixed)
-        return add(times(self.part, whole), times(number(blocks), self.block))
+        return times(self.part, add(times(most, add(self.block, number(1))), fixed))
+
+    @property
+    def tiles(self) -> SSAValue:
+        """Where tiles are packed."""
+        return add(self.space, number(self.height * self.width))
+
+    @property
+    def panels(self) -> SSAValue:
+        """Where panels are packed."""
+        return add(self.space, number(scratch(self.machine)[0]))
+
+
+def each_part(whole: Range, size: SSAValue, body: Callable[[Range], None]) -> None:
+    """`body` with one part after another, so many positions long."""
+    each(whole.first, whole.end, size, lambda first: body(Range(first, lesser(add(first, size), whole.end))))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A block of k, from `k` on and so `long`, for some rows and columns."""
+
+    product: Product
+    rows: Range
+    columns: Range
+    k: SSAValue
+    long: SSAValue
+    b_first: SSAValue
+
+    @property
+    def a(self) -> Lines:
+        """The rows of a."""
+        given = self.product
+        return Lines(given.a, given.a_row, given.a_column, given.rows)
+
+    @property
+    def b(self) -> Lines:
+        """The columns of b."""
+        given = self.product
+        return Lines(given.b, given.b_column, given.b_row, given.columns)
+
+    def turned(self, one: SSAValue, other: SSAValue) -> SSAValue:
+        """`one` where b is packed before, else `other`."""
+        return either(self.b_first, one, other)
+
+    def write(self) -> None:
+        """One matrix is packed, then the other unit by unit."""
+        tiles, panels = self.rows.units(self.product.height), self.columns.units(self.product.width)
+        branch(self.b_first, lambda: self.pack_b(self.columns), lambda: self.pack_a(self.rows))
+
+        def unit(at: SSAValue) -> None:
+            own, others = self.rows.unit(at, self.product.height), self.columns.unit(at, self.product.width)
+            branch(self.b_first, lambda: self.pack_a(own), lambda: self.pack_b(others))
+            each(
+                number(0), self.turned(panels, tiles), number(1),
+                lambda other: self.pair(self.turned(at, other), self.turned(other, at)),
+            )  # fmt: skip
+
+        each(number(0), self.turned(tiles, panels), number(1), unit)
+
+    def pack_a(self, own: Range) -> None:
+        """Tiles of rows."""
+        given = self.product
+        packing = Packing(self.a, own, self.k, self.long, given.scratch, given.tiles, given.height, given.machine.lanes)
+        branch(self.a.is_along, packing.by_lines, packing.by_vectors)
+
+    def pack_b(self, own: Range) -> None:
+        """Panels of columns."""
+        given = self.product
+        packing = Packing(self.b, own, self.k, self.long, given.scratch, given.panels, given.width, given.machine.lanes)
+        branch(self.b.is_along, packing.by_squares, packing.by_vectors)
+
+    def pair(self, tile: SSAValue, panel: SSAValue) -> None:
+        """A tile and a panel: all its rows at once, or what is left by fours and ones."""
+        given, none, line = self.product, number(0), add(self.long, number(1))
+        own, along = self.rows.unit(tile, given.height), self.a.is_along
+        a_apart = either(along, number(given.height * PITCH), times(line, number(given.machine.lanes)))
+        packed = add(given.tiles, times(self.turned(none, tile), a_apart))
+        b = add(given.panels, times(self.turned(panel, none), times(line, number(given.width))))
+        column = self.columns.unit(panel, given.width).first
+        output = Output(given.c, given.bias, given.columns, equal(self.k, none), given.biased)
+        top, rest, ahead = own.first, own.size, self.ahead(tile, panel)
+        for count in dict.fromkeys((given.height, 4, 1)):
+            some = minus(rest, remainder(rest, number(count)))
+            piece = Tile(given.machine, count, given.scratch, packed, along, top, given.space, output, ahead)
+            each(
+                none, some, number(count),
+                lambda row, piece=piece: piece.down(row).write(b, self.long, column, self.columns.end),
+            )  # fmt: skip
+            done = piece.down(some)
+            top, packed, rest = done.row, done.a, minus(rest, some)
+
+    def ahead(self, tile: SSAValue, panel: SSAValue) -> list[Ahead]:
+        """What is packed next: a tile, a quarter with each of the first panels, or a panel with the first tiles."""
+        lanes, height, width = self.product.machine.lanes, self.product.height, self.product.width
+        rows, columns = self.rows.unit(add(tile, number(1)), height), self.columns.unit(add(panel, number(1)), width)
+        turns = (self.turned(panel, number(QUARTERS)), self.turned(number(QUARTERS), tile))
+        a_wanted, b_wanted = (
+            both(less(turn, number(QUARTERS)), less(number(0), own.size))
+            for turn, own in zip(turns, (rows, columns), strict=True)
+        )
+        found = [Ahead(self.a, rows.first, self.k, self.long, panel, a_wanted, lanes)]
+        for part in range(WIDTH):
+            line = add(columns.first, number(part * lanes))
+            found.append(Ahead(self.b, line, self.k, self.long, tile, b_wanted, lanes))
+        return found

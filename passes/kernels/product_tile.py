@@ -6,7 +6,7 @@
     c = bias + sums                               there, where there is a bias
     c = c + sums                                  in later ones
 
-A panel that is not whole is written number by number. What c holds is asked for before the sums are made.
+A panel that is not whole is written number by number. Lines of c, and what is packed next, are asked for meanwhile.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +15,14 @@ from dataclasses import dataclass, replace
 from xdsl.dialects import arith
 from xdsl.ir import SSAValue
 
+from .panels import PITCH, Ahead
 from .signature import Machine
 from .writing import (
     add,
     branch,
+    chosen,
     each,
+    either,
     equal,
     fma,
     less,
@@ -28,6 +31,7 @@ from .writing import (
     minus,
     number,
     prefetch,
+    quotient,
     splat,
     store,
     times,
@@ -83,19 +87,23 @@ class Output:
 
 @dataclass(frozen=True)
 class Tile:
-    """`count` rows of c from `row` on, whose numbers of a are packed at `a`; `spare` is room for their sums."""
+    """`count` rows of c from `row` on, whose numbers of a are packed at `a`, `along` k or those of one k side by side;
+    `spare` is room for their sums."""
 
     machine: Machine
     count: int
     scratch: SSAValue
     a: SSAValue
+    along: SSAValue
     row: SSAValue
     spare: SSAValue
     output: Output
+    ahead: Sequence[Ahead]
 
     def down(self, rows: SSAValue) -> "Tile":
         """The tile that begins so many rows below."""
-        return replace(self, a=add(self.a, rows), row=add(self.row, rows))
+        step = either(self.along, number(PITCH), number(1))
+        return replace(self, a=add(self.a, times(rows, step)), row=add(self.row, rows))
 
     @property
     def lanes(self) -> int:
@@ -109,9 +117,11 @@ class Tile:
 
     def write(self, b: SSAValue, long: SSAValue, column: SSAValue, end: SSAValue) -> None:
         """Over a panel of b, which begins with `column`."""
-        for row, offset in self.places:
-            prefetch(self.output.c, self.output.place(add(self.row, number(row)), add(column, number(offset))))
-        sums = self.sums(b, long)
+        sums = chosen(
+            self.along,
+            lambda: self.sums(b, long, column, PITCH, 1),
+            lambda: self.sums(b, long, column, 1, self.lanes),
+        )
         whole = less(add(column, number(WIDTH * self.lanes - 1)), end)
 
         def put(start: Start) -> None:
@@ -119,19 +129,35 @@ class Tile:
 
         self.output.choose(put)
 
-    def sums(self, b: SSAValue, long: SSAValue) -> Sequence[SSAValue]:
-        """The sums, a vector for each of the places."""
+    def sums(self, b: SSAValue, long: SSAValue, column: SSAValue, down: int, on: int) -> Sequence[SSAValue]:
+        """The sums, a vector for each of the places; in a it is so far to the next row, and to the next k."""
 
         def step(k: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            row, line = add(self.a, times(k, number(self.lanes))), add(b, times(k, number(WIDTH * self.lanes)))
+            row, line = add(self.a, times(k, number(on))), add(b, times(k, number(WIDTH * self.lanes)))
             right = [self.vector(self.scratch, add(line, number(part * self.lanes))) for part in range(WIDTH)]
             made = list[SSAValue]()
             for at in range(self.count):  # each is read where it is used: two registers are left for them
-                left = splat(load(self.scratch, add(row, number(at))), self.lanes)
+                left = splat(load(self.scratch, add(row, number(at * down))), self.lanes)
                 made += [fma(left, value, found[len(made) + part]) for part, value in enumerate(right)]
             return made
 
-        return loop(number(0), long, number(1), [zeros(self.lanes)] * len(self.places), step)
+        def steps(vector: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            for ahead in self.ahead:
+                ahead.ask(vector)
+            self.ask(vector, column)
+            first = times(vector, number(self.lanes))
+            return loop(first, add(first, number(self.lanes)), number(1), found, step)
+
+        vectors = quotient(long, self.lanes)
+        found = loop(number(0), vectors, number(1), [zeros(self.lanes)] * len(self.places), steps)
+        return loop(times(vectors, number(self.lanes)), long, number(1), found, step)
+
+    def ask(self, turn: SSAValue, column: SSAValue) -> None:
+        """For two rows of c in each turn: they are read or written when the sums are made."""
+        for row in range(2):
+            for part in range(WIDTH):
+                place = self.output.place(add(self.row, add(times(turn, number(2)), number(row))), column)
+                prefetch(self.output.c, add(place, number(part * self.lanes)))
 
     def put(self, sums: Sequence[SSAValue], column: SSAValue, start: Start) -> None:
         """Write vectors."""

@@ -86,6 +86,11 @@ def equal(a: SSAValue, b: SSAValue) -> SSAValue:
     return arith.CmpiOp(a, b, "eq").result
 
 
+def both(a: SSAValue, b: SSAValue) -> SSAValue:
+    """Whether both hold."""
+    return arith.AndIOp(a, b).result
+
+
 def times(a: SSAValue, b: SSAValue) -> SSAValue:
     """a b, of indices."""
     return arith.MuliOp(a, b).result
@@ -204,6 +209,19 @@ def each(start: SSAValue, stop: SSAValue, step: SSAValue, body: Callable[[SSAVal
         return ()
 
     loop(start, stop, step, (), run)
+
+
+def chosen(
+    condition: SSAValue, yes: Callable[[], Sequence[SSAValue]], no: Callable[[], Sequence[SSAValue]]
+) -> Sequence[SSAValue]:
+    """What `yes` gives where `condition` holds, else what `no` does."""
+    blocks, types = [Block(), Block()], list[Attribute]()
+    for block, body in zip(blocks, (yes, no), strict=True):
+        with ImplicitBuilder(block):
+            found = body()
+            scf.YieldOp(*found)
+        types = [value.type for value in found]
+    return scf.IfOp(condition, types, Region(blocks[0]), Region(blocks[1])).results
 
 
 def when(condition: SSAValue, body: Callable[[], None]) -> Operation:

@@ -6,7 +6,8 @@ y = product(meaning, a, b)
     else                                                      ->   serial_product(call) in this thread, or
                                                                    parallel_product(call) in each of torch's team
 
-Working space belongs to the process, as the library's own does: about 0.8 MB a thread with blocks of 192.
+Working space belongs to the process, as the library's own does: 2.1 MB a thread with blocks of 192, as far as it is
+touched.
 """
 
 from collections.abc import Callable
@@ -25,15 +26,16 @@ from ...dialects.aten import dims
 from ...dialects.kernel import SCRATCH, ProductOp
 from ..kernel_code import Entry, code_beside
 from ..native import Code
-from ..product_trials import ALIGNED, Layout, found
+from ..product_trials import ALIGNED, Layout, Way, found
 from .exact import meant
 from .launch import PLAIN, is_traced
 from .registry import kernel
 
 FUNCTION = "product"
 """The kernel's function."""
-CALL = Struct("14q")
-"""a, b, bias, c, scratch; strides of a and b; rows, columns, depth, block, biased: see `passes/kernels/product.py`."""
+CALL = Struct("15q")
+"""a, b, bias, c, scratch; strides of a and b; rows, columns, depth, block, b_first, biased: the kernel's arguments, as
+`passes/kernels/product.py` has them."""
 
 
 class Space(local):
@@ -54,15 +56,15 @@ SPACE = Space()
 
 
 class Product:
-    """A kernel of dense products. Each thread needs [n, m] numbers of working space: n + m block."""
+    """A kernel of dense products. Each thread needs [n, m] numbers of working space: n + m (block + 1)."""
 
     def __init__(self, code: Code, scratch: Attribute):
         self.entry, self.digest = Entry.of(code, FUNCTION), code.digest
         assert isinstance(scratch, DenseArrayBase)
         self.fixed, self.times = map(int, scratch.get_values())
 
-    def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, block: int) -> None:
-        """c = a b, with `bias` where there is one, in blocks of so many k."""
+    def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, way: Way) -> None:
+        """c = a b, with `bias` where there is one."""
         threads = torch.get_num_threads()
         (rows, depth), columns = a.shape, b.shape[1]
         call = CALL.pack(
@@ -70,13 +72,14 @@ class Product:
             b.data_ptr(),
             0 if bias is None else bias.data_ptr(),
             c.data_ptr(),
-            SPACE.at(threads * (self.fixed + self.times * block)),
+            SPACE.at(threads * (self.fixed + self.times * (way.block + 1))),
             *a.stride(),
             *b.stride(),
             rows,
             columns,
             depth,
-            block,
+            way.block,
+            way.b_first,
             bias is not None,
         )
         self.entry.start(call, threads)
@@ -94,7 +97,7 @@ def product(op: ProductOp) -> Callable[..., Tensor]:
     module = SymbolTable.lookup_symbol(op, op.kernel)
     if not isinstance(module, ModuleOp) or (code := code_beside(op, op.kernel)) is None:
         return meant(op)
-    kernel, blocks = Product(code, module.attributes[SCRATCH]), dict[tuple[Any, ...], int]()
+    kernel, ways = Product(code, module.attributes[SCRATCH]), dict[tuple[Any, ...], Way | None]()
     shape = tuple(int(size) for size in dims(op.results[0].type))
 
     def run(meaning: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
@@ -104,14 +107,13 @@ def product(op: ProductOp) -> Callable[..., Tensor]:
             return meaning(*inputs)
         offsets = a.data_ptr() % ALIGNED, b.data_ptr() % ALIGNED
         key = a.stride(), b.stride(), offsets, torch.get_num_threads()
-        if (block := blocks.get(key)) is None:
+        if key not in ways:
             strides = (a.stride(0), a.stride(1)), (b.stride(0), b.stride(1))
-            layout = Layout(shape[0], a.shape[1], shape[1], *strides, offsets, bias is not None)
-            block = blocks[key] = found(kernel, layout)
-        if not block:
+            ways[key] = found(kernel, Layout(shape[0], a.shape[1], shape[1], *strides, offsets, bias is not None))
+        if (way := ways[key]) is None:
             return meaning(*inputs)
         c = torch.empty(shape, dtype=torch.float32)
-        kernel(a, b, bias, c, block)
+        kernel(a, b, bias, c, way)
         return c
 
     return run

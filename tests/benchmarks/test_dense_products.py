@@ -11,5 +11,6 @@ def test_every_product_is_compared_or_counted_as_left_out():
     assert len(section.rows) + left_out == 9
     for row in section.rows:
         assert len(row) == len(COLUMNS)
-        assert all(float(row[place]) > 0 for place in (4, 5, 6, 8, 9, 10)), row[0]
+        assert all(float(row[place]) > 0 for place in (5, 6, 7, 9, 10, 11)), row[0]
         assert 0 < int(row[3]) <= 128
+        assert row[4] in "ab"

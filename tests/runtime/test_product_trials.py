@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from gossamer.runtime import product_trials
-from gossamer.runtime.product_trials import Layout, found, operands, tried
+from gossamer.runtime.product_trials import Layout, Way, found, operands, tried
 from torch import Tensor
 
 LAYOUT = Layout(48, 40, 64, (40, 1), (1, 40), (0, 16), biased=True)
@@ -22,11 +22,11 @@ class Kernel:
         self.right, self.seconds, self.change = right, seconds, change
         self.asked = list[int]()
 
-    def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, block: int) -> None:
-        self.asked.append(block)
+    def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, way: Way) -> None:
+        self.asked.append(way.block)
         time.sleep(self.seconds)
         result = KNOWN[bias is not None](a, b, bias)
-        c.copy_(result if block in self.right else self.change(result))
+        c.copy_(result if way.block in self.right else self.change(result))
 
 
 KNOWN: dict[bool, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
@@ -42,8 +42,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds of the library and of the kernel, as the trial measures them."""
-    seconds = [2.0, 1.0]
+    """Seconds of the library and of the kernel, which packs a before b or b before a, as the trial measures them."""
+    seconds = [2.0, 1.5, 1.0]
     monkeypatch.setattr(product_trials, "fastest", lambda *_: seconds)
     return seconds
 
@@ -53,7 +53,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_the_first_block_with_the_librarys_bits_is_taken(biased: bool):
     layout = Layout(48, 400, 64, (400, 1), (64, 1), (0, 0), biased)
     kernel = Kernel([192, 128])
-    assert tried(kernel, layout) == 192
+    assert tried(kernel, layout) == Way(192, True)
     assert kernel.asked == [400, 200, 192]
 
 
@@ -70,37 +70,43 @@ def test_the_first_block_with_the_librarys_bits_is_taken(biased: bool):
 )
 def test_all_bits_count(change: Callable[[Tensor], Tensor]):
     layout = Layout(48, 40, 64, (40, 1), (64, 1), (0, 0), biased=False)
-    assert tried(Kernel([], change=change), layout) == 0
-    assert tried(Kernel([40], change=change), layout) == 40
+    assert tried(Kernel([], change=change), layout) is None
+    assert tried(Kernel([40], change=change), layout) == Way(40, True)
 
 
 def test_a_slower_kernel_is_left(times: list[float]):
-    times[:] = 1.0, 1.0
-    assert tried(Kernel(range(100)), LAYOUT) == 0
+    times[:] = 1.0, 1.5, 1.0
+    assert tried(Kernel(range(100)), LAYOUT) is None
+
+
+def test_the_faster_way_is_taken(times: list[float]):
+    times[:] = 3.0, 1.0, 2.0
+    assert tried(Kernel(range(100)), LAYOUT) == Way(40, False)
 
 
 def test_both_are_timed():
     before, after = product_trials.fastest(lambda: time.sleep(SLOW), lambda: None)
     assert after < SLOW <= before
-    assert tried(Kernel(range(100), seconds=20 * SLOW), LAYOUT) == 0
+    assert tried(Kernel(range(100), seconds=20 * SLOW), LAYOUT) is None
 
 
 @pytest.mark.usefixtures("times")
 def test_what_was_found_is_kept(monkeypatch: pytest.MonkeyPatch):
-    assert found(Kernel([20]), LAYOUT) == 20
+    assert found(Kernel([20]), LAYOUT) == Way(20, True)
     never = Kernel([])
-    assert found(never, LAYOUT) == 20
+    assert found(never, LAYOUT) == Way(20, True)
     assert not never.asked
     other = Layout(**{**vars(LAYOUT), "offsets": (0, 0)})
-    assert found(never, other) == 0
+    for _ in range(2):
+        assert found(never, other) is None
     monkeypatch.setattr(never, "digest", "another text")
-    assert found(never, LAYOUT) == 0
+    assert found(never, LAYOUT) is None
 
 
 def test_what_is_too_large_is_left(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(product_trials, "MOST", 4 * (48 * 40 + 40 * 64 + 2 * 48 * 64) - 1)
     kernel = Kernel(range(100))
-    assert tried(kernel, LAYOUT) == 0
+    assert tried(kernel, LAYOUT) is None
     assert not kernel.asked
 
 

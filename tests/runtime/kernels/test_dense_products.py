@@ -15,7 +15,7 @@ from gossamer.runtime.executor import Program, find
 from gossamer.runtime.kernel_code import code_of
 from gossamer.runtime.kernels import dense_products
 from gossamer.runtime.kernels.dense_products import Product
-from gossamer.runtime.product_trials import Layout
+from gossamer.runtime.product_trials import LONGEST, Layout, Way
 from torch import Tensor
 from xdsl.dialects.builtin import ModuleOp
 
@@ -76,9 +76,12 @@ def matrix(rows: int, columns: int, turned: int) -> Tensor:
 
 
 def computed(kernel: Product, a: Tensor, b: Tensor, bias: Tensor | None, block: int) -> Tensor:
-    c = torch.full((len(a), b.shape[1]), float("nan"))
-    kernel(a, b, bias, c, block)
-    return c
+    """What the kernel computes, whichever matrix it packs before the other."""
+    first, second = (torch.full((len(a), b.shape[1]), float("nan")) for _ in range(2))
+    for c, b_first in ((first, False), (second, True)):
+        kernel(a, b, bias, c, Way(block, b_first))
+    assert same_bits(first, second)
+    return first
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -91,18 +94,26 @@ def test_sums_are_made_in_blocks_of_k(kernel: Product, size: tuple[int, int, int
             assert same_bits(computed(kernel, a, b, bias, block), in_blocks(a, b, bias, block))
 
 
-def test_slabs_and_chunks(kernel: Product):
+def test_more_than_is_packed_at_once(kernel: Product):
     for turned_a, turned_b in product((0, 1), repeat=2):
-        a, b = matrix(250, 9, turned_a), matrix(9, 1100, turned_b)
-        assert same_bits(computed(kernel, a, b, None, 4), in_blocks(a, b, None, 4))
+        for rows, columns in ((250, 1100), (1130, 70)):
+            a, b = matrix(rows, 9, turned_a), matrix(9, columns, turned_b)
+            assert same_bits(computed(kernel, a, b, None, 4), in_blocks(a, b, None, 4))
+
+
+def test_the_longest_blocks(kernel: Product):
+    for turned_a, turned_b in product((0, 1), repeat=2):
+        a, b = matrix(45, 2 * LONGEST - 9, turned_a), matrix(2 * LONGEST - 9, 70, turned_b)
+        assert same_bits(computed(kernel, a, b, None, LONGEST), in_blocks(a, b, None, LONGEST))
 
 
 def test_nothing_is_written_or_read_beyond_the_matrices(kernel: Product):
     a, b = torch.randn(17, 19), torch.randn(19, 37)
     room = torch.full((3, 17, 37), 7.0)
-    kernel(a, b, None, room[1], 19)
-    assert same_bits(room[1], in_blocks(a, b, None, 19))
-    assert (room[::2] == 7).all()
+    for b_first in (False, True):
+        kernel(a, b, None, room[1].fill_(7), Way(19, b_first))
+        assert same_bits(room[1], in_blocks(a, b, None, 19))
+        assert (room[::2] == 7).all()
 
 
 def test_special_numbers(kernel: Product):
@@ -127,9 +138,9 @@ def test_threads_change_nothing(kernel: Product, threads: Callable[[int], None])
 def test_a_launch_computes_with_the_blocks_that_were_found(monkeypatch: pytest.MonkeyPatch, block: int):
     asked = list[Layout]()
 
-    def found(_: object, layout: Layout) -> int:
+    def found(_: object, layout: Layout) -> Way | None:
         asked.append(layout)
-        return block
+        return Way(block, True) if block else None
 
     monkeypatch.setattr(dense_products, "found", found)
     run = Program.build(module(16, 20, 24, bias=True), {}, "step")
@@ -143,7 +154,7 @@ def test_a_launch_computes_with_the_blocks_that_were_found(monkeypatch: pytest.M
 
 
 def test_what_the_kernel_cannot_read_is_computed_as_it_was(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(dense_products, "found", lambda *_: 1)
+    monkeypatch.setattr(dense_products, "found", lambda *_: Way(1, False))
     run = Program.build(module(4, 6, 8), {}, "step")
     a, b = torch.randn(4, 6), torch.randn(6, 8)
     assert torch.equal(run([a, torch.randn(6, 16)[:, ::2]])[0].isfinite(), torch.ones(4, 8, dtype=torch.bool))
