@@ -2,7 +2,7 @@
 
 `activation_memory_budget` of torch says what the forward pass keeps of the joint graph. That becomes a schedule of the
 same graph, by the same accounts, and gossamer plans for its exact peak. Plans are made of one profile of the ops, all
-are judged by another, which no planner saw.
+are judged by another, which no planner saw. In both, ops that do the same take the same time: the median of theirs.
 """
 
 import copy
@@ -53,8 +53,7 @@ Show = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Profiled:
-    """A measured step, as it is planned (`graph`: one time for ops that do the same) and as it is judged (`judge`: each
-    op's own time in other runs)."""
+    """A measured step, as it is planned (`graph`) and as it is judged (`judge`: by other runs)."""
 
     imported: ImportedStep
     args: list[Any]
@@ -103,16 +102,9 @@ def profiled(model: nn.Module, ids: Tensor, runs: int) -> tuple[Profiled, Captur
     measure_step(imported.module, imported.weights, args)
     training = training_graph(imported.function)
     turns = [seconds(imported.module, imported.weights, args, "step", runs=runs) for _ in range(4)]
-    planned, judge = (together(turns[at], turns[at + 2]) for at in (0, 1))
-    alike: defaultdict[str, list[float]] = defaultdict(list)
-    for op in training.ops:
-        alike[signature(op)].append(planned.get(op, 0.0))
-    common = {op: median(alike[signature(op)]) for op in training.ops}
+    planned, judge = (timed(training, together(turns[at], turns[at + 2])) for at in (0, 1))
     leaves, spec = pytree.tree_flatten((ids,))
-    return (
-        Profiled(imported, args, training, timed(training, common), timed(training, judge)),
-        capture(model, loss_of, spec, leaves),
-    )
+    return Profiled(imported, args, training, planned, judge), capture(model, loss_of, spec, leaves)
 
 
 def together(one: dict[Operation, float], two: dict[Operation, float]) -> dict[Operation, float]:
@@ -121,8 +113,11 @@ def together(one: dict[Operation, float], two: dict[Operation, float]) -> dict[O
 
 
 def timed(training: TrainingGraph, times: dict[Operation, float]) -> Graph:
-    """The graph with other times; views take none."""
-    found = [0.0 if is_view(op) else times.get(op, 0.0) for op in training.ops]
+    """The graph with other times, one for ops that do the same; views take none."""
+    alike: defaultdict[str, list[float]] = defaultdict(list)
+    for op in training.ops:
+        alike[signature(op)].append(times.get(op, 0.0))
+    found = [0.0 if is_view(op) else median(alike[signature(op)]) for op in training.ops]
     ops = tuple(replace(op, time=taken) for op, taken in zip(training.graph.ops, found, strict=True))
     return replace(training.graph, ops=ops)
 
