@@ -5,10 +5,10 @@
     %y = attention(%q, %c, ..)
 
 What a decoder of transformers does in training, too. Legal where attention and its gradient are all that read the
-copy, `k` has neighbours along its last axis, whose size is a multiple of LINE, and nobody writes its memory; attention
-has the same bits then (tried by `compiler/exact_attention.py`: not where rows begin anywhere). Pays in bytes and time
-where no larger tensor is held for `k` than what attention reads of it: a third of a projection, say, whose other parts
-are queries and values. Linear in the number of ops.
+copy, `k` has neighbours along its last axis, as rotary embeddings leave it, too, whose size is a multiple of LINE, and
+nobody writes its memory; attention has the same bits then (tried by `compiler/exact_attention.py`: not where rows begin
+anywhere). Pays in bytes and time where no larger tensor is held for `k` than what attention reads of it: a third of a
+projection, say, whose other parts are queries and values. Linear in the number of ops.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from ..dialects.aten import CallOp, dims
-from .analysis.calls import integer, target
+from .analysis.calls import argument, integer, target
 from .analysis.elementwise_groups import root
 from .analysis.storages import overwritten, tensor_bytes
 from .simplify import kept_piece
@@ -39,6 +39,8 @@ KEEP_NEIGHBOURS = frozenset(
     for name in "view.default _unsafe_view.default reshape.default split.Tensor split_with_sizes.default".split()
 )
 """Views in which neighbours along the last axis stay neighbours, of tensors in which they are."""
+ELEMENTWISE = frozenset(f"aten.{name}" for name in "add.Tensor sub.Tensor mul.Tensor div.Tensor neg.default".split())
+"""What lies in memory as its first operand does, without gaps, where that has all axes."""
 
 
 def joined(value: SSAValue) -> SSAValue | None:
@@ -48,15 +50,25 @@ def joined(value: SSAValue) -> SSAValue | None:
 
 
 def has_neighbours(value: SSAValue) -> bool:
-    """Do neighbours along the last axis lie side by side: is this a product, or a view of one that keeps them?"""
-    op, name = value.owner, target(value.owner) if isinstance(value.owner, CallOp) else None
-    if not isinstance(op, CallOp) or name in PRODUCTS:
-        return name in PRODUCTS
-    if name == "aten.transpose.int":
-        last = len(dims(value.type)) - 1
-        turned = {integer(op, place, axis, last) for place, axis in ((1, "dim0"), (2, "dim1"))}
-        return turned.isdisjoint((last, -1, None)) and has_neighbours(op.operands[0])
-    return name in KEEP_NEIGHBOURS and has_neighbours(op.operands[0])
+    """Do neighbours along the last axis lie side by side: is this a product, or made of such by what keeps them so?"""
+    op, last = value.owner, len(dims(value.type)) - 1
+    if not isinstance(op, CallOp):
+        return False
+    match op.target.data:
+        case name if name in PRODUCTS:
+            return True
+        case "aten.transpose.int":
+            turned = {integer(op, place, axis, last) for place, axis in ((1, "dim0"), (2, "dim1"))}
+            return turned.isdisjoint((last, -1, None)) and has_neighbours(op.operands[0])
+        case "aten.slice.Tensor":
+            return integer(op, 4, "step", 1) == 1 and has_neighbours(op.operands[0])
+        case name if name in ELEMENTWISE:
+            first = argument(op, 0, "self")
+            return isinstance(first, SSAValue) and dims(first.type) == dims(value.type) and has_neighbours(first)
+        case name if name in KEEP_NEIGHBOURS or name == CAT:
+            return all(map(has_neighbours, op.operands))
+        case _:
+            return False
 
 
 def is_read_by_attention(value: SSAValue) -> bool:

@@ -7,7 +7,7 @@ import torch
 from gossamer.compiler import exact_attention as trying
 from gossamer.tests.training import check_training
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 
 def test_another_result_is_found(monkeypatch: pytest.MonkeyPatch):
@@ -44,3 +44,14 @@ def test_a_decoder_holds_no_copies_of_keys_and_values(heads: int):
     step = check_training(model, loss, [(ids,)])
     joins = [line for line in step.ir().splitlines() if "aten.cat" in line]
     assert len(joins) == 2, "one join of gradients in each layer"
+
+
+@pytest.mark.usefixtures("elided_caches")
+def test_rotated_keys_are_not_copied():
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 40}
+    model = LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=4)).train()
+    ids = torch.randint(40, (3, 16))
+    step = check_training(model, lambda model, ids: model(input_ids=ids, labels=ids).loss, [(ids,)])
+    joins = [line for line in step.ir().splitlines() if "aten.cat" in line]
+    assert not [line for line in joins if "tensor<0xf32>" in line]

@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import ModuleOp
 KINDS = {
     "P": "tensor<16x96xf32>", "X": "tensor<16x24xf32>", "W": "tensor<24x96xf32>", "J": "tensor<2x8x96xf32>",
     "S": "tensor<2x8x32xf32>", "H": "tensor<2x8x2x16xf32>", "T": "tensor<2x2x8x16xf32>", "L": "tensor<2x2x8xf32>",
-    "E": "tensor<0xf32>",
+    "E": "tensor<0xf32>", "F": "tensor<2x2x8x8xf32>",
 }  # fmt: skip
 PROJECTION = """
     %p = aten.call "aten.mm.default"(%x, %w) : (X, W) -> P
@@ -30,6 +30,20 @@ ATTENTION = """
     %y, %l = aten.call "aten._scaled_dot_product_flash_attention_for_cpu.default"(%t0, %k, %v, 0.0, true) unpack
       : (T, T, T) -> (T, L)"""
 WHOLE = PROJECTION + "".join(map(HEADS.format, range(3))) + JOINS + ATTENTION
+
+ROTATED = "".join((
+    PROJECTION, *map(HEADS.format, range(3)),
+    """
+    %c = aten.call "aten.cos.default"(%t0) : (T) -> T
+    %f1 = aten.call "aten.slice.Tensor"(%t1, -1, 0, 8) : (T) -> F
+    %f2 = aten.call "aten.slice.Tensor"(%t1, -1, 8, 16) : (T) -> F
+    %n2 = aten.call "aten.neg.default"(%f2) : (F) -> F
+    %half = aten.call "aten.cat.default"([%n2, %f1], -1) : (F, F) -> T
+    %one = aten.call "aten.mul.Tensor"(%t1, %c) : (T, T) -> T
+    %two = aten.call "aten.mul.Tensor"(%half, %c) : (T, T) -> T
+    %r1 = aten.call "aten.add.Tensor"(%one, %two) : (T, T) -> T""",
+    JOINS.replace("%t1]", "%r1]"), ATTENTION,
+))  # fmt: skip
 
 
 def step(body: str, results: str = "%y", kinds: dict[str, str] = KINDS) -> ModuleOp:
@@ -54,6 +68,15 @@ def test_parts_of_one_projection_are_read_where_they_are():
     after = elided(module)
     assert joins(after) == 0
     assert "lift_fresh_copy" not in print_module(after)
+    given = [torch.randn(16, 24), torch.randn(24, 96), torch.empty(0)]
+    (found,), (expected,) = (Program.build(each, {}, "step")(given) for each in (after, module))
+    assert torch.equal(found, expected)
+
+
+def test_what_was_rotated_is_read_where_it_is():
+    module = step(ROTATED)
+    after = elided(module)
+    assert joins(after) == joins(module) - 1, "values are parts of a projection that would be held for them"
     given = [torch.randn(16, 24), torch.randn(24, 96), torch.empty(0)]
     (found,), (expected,) = (Program.build(each, {}, "step")(given) for each in (after, module))
     assert torch.equal(found, expected)
@@ -91,7 +114,12 @@ APART = {
         {},
     ),
     "what is joined is no product": (WHOLE.replace("(%p, [2, 8, 96]) : (P)", "(%o, [2, 8, 96]) : (P)").replace(
-        "%j = ", '%o = aten.call "aten.neg.default"(%p) : (P) -> P\n%j = '), {}),
+        "%j = ", '%o = aten.call "aten.cumsum.default"(%p, 0) : (P) -> P\n%j = '), {}),
+    "another tensor says how it lies": (ROTATED.replace("(%t1, %c)", "(%c, %t1)"), {}),
+    "every second is taken": (
+        ROTATED.replace("-1, 0, 8)", "-1, 0, 16, 2)").replace("(%one, %two)", "(%two, %one)"),
+        {},
+    ),
     "rows begin anywhere": (
         WHOLE,
         {"kinds": {**KINDS, "H": "tensor<2x8x2x17xf32>", "T": "tensor<2x2x8x17xf32>", "S": "tensor<2x8x34xf32>",
