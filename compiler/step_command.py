@@ -15,6 +15,7 @@ from .models import given_flags
 from .terminal import progress
 from .training import TrainingStep, compile_training
 
+PLANNING = "planning what is kept and what is computed again"
 EXPECTED = "return (model, loss_fn, example): the loss is loss_fn(model, *example)"
 OTHERS = ("passes", "dont_care", "exact", "approximate", "strict_nan", "adapters", "target", "weights", "inputs", "dt",
           "discretisation", "reset", "round_delays", "stop", "dump", "check", "emit", "print_diff", "timing",
@@ -38,10 +39,10 @@ def open_step(arguments: argparse.Namespace) -> TrainingStep:
     with progress("capturing the training step") as show:
 
         def told(done: int, of: int) -> None:
-            show(f"measuring the training step: run {done} of {of}")
+            show(f"measuring the training step: run {done} of {of}" if done < of else PLANNING)
 
         step = compile_training(model, loss_fn, example)
-        show("measuring the training step")
+        show(PLANNING)
         step.fit(example, budget(arguments.memory_budget), arguments.rung, told, arguments.offload)
     return step
 
