@@ -168,14 +168,14 @@ def pipelines(name: str, quick: bool, show: Show) -> Section:
 
 def verdicts(rows: list[Row]) -> list[str]:
     """Goals, and what others tell."""
-    reached, open = sum(row.is_near for row in rows), sum(row.can_be_near for row in rows)
+    reached, possible = sum(row.is_near for row in rows), sum(row.can_be_near for row in rows)
     behind = [ratio for row in rows for peer in PEERS[4:] if (ratio := row.ratio(peer)) is not None]
     worst = min(behind, default=1.0)
     full = [row.outcomes["full"].seconds / row.bound for row in rows if row.outcomes["full"].fits]
     over = [ratio for row in rows if (ratio := row.ratio("no-overlap")) is not None]
     return [
-        f"goal {GOAL:.0%} of the bound wherever that can be reached: reached in {reached} of {open} settings"
-        + (f", in {len(rows) - open} no step that fits into memory reaches it" if open < len(rows) else ""),
+        f"goal {GOAL:.0%} of the bound wherever that can be reached: reached in {reached} of {possible} settings"
+        + (f", in {len(rows) - possible} no step that fits into memory reaches it" if possible < len(rows) else ""),
         "goal never behind heu or the optimum without overlap: "
         f"{'reached' if worst >= 1 - 1e-6 else 'missed'} (lowest {worst:.3f})",
         LYNX.format(most=max(full, default=1.0), over=max(over, default=1.0)),

@@ -152,24 +152,24 @@ def write_elements(chain: Chain, first: SSAValue, end: SSAValue) -> None:
 def write_tiles(chain: Chain, first: SSAValue, end: SSAValue) -> None:
     """A loop over tiles, for which the library is asked: one loop for each call of it, and one for the results."""
     room = {call: stack(f32, TILE) for call in chain.asked()}
+    buffers = {call: numbers(pointer, f32, TILE) for call, pointer in room.items()}
+
+    def known(at: SSAValue, calls: Iterable[CallOp]) -> dict[CallOp, SSAValue]:
+        return {call: load(buffers[call], at) for call in calls}
+
+    def ask(call: CallOp, before: Sequence[CallOp], start: SSAValue, count: SSAValue) -> None:
+        def one(at: SSAValue) -> None:
+            store(chain.argument(call, add(start, at), known(at, before)), buffers[call], at)
+
+        library = library_of(call)
+        assert library is not None
+        each(number(0), count, number(1), one)
+        library.call(room[call], count)
 
     def tile(start: SSAValue) -> None:
         count = lesser(number(TILE), minus(end, start))
-
-        def known(at: SSAValue, calls: Iterable[CallOp]) -> dict[CallOp, SSAValue]:
-            return {call: load(numbers(room[call], f32, TILE), at) for call in calls}
-
-        for index, (call, pointer) in enumerate(room.items()):
-            before = list(room)[:index]
-
-            def ask(at: SSAValue, call: CallOp = call, before: Sequence[CallOp] = before) -> None:
-                argument = chain.argument(call, add(start, at), known(at, before))
-                store(argument, numbers(room[call], f32, TILE), at)
-
-            each(number(0), count, number(1), ask)
-            library = library_of(call)
-            assert library is not None
-            library.call(pointer, count)
+        for index, call in enumerate(room):
+            ask(call, list(room)[:index], start, count)
         each(number(0), count, number(1), lambda at: chain.compute(add(start, at), known(at, room)))
 
     each(first, end, number(TILE), tile)
@@ -177,8 +177,8 @@ def write_tiles(chain: Chain, first: SSAValue, end: SSAValue) -> None:
 
 def write_guesses(chain: Chain, first: SSAValue, end: SSAValue) -> None:
     """A loop over tiles, of which what is in doubt is computed again; what is left over is not guessed."""
-    bytes = stack(i8, UNIT)
-    flags, words = numbers(bytes, i8, UNIT), numbers(bytes, i64, UNIT // 8)
+    room = stack(i8, UNIT)
+    flags, words = numbers(room, i8, UNIT), numbers(room, i64, UNIT // 8)
     none, zero = (arith.ConstantOp(IntegerAttr(0, kind)).result for kind in (i8, i64))
 
     def holds(flag: SSAValue) -> SSAValue:

@@ -113,10 +113,8 @@ class Ahead:
         count = self.lanes // QUARTERS
 
         def lines() -> None:
-            line, place = (
-                add(self.first, times(self.quarter, number(count))),
-                add(self.k, times(vector, number(self.lanes))),
-            )
+            line = add(self.first, times(self.quarter, number(count)))
+            place = add(self.k, times(vector, number(self.lanes)))
             for offset in range(count):
                 self.at(add(line, number(offset)), place)
 
