@@ -27,6 +27,9 @@ from .timeline_stages import Stages
 
 Cost = Callable[[int, int, int], float]
 """(stage, layers before it, its layers) -> seconds of a step because of it."""
+Cheapest = dict[tuple[int, int], tuple[float, tuple[int, ...]]]
+"""(stage, layers before it) -> seconds because of the dearest of it and those that follow, as cheaply as layers can be
+cut, and so cut."""
 
 
 @dataclass
@@ -55,51 +58,49 @@ class Bounds:
         if setting.chunks > 1:
             total = sum(cost.forward + cost.backward + cost.weights for cost in self.stages.bare(even))
             return setting.micro_batches * total / setting.stages, even
+        return self.plain[0, 0]
+
+    @cached_property
+    def plain(self) -> Cheapest:
+        """Where nothing is recomputed."""
         return self.cheapest(self.at_least)
 
     def within(self, most: float) -> float:
         """No step that fits into memory is faster. Looks no further than `most`, what a step is known to take."""
         if self.setting.schedule not in FIXED:
             return min(most, self.free)
-        after = self.after()
 
         def cost(stage: int, before: int, layers: int) -> float:
-            plain = self.at_least(stage, before, layers)
-            if max(plain, after[stage + 1, before + layers]) >= most:
+            rest, _ = self.plain[stage + 1, before + layers]
+            if max(rest, self.at_least(stage, before, layers)) >= most:
                 return inf
             return self.at_least(stage, before, layers, self.exposed(stage, layers))
 
-        return max(self.free, min(most, self.cheapest(cost)[0]))
+        return max(self.free, min(most, self.cheapest(cost)[0, 0][0]))
 
-    def cheapest(self, cost: Cost) -> tuple[float, tuple[int, ...]]:
-        """The partition whose dearest stage costs least, and what that costs."""
-        best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
-        for stage in range(self.setting.stages):
-            following: dict[int, tuple[float, tuple[int, ...]]] = {}
-            for before, (worst, given) in best.items():
-                for layers in self.sizes(stage, before) if worst < inf else ():
-                    reach = (max(worst, cost(stage, before, layers)), (*given, layers))
-                    following[before + layers] = min(following.get(before + layers, reach), reach)
-            best = following
-        return best.get(self.setting.model.layers, (inf, ()))
+    def cheapest(self, cost: Cost) -> Cheapest:
+        """Of all that may follow from the first stage on, at finite cost."""
+        end = self.setting.stages, self.setting.model.layers
+        found: Cheapest = {end: (0.0, ())}
+
+        def fill(stage: int, before: int) -> tuple[float, tuple[int, ...]]:
+            if (stage, before) not in found:
+                best: tuple[float, tuple[int, ...]] = (inf, ())
+                for layers in self.sizes(stage, before):
+                    if (own := cost(stage, before, layers)) < inf:
+                        rest, others = fill(stage + 1, before + layers)
+                        best = min(best, (max(own, rest), (layers, *others)))
+                found[stage, before] = best
+            return found[stage, before]
+
+        fill(0, 0)
+        return found
 
     def sizes(self, stage: int, before: int) -> Sequence[int]:
         """The numbers of layers that a stage may have after so many: one at least is left for each that follows."""
         left = self.setting.stages - stage - 1
         most = self.setting.model.layers - before - left
         return range(1, most + 1) if left else (most,)
-
-    def after(self) -> dict[tuple[int, int], float]:
-        """Seconds because of a stage and those that follow, after so many layers, where nothing is recomputed."""
-        count, layers = self.setting.stages, self.setting.model.layers
-        found = {(count, layers): 0.0}
-        for stage in reversed(range(count)):
-            for before in range(stage, layers - (count - stage) + 1) if stage else (0,):
-                found[stage, before] = min(
-                    max(self.at_least(stage, before, n), found[stage + 1, before + n])
-                    for n in self.sizes(stage, before)
-                )
-        return found
 
     def exposed(self, stage: int, layers: int) -> float:
         """Seconds that a stage recomputes at least for each micro-batch, beyond all windows, to fit into memory."""

@@ -80,4 +80,5 @@ def simulate_pipeline(
     pipeline = Pipeline(setting(model, **options), show=show)
     outcomes = {name: pipeline.best(name) for name in dict.fromkeys((*baselines, policy))}
     bounds = pipeline.bounds
+    show(f"{pipeline.setting.name}: what no step that fits is under")
     return PipelineSimulation(pipeline.setting, outcomes, policy, bounds.free, bounds.within(outcomes[policy].seconds))
