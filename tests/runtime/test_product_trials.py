@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from gossamer.passes.kernels.panels import PITCH
 from gossamer.runtime import product_trials
 from gossamer.runtime.product_trials import Layout, Way, found, operands, tried
 from torch import Tensor
@@ -54,7 +55,16 @@ def test_the_first_block_with_the_librarys_bits_is_taken(biased: bool):
     layout = Layout(48, 400, 64, (400, 1), (64, 1), (0, 0), biased)
     kernel = Kernel([192, 128])
     assert tried(kernel, layout) == Way(192, True)
-    assert kernel.asked == [400, 200, 192]
+    assert kernel.asked == [400, 200, 192, 192]
+
+
+@pytest.mark.usefixtures("times")
+def test_bits_of_both_ways_are_tried():
+    class Other(Kernel):
+        def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, way: Way) -> None:
+            super().__call__(a, b, bias, c, Way(0, True) if way.b_first else way)
+
+    assert tried(Other(range(1, 100)), LAYOUT) is None
 
 
 @pytest.mark.usefixtures("times")
@@ -127,7 +137,7 @@ def test_no_block_is_tried_twice_or_is_too_long():
     assert LAYOUT.blocks() == [40, 20]
     blocks = Layout(1, 3000, 1, (3000, 1), (1, 1), (0, 0), biased=False).blocks()
     assert len(set(blocks)) == len(blocks)
-    assert max(blocks) <= product_trials.LONGEST
+    assert max(blocks) <= product_trials.LONGEST <= PITCH
 
 
 def test_torch_is_asked_for_no_memory():
