@@ -196,15 +196,17 @@ class Chunk:
 
     def pack_a(self, own: Range) -> None:
         """Tiles of rows."""
-        given = self.product
-        packing = Packing(self.a, own, self.k, self.long, given.scratch, given.tiles, given.height, given.machine.lanes)
+        packing = self.packing(self.a, own, self.product.tiles, self.product.height)
         branch(self.a.is_along, packing.by_lines, packing.by_vectors)
 
     def pack_b(self, own: Range) -> None:
         """Panels of columns."""
-        given = self.product
-        packing = Packing(self.b, own, self.k, self.long, given.scratch, given.panels, given.width, given.machine.lanes)
+        packing = self.packing(self.b, own, self.product.panels, self.product.width)
         branch(self.b.is_along, packing.by_squares, packing.by_vectors)
+
+    def packing(self, lines: Lines, own: Range, to: SSAValue, width: int) -> Packing:
+        """Of some lines of this block."""
+        return Packing(lines, own, self.k, self.long, self.product.scratch, to, width, self.product.machine.lanes)
 
     def pair(self, tile: SSAValue, panel: SSAValue) -> None:
         """A tile and a panel: all its rows at once, or what is left by fours and ones."""
