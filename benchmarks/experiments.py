@@ -17,6 +17,7 @@
 | training-equality                | models within six budgets: eager's bits, predicted peaks         |
 | training-frontier, -12, -24      | what is computed again within memory budgets, against torch      |
 | dense-products                   | products with the library's bits, against the library            |
+| flash-attention                  | attention with the library's bits, against the library           |
 | training-steps                   | seconds of a step at torch's own peaks, against torch            |
 | training-batch                   | the largest batch that trains in 4 GB                            |
 | spiking-mlp, -recurrent, -conv   | a hundred steps of a spiking network, against its libraries      |
@@ -36,6 +37,7 @@ from . import kernels as generated
 from .core_array import core_array
 from .decode import DECODERS, Decode
 from .dense_products import dense_products
+from .flash_attention import flash_attention
 from .peers import EAGER, GOSSAMER, PACKED, Model, Peer
 from .recompute_search import recompute_search
 from .sections import Section
@@ -342,6 +344,7 @@ EXPERIMENTS: dict[str, Callable[[Settings, Show], Section]] = {
     },
     "training-batch": lambda settings, show: training_batch(settings.quick, show),
     "dense-products": lambda settings, show: dense_products(settings.quick, show),
+    "flash-attention": lambda settings, show: flash_attention(settings.quick, show),
     "training-steps": lambda settings, show: training_steps(settings.quick, show),
     "spiking-events": lambda settings, show: spiking_events(settings.quick, show),
     **{f"spiking-{name}": partial(spiking, name) for name in spiking_inference.NETS},

@@ -25,7 +25,8 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ..dialects.aten import CallOp, tensor_type
-from ..dialects.kernel import MapOp, YieldOp
+from ..dialects.exact import MapOp
+from ..dialects.meanings import YieldOp
 from ..dialects.template import Argument, Ref, Template
 from ..passes.kernels import elementwise, primitives, tanh
 from ..passes.kernels.elementwise import elementwise_kernel

@@ -17,7 +17,7 @@ from xdsl.dialects.builtin import FloatAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 
-from ..dialects.kernel import ExactOp
+from ..dialects.exact import ExactOp
 from ..dialects.remat import BOUND, BUDGET, FLOOR, MEASURED, RUNG, number_of, text_of
 from ..dialects.tier import Link, link_of
 from ..passes.analysis.calls import target

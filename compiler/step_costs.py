@@ -25,7 +25,7 @@ from xdsl.ir import Operation, SSAValue
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp
 from ..dialects.comm import Start, window_of
 from ..dialects.diagnostics import UserError
-from ..dialects.kernel import ExactOp
+from ..dialects.exact import ExactOp
 from ..dialects.remat import (
     BYTES,
     STORAGE,

@@ -24,6 +24,7 @@ from xdsl.passes import ModulePass
 from ..dialects.aten import AssignOp
 from ..dialects.diagnostics import UserError, did_you_mean
 from ..passes.elide_caches import ElideCaches
+from ..passes.fuse_attention import FuseAttention
 from ..passes.fuse_cross_entropy import FuseCrossEntropy
 from ..passes.fuse_elementwise import FuseElementwise
 from ..passes.lower_kernels import LowerKernels
@@ -139,7 +140,7 @@ def kernel_passes(function: FuncOp) -> list[ModulePass]:
         found.append(FuseElementwise(fused, tuple(name for name in guesses if guess_of(name) in exact)))
     if PRODUCTS in exact:
         lanes, registers = native.vectors()
-        found.append(TileProducts(lanes=lanes, registers=registers))
+        found += [FuseAttention(lanes, registers), TileProducts(lanes=lanes, registers=registers)]
     return [*found, LowerKernels()]
 
 

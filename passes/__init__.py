@@ -31,6 +31,7 @@ PASSES: dict[str, str] = {
     "open-windows": "gossamer.passes.open_windows:OpenWindows",
     "elide-caches": "gossamer.passes.elide_caches:ElideCaches",
     "fuse-cross-entropy": "gossamer.passes.fuse_cross_entropy:FuseCrossEntropy",
+    "fuse-attention": "gossamer.passes.fuse_attention:FuseAttention",
     "fuse-elementwise": "gossamer.passes.fuse_elementwise:FuseElementwise",
     "tile-products": "gossamer.passes.tile_products:TileProducts",
     "split-random-ops": "gossamer.passes.split_random_ops:SplitRandomOps",

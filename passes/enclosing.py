@@ -7,18 +7,21 @@
                                                     }
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.traits import SymbolTable
 
-from ..dialects.kernel import ExactOp, YieldOp
+from ..dialects.exact import ExactOp
+from ..dialects.meanings import YieldOp
 
 Kind = TypeVar("Kind", bound=ExactOp)
 
 
 def enclose(kind: type[Kind], group: Sequence[Operation], kernel: str) -> Kind:
-    """The op of `kind` that computes the last of `group`, of one result, by `kernel`; `group` stays as it is."""
+    """The op of `kind` that computes the results of the last of `group` by `kernel`; `group` stays as it is."""
     made = {result for op in group for result in op.results}
     given = list(dict.fromkeys(value for op in group for value in op.operands if value not in made))
     block = Block(arg_types=[value.type for value in given])
@@ -28,9 +31,16 @@ def enclose(kind: type[Kind], group: Sequence[Operation], kernel: str) -> Kind:
         copy = op.clone(inside)
         copy.attributes = {key: value for key, value in copy.attributes.items() if not key.startswith("train.")}
         block.add_op(copy)
-    (result,) = group[-1].results
-    block.add_op(YieldOp(inside[result]))
-    op = kind(kernel, given, [result.type], Region(block))
+    results = group[-1].results
+    block.add_op(YieldOp(*(inside[result] for result in results)))
+    op = kind(kernel, given, [result.type for result in results], Region(block))
     op.location = group[-1].location
-    op.results[0].name_hint = result.name_hint
+    for new, old in zip(op.results, results, strict=True):
+        new.name_hint = old.name_hint
     return op
+
+
+def add_kernel(module: ModuleOp, name: str, make: Callable[[], ModuleOp]) -> None:
+    """Put the kernel of this name beside the functions of `module`, where it is not there yet."""
+    if SymbolTable.lookup_symbol(module, name) is None:
+        module.body.block.add_op(make())

@@ -18,12 +18,11 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
-from xdsl.traits import SymbolTable
 
 from ..dialects.aten import CallOp, dims, tensor_of
-from ..dialects.kernel import CrossEntropyBackwardOp
+from ..dialects.exact import CrossEntropyBackwardOp
 from ..dialects.template import Name, Ref
-from .enclosing import enclose
+from .enclosing import add_kernel, enclose
 from .kernels.cross_entropy import FUNCTION, cross_entropy_kernel
 
 LOSS, SCORES = "aten.nll_loss_backward.default", "aten._log_softmax_backward_data.default"
@@ -68,8 +67,7 @@ class FuseCrossEntropy(ModulePass):
 
 def fuse(module: ModuleOp, loss: Operation, scores: Operation) -> None:
     """Put one op in the place of both."""
-    if SymbolTable.lookup_symbol(module, FUNCTION) is None:
-        module.body.block.add_op(cross_entropy_kernel(FUNCTION))
+    add_kernel(module, FUNCTION, lambda: cross_entropy_kernel(FUNCTION))
     made = enclose(CrossEntropyBackwardOp, [loss, scores], FUNCTION)
     made.attributes |= {name: value for name, value in scores.attributes.items() if name.startswith("train.")}
     Rewriter.insert_op(made, InsertPoint.before(scores))

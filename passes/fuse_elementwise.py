@@ -23,7 +23,7 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from ..dialects.kernel import MapOp
+from ..dialects.exact import MapOp
 from ..dialects.remat import LAYER, PATH, PHASE
 from .analysis.elementwise_groups import Chooser
 from .enclosing import enclose

@@ -35,7 +35,8 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ..dialects.aten import CallOp, dims
-from ..dialects.kernel import Form, LaunchOp, YieldOp
+from ..dialects.kernel import Form, LaunchOp
+from ..dialects.meanings import YieldOp
 from ..dialects.sparse import EverywhereOp, MatmulOp, Skip, SupportOp
 from ..dialects.template import Ref
 from ..dialects.tiles import TileOp, TilesType

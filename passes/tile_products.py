@@ -26,12 +26,11 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
-from xdsl.traits import SymbolTable
 
 from ..dialects.aten import CallOp, dims, tensor_of
-from ..dialects.kernel import ProductOp
+from ..dialects.exact import ProductOp
 from ..dialects.template import Ref, Template
-from .enclosing import enclose
+from .enclosing import add_kernel, enclose
 from .kernels.product import FUNCTION, product_kernel
 from .kernels.signature import Machine
 
@@ -78,7 +77,6 @@ class TileProducts(ModulePass):
         functions = [function for function in op.ops if isinstance(function, FuncOp)]
         calls = [call for function in functions for call in function.body.block.ops if isinstance(call, CallOp)]
         found = [call for call in calls if multiplications(call) >= self.least]
-        if found and SymbolTable.lookup_symbol(op, FUNCTION) is None:
-            op.body.block.add_op(product_kernel(FUNCTION, Machine(self.lanes, self.registers)))
         for call in found:
+            add_kernel(op, FUNCTION, lambda: product_kernel(FUNCTION, Machine(self.lanes, self.registers)))
             launch(call)

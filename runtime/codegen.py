@@ -28,8 +28,9 @@ from xdsl.irdl import OptOperandDef
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError, did_you_mean, place_of
-from ..dialects.kernel import EXACT, ExactOp, LaunchOp
-from ..dialects.kernel import YieldOp as KernelYieldOp
+from ..dialects.exact import EXACT, ExactOp
+from ..dialects.kernel import LaunchOp
+from ..dialects.meanings import YieldOp as KernelYieldOp
 from ..dialects.remat import FreeOp
 from ..dialects.snn import RunOp
 from ..dialects.template import Argument, Name, Ref, RegionRef, Template, show_float

@@ -65,8 +65,7 @@ class Layout:
 
     def blocks(self) -> list[int]:
         """Lengths of blocks to try: each makes other sums."""
-        wishes = (self.depth, self.depth // 2, -(-self.depth // 2), *BLOCKS)
-        return list(dict.fromkeys(n for n in wishes if 0 < n <= min(self.depth, LONGEST)))
+        return lengths_of(self.depth)
 
 
 class Way(NamedTuple):
@@ -82,6 +81,12 @@ class Kernel(Protocol):
     digest: str
 
     def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, way: Way, /) -> None: ...
+
+
+def lengths_of(depth: int) -> list[int]:
+    """How many of so many k a library may sum at once."""
+    wishes = (depth, depth // 2, -(-depth // 2), *BLOCKS)
+    return list(dict.fromkeys(n for n in wishes if 0 < n <= min(depth, LONGEST)))
 
 
 def found(kernel: Kernel, layout: Layout) -> Way | None:

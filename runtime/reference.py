@@ -34,8 +34,16 @@ from xdsl.ir import Operation
 
 from ..dialects.aten import AssignOp, CallOp, ParameterOp, UpdateOp, YieldOp
 from ..dialects.diagnostics import UserError
-from ..dialects.kernel import CrossEntropyBackwardOp, LaunchOp, MapOp, ProductOp
-from ..dialects.kernel import YieldOp as KernelYieldOp
+from ..dialects.exact import (
+    CrossEntropyBackwardOp,
+    ExactOp,
+    FlashAttentionBackwardOp,
+    FlashAttentionOp,
+    MapOp,
+    ProductOp,
+)
+from ..dialects.kernel import LaunchOp
+from ..dialects.meanings import YieldOp as KernelYieldOp
 from ..dialects.sparse import (
     AttentionOp,
     CoversOp,
@@ -287,25 +295,23 @@ def by_rows(x: Tensor, weight: Tensor, tiles: Tiles, bias: Sequence[Tensor]) -> 
     return torch.stack(sums).reshape(*x.shape[:-1], -1) if sums else x.new_empty(*x.shape[:-1], len(weight))
 
 
+def run_meaning(
+    _: InterpreterFunctions, interpreter: Interpreter, op: LaunchOp | ExactOp, args: PythonValues
+) -> PythonValues:
+    """What the region of an op says."""
+    return interpreter.run_ssacfg_region(op.meaning, args, op.name)
+
+
 @register_impls
 class KernelFunctions(InterpreterFunctions):
     """An op that has a kernel is what its region says."""
 
-    @impl(MapOp)
-    def map(self, interpreter: Interpreter, op: MapOp, args: PythonValues) -> PythonValues:
-        return interpreter.run_ssacfg_region(op.meaning, args, op.name)
-
-    @impl(ProductOp)
-    def product(self, interpreter: Interpreter, op: ProductOp, args: PythonValues) -> PythonValues:
-        return interpreter.run_ssacfg_region(op.meaning, args, op.name)
-
-    @impl(CrossEntropyBackwardOp)
-    def cross_entropy(self, interpreter: Interpreter, op: CrossEntropyBackwardOp, args: PythonValues) -> PythonValues:
-        return interpreter.run_ssacfg_region(op.meaning, args, op.name)
-
-    @impl(LaunchOp)
-    def launch(self, interpreter: Interpreter, op: LaunchOp, args: PythonValues) -> PythonValues:
-        return interpreter.run_ssacfg_region(op.meaning, args, op.name)
+    launch = impl(LaunchOp)(run_meaning)
+    map = impl(MapOp)(run_meaning)
+    product = impl(ProductOp)(run_meaning)
+    cross_entropy = impl(CrossEntropyBackwardOp)(run_meaning)
+    attention = impl(FlashAttentionOp)(run_meaning)
+    attention_backward = impl(FlashAttentionBackwardOp)(run_meaning)
 
     @impl_terminator(KernelYieldOp)
     def give_back(self, _: Interpreter, op: KernelYieldOp, args: PythonValues) -> tuple[TerminatorValue, PythonValues]:

@@ -14,7 +14,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 
 from ...dialects.aten import CallOp, Effects, ObjectType
-from ...dialects.kernel import ExactOp
+from ...dialects.exact import ExactOp
 from ...dialects.sparse import GatherOp, ScatterOp, Sparse
 
 ONE_VIEW = (

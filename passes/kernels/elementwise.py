@@ -41,7 +41,8 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, SSAValue
 
 from ...dialects.aten import CallOp
-from ...dialects.kernel import MapOp, YieldOp
+from ...dialects.exact import MapOp
+from ...dialects.meanings import YieldOp
 from ...dialects.template import Ref
 from .primitives import PRIMITIVES, element, library_of
 from .signature import named_kernel

@@ -22,6 +22,7 @@ from xdsl.dialects.builtin import (
     MemRefType,
     VectorType,
     f32,
+    i32,
     i64,
 )
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
@@ -49,6 +50,14 @@ def whole(value: int) -> SSAValue:
 def zeros(lanes: int) -> SSAValue:
     """A vector of zeros."""
     return arith.ConstantOp(DenseIntOrFPElementsAttr.from_list(VectorType(f32, [lanes]), [0.0])).result
+
+
+def alike(value: float, other: SSAValue) -> SSAValue:
+    """A constant of the type of `other`: an f32 or i32, or the same in every lane."""
+    kind = other.type
+    if isinstance(kind, VectorType):
+        return arith.ConstantOp(DenseIntOrFPElementsAttr.from_list(kind, [value])).result
+    return real(value) if kind == f32 else arith.ConstantOp(IntegerAttr(int(value), i32)).result
 
 
 def lanes_of(lanes: int, element: Attribute = f32) -> VectorType:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...dialects.aten import dims
-from ...dialects.kernel import CrossEntropyBackwardOp
+from ...dialects.exact import CrossEntropyBackwardOp
 from ..kernel_code import Entry, code_beside
 from .elementwise import GRAIN
 from .exact import meant

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...dialects.aten import dims, tensor_of
-from ...dialects.kernel import MapOp
+from ...dialects.exact import MapOp
 from ..dtypes import DTYPES
 from ..kernel_code import Entry, code_beside
 from .exact import meant

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ...dialects.kernel import EXACT, ExactOp
+from ...dialects.exact import EXACT, ExactOp
 from .registry import kernel
 
 

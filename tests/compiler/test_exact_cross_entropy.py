@@ -6,7 +6,7 @@ import gossamer
 import pytest
 import torch
 from gossamer.compiler import exact_cross_entropy as trying
-from gossamer.dialects.kernel import CrossEntropyBackwardOp
+from gossamer.dialects.exact import CrossEntropyBackwardOp
 from gossamer.passes.kernels import cross_entropy, exponential
 from gossamer.runtime.allocations import allocations
 from gossamer.tests.training import check_training

@@ -11,7 +11,7 @@ import torch
 from gossamer.compiler.exact_cross_entropy import exact_cross_entropy
 from gossamer.compiler.exact_primitives import found as exact_elementwise
 from gossamer.compiler.explain_memory import title
-from gossamer.dialects.kernel import ExactOp, MapOp
+from gossamer.dialects.exact import ExactOp, MapOp
 from gossamer.runtime import kernel_code, native
 from gossamer.tests.training import check_call, check_training, squared
 from torch import Tensor, nn

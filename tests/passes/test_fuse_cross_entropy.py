@@ -6,7 +6,7 @@ from gossamer.compiler.context import parse_text, print_module
 from gossamer.compiler.exact_cross_entropy import exact_cross_entropy
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.dialects.diagnostics import UserError
-from gossamer.dialects.kernel import CrossEntropyBackwardOp
+from gossamer.dialects.exact import CrossEntropyBackwardOp
 from gossamer.runtime import reference
 from gossamer.runtime.executor import Program, find
 from xdsl.dialects.builtin import ModuleOp

@@ -7,7 +7,7 @@ import pytest
 import torch
 from gossamer.compiler.context import parse_text, print_module
 from gossamer.compiler.pipeline import run_pipeline
-from gossamer.dialects.kernel import MapOp
+from gossamer.dialects.exact import MapOp
 from gossamer.passes.kernels.primitives import PRIMITIVES
 from gossamer.runtime import reference
 from gossamer.runtime.bits import same_bits

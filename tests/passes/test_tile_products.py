@@ -5,7 +5,7 @@ import torch
 from gossamer.compiler.context import parse_text, print_module
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.dialects.diagnostics import UserError
-from gossamer.dialects.kernel import ProductOp
+from gossamer.dialects.exact import ProductOp
 from gossamer.runtime import reference
 from gossamer.runtime.executor import Program, find
 from xdsl.dialects.builtin import ModuleOp

@@ -7,7 +7,7 @@ import pytest
 import torch
 from gossamer.compiler.context import parse_text
 from gossamer.compiler.pipeline import run_pipeline
-from gossamer.dialects.kernel import MapOp
+from gossamer.dialects.exact import MapOp
 from gossamer.runtime import kernel_code
 from gossamer.runtime.bits import same_bits
 from gossamer.runtime.executor import Program, find

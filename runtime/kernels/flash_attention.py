@@ -1,0 +1,174 @@
+"""Attention and its gradients: by the kernel where it was found to have the library's bits and to be faster.
+
+y, s = attention(meaning, q, k, v)
+    another dtype or device, numbers of a head that are no neighbours, gradients   ->   meaning(q, k, v)
+    a layout for which the library is as fast, or sums otherwise                   ->   meaning(q, k, v)
+    a number of 2^55 or more, or NaN, which the kernel finds                       ->   meaning(q, k, v)
+    else                                       ->   serial_attention(call) in this thread, or
+                                                    parallel_attention(call) in each of torch's team
+
+Working space belongs to the process. Gradients that are joined are written where they stand in the result.
+"""
+
+from collections.abc import Callable, Sequence
+from ctypes import addressof, c_float
+from dataclasses import dataclass
+from struct import Struct, pack
+from typing import Any
+
+import torch
+from torch import Tensor
+from xdsl.ir import SSAValue
+
+from ...dialects.aten import CallOp, dims
+from ...dialects.exact import ExactOp, FlashAttentionBackwardOp, FlashAttentionOp
+from ..attention_trials import LONGEST, Layout, Shape, Way, found
+from ..kernel_code import Entry, code_beside
+from ..native import Code
+from .dense_products import SPACE
+from .exact import meant
+from .launch import PLAIN, is_traced
+from .registry import kernel
+
+FUNCTION, BACKWARD = "attention", "attention_backward"
+"""The kernels' functions."""
+HEIGHT = 8
+"""Queries that are computed at once."""
+APART = 16
+"""f32 numbers in a line of memory: no two threads have one in common."""
+BLOCKS = ((768, 256), (192, 64), (0, 32))
+"""ATen's: from so many queries on, so many are in a block."""
+Strides = tuple[int, ...]
+
+
+class Attention:
+    """A kernel of attention, or of its gradients."""
+
+    def __init__(self, code: Code, function: str):
+        self.entry, self.digest, self.is_backward = Entry.of(code, function), code.digest, function == BACKWARD
+
+    def __call__(self, shape: Shape, tensors: Sequence[Tensor], way: Way) -> bool:
+        """Fill the last tensors, the results. False where a number is too large: then they are not right."""
+        run = self.prepared(shape, [tensor.stride() for tensor in tensors], way, torch.get_num_threads())
+        return run(*(tensor.data_ptr() for tensor in tensors))
+
+    def prepared(self, shape: Shape, strides: Sequence[Strides], way: Way, threads: int) -> Callable[..., bool]:
+        """The same for tensors of these strides, by their addresses."""
+        block, keys = block_of(shape.rows), min(shape.columns, LONGEST)
+        space = shape.columns * shape.width + HEIGHT * (keys + 3)
+        if self.is_backward:
+            space = 2 * (shape.columns * shape.width + block * keys)
+        space += -space % APART + APART
+        numbers = [*shape.sizes, *(step for each in strides for step in each[:3]), space, shape.causal, way.length]
+        numbers += [block, way.scaled] if self.is_backward else []
+        rest, addresses = pack(f"{len(numbers)}qf4x", *numbers, shape.scale), Struct(f"{len(strides) + 2}q")
+        start = self.entry.start
+
+        def run(*tensors: int) -> bool:
+            untame = (c_float * threads)()
+            start(addresses.pack(*tensors, addressof(untame), SPACE.at(threads * space)) + rest, threads)
+            return not any(untame)
+
+        return run
+
+
+def block_of(rows: int) -> int:
+    """How many of so many queries are in a block."""
+    return min(rows, next(size for least, size in BLOCKS if rows >= least))
+
+
+def readable(tensor: Tensor) -> bool:
+    """Can the kernel read this tensor's memory?"""
+    return tensor.dtype is torch.float32 and tensor.is_cpu and type(tensor) in PLAIN
+
+
+def shape_of(call: CallOp, q: SSAValue, k: SSAValue, causal: int) -> Shape:
+    """The sizes of attention, and how it looks at keys."""
+    (batches, heads, rows, width), columns = map(int, dims(q.type)), int(dims(k.type)[2])
+    is_causal, scale = call.template.data.get(causal, "is_causal", False), dict(call.template.data.kwargs).get("scale")
+    factor = scale if isinstance(scale, float) else width**-0.5
+    return Shape(batches, heads, rows, columns, width, bool(is_causal), factor)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a kernel makes: tensors by shape and strides, and of each that it fills, in which it lies and where, in
+    bytes, and its strides."""
+
+    made: Sequence[tuple[Strides, Strides]]
+    filled: Sequence[tuple[int, int, Strides]]
+
+    @classmethod
+    def apart(cls, *made: tuple[Strides, Strides]) -> "Results":
+        """Each alone."""
+        return cls(made, [(at, 0, own) for at, (_, own) in enumerate(made)])
+
+    @classmethod
+    def joined(cls, shape: Shape, order: Sequence[int]) -> "Results":
+        """Three gradients side by side along the last axis; `order` says which stands in each place."""
+        size = shape.heads * shape.width
+        made = (shape.batches, shape.rows, 3 * size), (shape.rows * 3 * size, 3 * size, 1)
+        own = shape.rows * 3 * size, shape.width, 3 * size, 1
+        return cls([made], [(0, 4 * size * order.index(which), own) for which in range(3)])
+
+
+def laid_like(shape: Strides, strides: Strides) -> tuple[Strides, Strides]:
+    """The shape and strides of `empty_like` of such a tensor."""
+    return shape, torch.empty_like(torch.empty_strided(shape, strides, device="meta")).stride()
+
+
+def launched(
+    op: ExactOp, function: str, shape: Shape, results: Callable[[Sequence[Strides]], Results]
+) -> Callable[..., Any]:
+    """The kernel, or what the op means. `results` are of tensors of these strides."""
+    if (code := code_beside(op, op.kernel)) is None:
+        return meant(op)
+    kernel, known = Attention(code, function), dict[tuple[Any, ...], tuple[Callable[..., bool], Results] | None]()
+
+    def chosen(threads: int, *strides: Strides) -> tuple[Callable[..., bool], Results] | None:
+        way = found(kernel, Layout(shape, strides)) if all(each[-1] == 1 for each in strides[:4]) else None
+        if way is None:
+            return None
+        made = results(strides)
+        return kernel.prepared(shape, [*strides, *(own for *_, own in made.filled)], way, threads), made
+
+    def run(meaning: Callable[..., Any], *inputs: Tensor) -> Any:
+        if is_traced(*inputs) or not all(map(readable, inputs)):
+            return meaning(*inputs)
+        key = (torch.get_num_threads(), *(tensor.stride() for tensor in inputs))
+        if key not in known:
+            known[key] = chosen(*key)
+        if (choice := known[key]) is None:
+            return meaning(*inputs)
+        compute, layout = choice
+        made = [torch.empty_strided(*each, dtype=torch.float32) for each in layout.made]
+        starts = [tensor.data_ptr() for tensor in made]
+        places = (starts[which] + offset for which, offset, _ in layout.filled)
+        if not compute(*(tensor.data_ptr() for tensor in inputs), *places):
+            del made
+            return meaning(*inputs)
+        return made[0] if len(made) == 1 else tuple(made)
+
+    return run
+
+
+@kernel("kernel.attention", device="cpu")
+def attention(op: FlashAttentionOp) -> Callable[..., Any]:
+    """Attention and its log-sums, which ATen leaves with heads behind rows."""
+    shape = shape_of(op.calls()[0], op.operands[0], op.operands[1], 4)
+    batches, heads, rows, _, width = shape.sizes
+    output = (batches, heads, rows, width), (rows * heads * width, width, heads * width, 1)
+    results = Results.apart(output, ((batches, heads, rows), (rows * heads, 1, heads)))
+    return launched(op, FUNCTION, shape, lambda _: results)
+
+
+@kernel("kernel.attention_backward", device="cpu")
+def attention_backward(op: FlashAttentionBackwardOp) -> Callable[..., Any]:
+    """Gradients by queries, keys and values, which ATen leaves as these lie."""
+    shape = shape_of(op.calls()[0], op.operands[1], op.operands[2], 7)
+    if op.joined is not None:
+        joined = Results.joined(shape, list(map(int, op.joined.get_values())))
+        return launched(op, BACKWARD, shape, lambda _: joined)
+    outer = shape.batches, shape.heads
+    sizes = [(*outer, count, shape.width) for count in (shape.rows, shape.columns, shape.columns)]
+    return launched(op, BACKWARD, shape, lambda given: Results.apart(*map(laid_like, sizes, given[1:4])))
