@@ -139,6 +139,8 @@ class FlashAttentionBackwardOp(ExactOp):
             verify_calls(self, ["_scaled_dot_product_flash_attention_for_cpu_backward"])
         elif len(self.results) != 1 or sorted(self.joined.get_values()) != [0, 1, 2]:
             raise VerifyException(f"three gradients are joined into one result, got {self.joined}")
+        elif [call.target.data for call in self.calls()][-1:] != ["aten.cat.default"]:
+            raise VerifyException(f"gradients are joined by aten.cat, got {self.text()}")
 
 
 EXACT = (MapOp, ProductOp, CrossEntropyBackwardOp, FlashAttentionOp, FlashAttentionBackwardOp)

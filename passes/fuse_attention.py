@@ -37,6 +37,7 @@ from .kernels.signature import Machine
 
 TENSORS = {FORWARD: 3, BACKWARD: 6}
 """Calls, and how many of their arguments are tensors: the first ones, and all there are."""
+TRANSPOSE = "aten.transpose.int"
 LONGEST = 512
 """Keys that the library has in one block."""
 
@@ -93,13 +94,14 @@ def joining(op: CallOp) -> tuple[list[Operation], list[int]] | None:
 def is_whole_view(op: CallOp, value: SSAValue) -> bool:
     """Is `op` all of `value`, as it is, with heads behind rows, or with heads side by side?"""
     before, after = dims(value.type), dims(op.results[0].type)
+    turned = isinstance(value.owner, CallOp) and value.owner.target.data == TRANSPOSE
     match op.target.data:
         case "aten.slice.Tensor":
-            return before == after and integer(op, 4, "step", 1) == 1
+            return before == after and integer(op, 4, "step", 1) == 1 and not turned
         case "aten.transpose.int":
-            return {integer(op, 1, "dim0"), integer(op, 2, "dim1")} == {1, 2} and len(before) == 4
+            return {integer(op, 1, "dim0"), integer(op, 2, "dim1")} == {1, 2} and len(before) == 4 and not turned
         case "aten.view.default":
-            return len(before) == 4 and len(after) == 3 and before[:2] == after[:2]
+            return len(before) == 4 and len(after) == 3 and before[:2] == after[:2] and turned
         case _:
             return False
 

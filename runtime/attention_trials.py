@@ -80,6 +80,12 @@ class Layout:
         """Are gradients computed?"""
         return len(self.strides) > FORWARD
 
+    def is_plain(self) -> bool:
+        """Are numbers of a row neighbours, and is no number in two places of a tensor?"""
+        tensors = [*zip(self.given, self.strides, strict=True)]
+        apart = all(step for shape, strides in tensors for size, step in zip(shape, strides, strict=True) if size > 1)
+        return apart and all(strides[-1] == 1 for shape, strides in tensors if len(shape) == 4)
+
     def ways(self) -> list[Way]:
         """What is tried: each makes other sums, or scales other numbers."""
         lengths = lengths_of(min(self.shape.columns, LONGEST))

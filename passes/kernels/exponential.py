@@ -56,7 +56,7 @@ def exp_near(x: SSAValue) -> SSAValue:
 
 
 def exp_rough(x: SSAValue) -> SSAValue:
-    """exp x within 20 units in the last place, for x from ROUGH_LEAST, where it is 0, to 0; of vectors. What ATen's
+    """exp x within 20 units in the last place, for x from ROUGH_LEAST to 0, of vectors; 0 below -86.99. What ATen's
     `exp_u20` computes."""
     q = llvm.FFloorOp(fma(x, alike(LOG2_E, x), alike(0.5, x))).res
     s = fma(q, alike(-ROUGH_LOG_2, x), x)

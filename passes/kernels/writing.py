@@ -55,6 +55,8 @@ def zeros(lanes: int) -> SSAValue:
 def alike(value: float, other: SSAValue) -> SSAValue:
     """A constant of the type of `other`: an f32 or i32, or the same in every lane."""
     kind = other.type
+    if isinstance(kind, VectorType) and kind.element_type == f32:  # text of a dense constant may read as another number
+        return splat(real(value), kind.get_shape()[0])
     if isinstance(kind, VectorType):
         return arith.ConstantOp(DenseIntOrFPElementsAttr.from_list(kind, [value])).result
     return real(value) if kind == f32 else arith.ConstantOp(IntegerAttr(int(value), i32)).result

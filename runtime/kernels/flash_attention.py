@@ -126,8 +126,8 @@ def launched(
     kernel, known = Attention(code, function), dict[tuple[Any, ...], tuple[Callable[..., bool], Results] | None]()
 
     def chosen(threads: int, *strides: Strides) -> tuple[Callable[..., bool], Results] | None:
-        way = found(kernel, Layout(shape, strides)) if all(each[-1] == 1 for each in strides[:4]) else None
-        if way is None:
+        layout = Layout(shape, strides)
+        if not layout.is_plain() or (way := found(kernel, layout)) is None:
             return None
         made = results(strides)
         return kernel.prepared(shape, [*strides, *(own for *_, own in made.filled)], way, threads), made
@@ -154,21 +154,21 @@ def launched(
 
 @kernel("kernel.attention", device="cpu")
 def attention(op: FlashAttentionOp) -> Callable[..., Any]:
-    """Attention and its log-sums, which ATen leaves with heads behind rows."""
+    """Attention, which ATen lays as queries lie, and its log-sums."""
     shape = shape_of(op.calls()[0], op.operands[0], op.operands[1], 4)
     batches, heads, rows, _, width = shape.sizes
-    output = (batches, heads, rows, width), (rows * heads * width, width, heads * width, 1)
-    results = Results.apart(output, ((batches, heads, rows), (rows * heads, 1, heads)))
-    return launched(op, FUNCTION, shape, lambda _: results)
+    output, sums = (batches, heads, rows, width), ((batches, heads, rows), (rows * heads, 1, heads))
+    return launched(op, FUNCTION, shape, lambda given: Results.apart(laid_like(output, given[0]), sums))
 
 
 @kernel("kernel.attention_backward", device="cpu")
 def attention_backward(op: FlashAttentionBackwardOp) -> Callable[..., Any]:
-    """Gradients by queries, keys and values, which ATen leaves as these lie."""
+    """Gradients by queries, keys and values, which ATen leaves with heads behind rows."""
     shape = shape_of(op.calls()[0], op.operands[1], op.operands[2], 7)
     if op.joined is not None:
         joined = Results.joined(shape, list(map(int, op.joined.get_values())))
         return launched(op, BACKWARD, shape, lambda _: joined)
-    outer = shape.batches, shape.heads
-    sizes = [(*outer, count, shape.width) for count in (shape.rows, shape.columns, shape.columns)]
-    return launched(op, BACKWARD, shape, lambda given: Results.apart(*map(laid_like, sizes, given[1:4])))
+    batches, heads, rows, columns, width = shape.sizes
+    sizes = ((batches, heads, count, width) for count in (rows, columns, columns))
+    gradients = Results.apart(*((size, (size[2] * heads * width, width, heads * width, 1)) for size in sizes))
+    return launched(op, BACKWARD, shape, lambda _: gradients)

@@ -9,7 +9,7 @@ from gossamer.compiler.context import parse_text, print_module
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.dialects.diagnostics import UserError
 from gossamer.dialects.exact import FlashAttentionBackwardOp, FlashAttentionOp
-from gossamer.runtime import attention_trials
+from gossamer.runtime import attention_trials, reference
 from gossamer.runtime.executor import Program, find
 from gossamer.runtime.kernels import flash_attention
 from torch import Tensor
@@ -72,7 +72,7 @@ def own(module: ModuleOp) -> str:
 
 
 def fused(module: ModuleOp) -> ModuleOp:
-    """The module after the pass; the program still is what its text is."""
+    """The module after the pass; the step still is what its text is."""
     after = module.clone()
     run_pipeline(after, "fuse-attention")
     assert own(parse_text(own(after))) == own(after)
@@ -102,7 +102,7 @@ def lowered() -> list[ModuleOp]:
 
 
 def check_results(module: ModuleOp, after: ModuleOp, lowered: Sequence[ModuleOp] = ()) -> None:
-    """Both programs give the same numbers, whether kernels are lowered or not."""
+    """Both programs give the same numbers, whether kernels are lowered or not, and so does the reference."""
     values, others = given(), [after]
     if lowered:
         others.append(ModuleOp([find(after, "step").clone(), *(kernel.clone() for kernel in lowered)]))
@@ -111,6 +111,7 @@ def check_results(module: ModuleOp, after: ModuleOp, lowered: Sequence[ModuleOp]
         results = Program.build(other, {}, "step")(values)
         assert all(map(torch.equal, results, expected))
         assert [result.stride() for result in results] == [result.stride() for result in expected]
+    assert all(map(torch.equal, reference.run(after, {}, values, "step"), expected))
 
 
 def test_a_call_is_an_op_that_means_it(lowered: list[ModuleOp]):
@@ -271,6 +272,13 @@ def test_what_is_not_joined(body: list[str], options: dict[str, str]):
     assert op.joined is None
     assert names(after)[1:] == names(module)[1:]
     check_results(module, after)
+
+
+@pytest.mark.parametrize("lines", [[FORWARD], [BACKWARD]], ids=["there", "back"])
+def test_kernels_are_what_their_text_is(lines: list[str]):
+    results = "%o: HEADS, %l: SUMS" if lines == [FORWARD] else "%a: HEADS, %b: KEYS, %c: KEYS"
+    text = print_module(fused(step(*lines, results=results)))
+    assert print_module(parse_text(text)) == text
 
 
 def test_three_gradients_are_joined_into_one():
