@@ -33,13 +33,12 @@ from .analysis.calls import argument, integer
 from .elide_caches import BACKWARD, CAT, FORWARD
 from .enclosing import add_kernel, enclose
 from .kernels import attention, attention_backward
+from .kernels.heads import LONGEST
 from .kernels.signature import Machine
 
 TENSORS = {FORWARD: 3, BACKWARD: 6}
 """Calls, and how many of their arguments are tensors: the first ones, and all there are."""
 TRANSPOSE = "aten.transpose.int"
-LONGEST = 512
-"""Keys that the library has in one block."""
 
 
 def is_plain(op: CallOp, lanes: int) -> bool:

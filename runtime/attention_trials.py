@@ -13,7 +13,6 @@ Kept for each layout, number of threads, kernel, processor and build of torch, i
 (`attention/`). A trial takes some calls' time, and memory.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import NamedTuple, Protocol
@@ -23,9 +22,7 @@ import torch
 from torch import Tensor
 
 from .bits import same_bits
-from .cache import keep, kept
-from .native import identity, libraries
-from .product_trials import MOST, fastest, lengths_of, memory
+from .product_trials import MOST, fastest, lengths_of, memory, remembered
 
 FORWARD, LONGEST = 3, 512
 """Tensors that attention is of; keys in a block of the library's."""
@@ -102,14 +99,8 @@ class Kernel(Protocol):
 
 def found(kernel: Kernel, layout: Layout) -> Way | None:
     """How the kernel computes this; None where the library does."""
-    key = f"{kernel.digest} {identity()} {libraries()} threads={torch.get_num_threads()} {layout}"
-    name = f"attention/{hashlib.sha256(key.encode()).hexdigest()}"
-    if (known := kept(name)) is not None:
-        length, scaled = map(int, known.split())
-        return Way(length, bool(scaled)) if length else None
-    way = tried(kernel, layout)
-    keep(name, b"0 0" if way is None else f"{way.length} {way.scaled:d}".encode())
-    return way
+    way = remembered("attention", f"{kernel.digest} {layout}", lambda: tried(kernel, layout))
+    return None if way is None else Way(*way)
 
 
 @torch.no_grad()

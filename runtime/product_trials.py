@@ -91,14 +91,20 @@ def lengths_of(depth: int) -> list[int]:
 
 def found(kernel: Kernel, layout: Layout) -> Way | None:
     """How the kernel computes this; None where the library does."""
-    key = f"{kernel.digest} {identity()} {libraries()} threads={torch.get_num_threads()} {layout}"
-    name = f"products/{hashlib.sha256(key.encode()).hexdigest()}"
+    way = remembered("products", f"{kernel.digest} {layout}", lambda: tried(kernel, layout))
+    return None if way is None else Way(*way)
+
+
+def remembered(kind: str, what: str, trial: Callable[[], tuple[int, bool] | None]) -> tuple[int, bool] | None:
+    """A length, not 0, and a choice, or None, as a trial of `what` finds them; kept for this machine."""
+    key = f"{what} {identity()} {libraries()} threads={torch.get_num_threads()}"
+    name = f"{kind}/{hashlib.sha256(key.encode()).hexdigest()}"
     if (known := kept(name)) is not None:
-        block, b_first = map(int, known.split())
-        return Way(block, bool(b_first)) if block else None
-    way = tried(kernel, layout)
-    keep(name, b"0 0" if way is None else f"{way.block} {way.b_first:d}".encode())
-    return way
+        length, choice = map(int, known.split())
+        return (length, bool(choice)) if length else None
+    found = trial()
+    keep(name, "{} {:d}".format(*(found or (0, False))).encode())
+    return found
 
 
 @torch.no_grad()
