@@ -52,7 +52,7 @@ def test_the_source_is_a_line_an_op_and_frees_what_is_read_for_the_last_time():
         "    double = rows * 2; del rows",
         "    up = aten_linear_default(x, up_weight, up_bias)",
         "    act = aten_gelu_default(up, approximate='tanh'); del up",
-        "    view = aten_view_default(act, (double, 3)); del act",
+        "    view = act.view((double, 3)); del act",
         "    return [view, double]",
     ]
 
