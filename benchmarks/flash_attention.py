@@ -11,6 +11,7 @@ from statistics import geometric_mean
 import numpy as np
 import torch
 from gossamer.compiler.pipeline import run_pipeline
+from gossamer.dialects.kernel import SCRATCH
 from gossamer.passes.kernels.attention import attention_kernel
 from gossamer.passes.kernels.attention_backward import attention_backward_kernel
 from gossamer.passes.kernels.signature import Machine
@@ -71,7 +72,7 @@ def kernels() -> Iterator[Attention]:
         (found,) = (op for op in module.ops if isinstance(op, ModuleOp))
         code = code_of(found)
         assert code is not None
-        yield Attention(code, function)
+        yield Attention(code, function, found.attributes[SCRATCH])
 
 
 def layout_of(shape: Shape, function: str) -> Layout:

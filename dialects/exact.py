@@ -21,6 +21,8 @@ from xdsl.utils.exceptions import VerifyException
 from .aten import CallOp, dims
 from .meanings import NamesKernel, verify_meaning
 
+FORMAT = "$kernel `(` $inputs `)` `:` functional-type($inputs, $outputs) $meaning attr-dict"
+
 
 class ExactOp(IRDLOperation, ABC):
     """Results of `meaning`, some calls, with their bits. What a kernel cannot do when it runs (another device, strides,
@@ -68,7 +70,7 @@ class MapOp(ExactOp):
     """A chain of elementwise calls, for tensors of one shape."""
 
     name = "kernel.map"
-    assembly_format = "$kernel `(` $inputs `)` `:` functional-type($inputs, $outputs) $meaning attr-dict"
+    assembly_format = FORMAT
 
     def verify_(self) -> None:
         super().verify_()
@@ -89,7 +91,7 @@ class ProductOp(ExactOp):
     """A call of `aten.mm` or, with a bias for each column, `aten.addmm`."""
 
     name = "kernel.product"
-    assembly_format = "$kernel `(` $inputs `)` `:` functional-type($inputs, $outputs) $meaning attr-dict"
+    assembly_format = FORMAT
 
     def verify_(self) -> None:
         super().verify_()
@@ -101,7 +103,7 @@ class CrossEntropyBackwardOp(ExactOp):
     """The gradient of `nll_loss` of `_log_softmax`: of the loss's gradient, the scores, targets, and their number."""
 
     name = "kernel.cross_entropy_backward"
-    assembly_format = "$kernel `(` $inputs `)` `:` functional-type($inputs, $outputs) $meaning attr-dict"
+    assembly_format = FORMAT
 
     def verify_(self) -> None:
         super().verify_()
@@ -113,7 +115,7 @@ class FlashAttentionOp(ExactOp):
     """A call of ATen's attention of f32 on CPUs: of queries, keys and values, the result and its log-sums."""
 
     name = "kernel.attention"
-    assembly_format = "$kernel `(` $inputs `)` `:` functional-type($inputs, $outputs) $meaning attr-dict"
+    assembly_format = FORMAT
 
     def verify_(self) -> None:
         super().verify_()

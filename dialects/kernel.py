@@ -63,7 +63,8 @@ ARGUMENTS = "kernel.arguments"
 """An attribute of kernels that name their own arguments: one name for each, in order, but for part and parts."""
 
 SCRATCH = "kernel.scratch"
-"""An attribute of kernels of products: [n, m] where each thread needs n + m block numbers of working space."""
+"""An attribute of kernels: working space of each thread, in numbers. Products: [n, m] for n + m block. Attention: how
+many for each number of the keys, key of a block, pair of a query and a key of a block, query of it, and in all."""
 
 
 class Form(StrEnum):

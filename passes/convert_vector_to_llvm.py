@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import llvm, vector
-from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, ModuleOp, VectorType, f32, i32
-from xdsl.ir import SSAValue
+from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, ModuleOp, f32, i32
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
@@ -20,11 +19,7 @@ from xdsl.pattern_rewriter import (
     op_type_rewrite_pattern,
 )
 
-
-def lanes(value: SSAValue) -> int:
-    """How many lanes a vector has."""
-    assert isinstance(value.type, VectorType)
-    return value.type.get_shape()[0]
+from .llvm_types import lanes
 
 
 class Broadcast(RewritePattern):

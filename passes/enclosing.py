@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
 from xdsl.traits import SymbolTable
 
 from ..dialects.exact import ExactOp
@@ -38,6 +39,17 @@ def enclose(kind: type[Kind], group: Sequence[Operation], kernel: str) -> Kind:
     for new, old in zip(op.results, results, strict=True):
         new.name_hint = old.name_hint
     return op
+
+
+def put(made: ExactOp, group: Sequence[Operation]) -> None:
+    """Put `made` in the place of the last of `group`, which stands where that does in the model; `group` goes."""
+    last = group[-1]
+    made.attributes |= {name: value for name, value in last.attributes.items() if name.startswith("train.")}
+    Rewriter.insert_op(made, InsertPoint.before(last))
+    for old, new in zip(last.results, made.results, strict=True):
+        old.replace_all_uses_with(new)
+    for op in reversed(group):
+        Rewriter.erase_op(op)
 
 
 def add_kernel(module: ModuleOp, name: str, make: Callable[[], ModuleOp]) -> None:

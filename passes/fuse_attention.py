@@ -16,7 +16,6 @@ reads them. Pays: the library is called for each product of a head, and makes th
 joined gradients are written once. Linear in the number of ops.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -24,14 +23,13 @@ from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f32, i64
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.rewriter import InsertPoint, Rewriter
 
 from ..dialects.aten import CallOp, dims, tensor_of
-from ..dialects.exact import ExactOp, FlashAttentionBackwardOp, FlashAttentionOp
+from ..dialects.exact import FlashAttentionBackwardOp, FlashAttentionOp
 from ..dialects.template import Ref
 from .analysis.calls import argument, integer
 from .elide_caches import BACKWARD, CAT, FORWARD
-from .enclosing import add_kernel, enclose
+from .enclosing import add_kernel, enclose, put
 from .kernels import attention, attention_backward
 from .kernels.heads import LONGEST
 from .kernels.signature import Machine
@@ -116,17 +114,6 @@ def is_call(op: Operation, target: str) -> bool:
     return isinstance(op, CallOp) and op.target.data == target
 
 
-def replace(group: Sequence[Operation], made: ExactOp) -> None:
-    """Put one op in the place of the last of a group, which goes."""
-    last = group[-1]
-    made.attributes |= {name: value for name, value in last.attributes.items() if name.startswith("train.")}
-    Rewriter.insert_op(made, InsertPoint.before(last))
-    for old, new in zip(last.results, made.results, strict=True):
-        old.replace_all_uses_with(new)
-    for op in reversed(group):
-        Rewriter.erase_op(op)
-
-
 @dataclass(frozen=True)
 class FuseAttention(ModulePass):
     """See the head of this file. `lanes` and `registers` are the machine's: f32 in a vector, and vectors."""
@@ -148,7 +135,7 @@ def fuse(module: ModuleOp, call: CallOp, machine: Machine) -> None:
     """Put a kernel in the place of a call, and of what joins its results."""
     if call.target.data == FORWARD:
         add_kernel(module, attention.FUNCTION, lambda: attention.attention_kernel(attention.FUNCTION, machine))
-        replace([call], enclose(FlashAttentionOp, [call], attention.FUNCTION))
+        put(enclose(FlashAttentionOp, [call], attention.FUNCTION), [call])
         return
     name = attention_backward.FUNCTION
     add_kernel(module, name, lambda: attention_backward.attention_backward_kernel(name, machine))
@@ -157,4 +144,4 @@ def fuse(module: ModuleOp, call: CallOp, machine: Machine) -> None:
     made = enclose(FlashAttentionBackwardOp, group, name)
     if order is not None:
         made.joined = DenseArrayBase.from_list(i64, order)
-    replace(group, made)
+    put(made, group)

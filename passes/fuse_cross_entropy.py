@@ -17,12 +17,11 @@ from xdsl.dialects.builtin import ModuleOp, f32, i64
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
-from xdsl.rewriter import InsertPoint, Rewriter
 
 from ..dialects.aten import CallOp, dims, tensor_of
 from ..dialects.exact import CrossEntropyBackwardOp
 from ..dialects.template import Name, Ref
-from .enclosing import add_kernel, enclose
+from .enclosing import add_kernel, enclose, put
 from .kernels.cross_entropy import FUNCTION, cross_entropy_kernel
 
 LOSS, SCORES = "aten.nll_loss_backward.default", "aten._log_softmax_backward_data.default"
@@ -68,9 +67,4 @@ class FuseCrossEntropy(ModulePass):
 def fuse(module: ModuleOp, loss: Operation, scores: Operation) -> None:
     """Put one op in the place of both."""
     add_kernel(module, FUNCTION, lambda: cross_entropy_kernel(FUNCTION))
-    made = enclose(CrossEntropyBackwardOp, [loss, scores], FUNCTION)
-    made.attributes |= {name: value for name, value in scores.attributes.items() if name.startswith("train.")}
-    Rewriter.insert_op(made, InsertPoint.before(scores))
-    scores.results[0].replace_all_uses_with(made.results[0])
-    Rewriter.erase_op(scores)
-    Rewriter.erase_op(loss)
+    put(enclose(CrossEntropyBackwardOp, [loss, scores], FUNCTION), [loss, scores])

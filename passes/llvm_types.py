@@ -1,11 +1,17 @@
-"""The types that LLVM has for ours.
+"""The types that LLVM has for ours, and what they say.
 
 memref  -> !llvm.ptr       index -> i64       bf16 -> i16, alone and in vectors
 """
 
 from xdsl.dialects.builtin import BFloat16Type, IndexType, MemRefType, VectorType, i16, i64
 from xdsl.dialects.llvm import LLVMPointerType
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, SSAValue
+
+
+def lanes(value: SSAValue) -> int:
+    """How many lanes a vector has."""
+    assert isinstance(value.type, VectorType)
+    return value.type.get_shape()[0]
 
 
 def llvm_type(kind: Attribute) -> Attribute:

@@ -25,12 +25,11 @@ from xdsl.dialects.builtin import ModuleOp, f32
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
-from xdsl.rewriter import Rewriter
 
 from ..dialects.aten import CallOp, dims, tensor_of
 from ..dialects.exact import ProductOp
 from ..dialects.template import Ref, Template
-from .enclosing import add_kernel, enclose
+from .enclosing import add_kernel, enclose, put
 from .kernels.product import FUNCTION, product_kernel
 from .kernels.signature import Machine
 
@@ -57,13 +56,6 @@ def multiplications(op: CallOp) -> int:
     return 0 if any(dims(value.type) != (columns,) for value in bias) else prod((rows, depth, columns))
 
 
-def launch(op: CallOp) -> None:
-    """Put a launch in the place of a product."""
-    made = enclose(ProductOp, [op], FUNCTION)
-    made.attributes |= {name: value for name, value in op.attributes.items() if name.startswith("train.")}
-    Rewriter.replace_op(op, made)
-
-
 @dataclass(frozen=True)
 class TileProducts(ModulePass):
     """See the head of this file. `lanes` and `registers` are the machine's: f32 in a vector, and vectors."""
@@ -79,4 +71,4 @@ class TileProducts(ModulePass):
         found = [call for call in calls if multiplications(call) >= self.least]
         for call in found:
             add_kernel(op, FUNCTION, lambda: product_kernel(FUNCTION, Machine(self.lanes, self.registers)))
-            launch(call)
+            put(enclose(ProductOp, [call], FUNCTION), [call])

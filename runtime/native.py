@@ -19,7 +19,7 @@ from .cache import keep, kept
 from .openmp import NAMES, address, openmp
 from .vector_math import vector_math
 
-FORMAT = 2
+FORMAT = 1
 WIDE = "-prefer-256-bit"
 """Loops have vectors as wide as there are: LLVM's half ones for Intel are 10 % slower in maps, beside products of wide
 ones (Intel Xeon, 2026-11)."""
@@ -32,6 +32,14 @@ def available() -> bool:
 
 
 @cache
+def features() -> str:
+    """What LLVM may use of this processor."""
+    import llvmlite.binding as llvm
+
+    return f"{llvm.get_host_cpu_features().flatten()},{WIDE}"
+
+
+@cache
 def target() -> Any:
     """LLVM's machine for this processor."""
     import llvmlite.binding as llvm
@@ -39,7 +47,7 @@ def target() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=f"{llvm.get_host_cpu_features().flatten()},{WIDE}", opt=3, jit=True
+        cpu=llvm.get_host_cpu_name(), features=features(), opt=3, jit=True
     )
 
 
@@ -63,8 +71,7 @@ def identity() -> str:
     import llvmlite.binding as llvm
 
     version = ".".join(map(str, llvm.llvm_version_info))
-    features = llvm.get_host_cpu_features().flatten()
-    return f"{FORMAT} {llvmlite.__version__} {version} {target().triple} {llvm.get_host_cpu_name()} {features}"
+    return f"{FORMAT} {llvmlite.__version__} {version} {target().triple} {llvm.get_host_cpu_name()} {features()}"
 
 
 @cache

@@ -24,7 +24,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
 from .exponential import ROUGH_LEAST, exp_rough
-from .heads import Heads, arguments_of, changed, clear, each_vector, largest, up_to
+from .heads import Heads, arguments_of, changed, clear, each_vector, largest, scratch_of, up_to
 from .panels import Range
 from .primitives import minus as less_by
 from .primitives import plus, product, quotient
@@ -61,10 +61,9 @@ OTHERS = ("causal", "length")
 
 def attention_kernel(name: str, machine: Machine = MACHINE) -> ModuleOp:
     """The kernel, for all sizes; keys, and numbers of a head, are whole vectors."""
-    beside = [small_product_function(machine)]
     return named_kernel(
         FUNCTION, arguments_of(TENSORS, OTHERS), lambda given: Attention(given, machine.lanes).write(),
-        name=name, beside=beside,
+        name=name, attributes=scratch_of(1, HEIGHT, 0, 0, 3 * HEIGHT), beside=[small_product_function(machine)],
     )  # fmt: skip
 
 
@@ -124,7 +123,7 @@ class Rows:
         near = either(attention.causal, lesser(minus(end, keys.first), size), size)
         product_by_parts(
             self.scores, v.from_row(keys.first), own, self.count, attention["width"], near, size,
-            attention["length"], real(1.0), -0.0, either(later, number(1), number(0)),
+            attention["length"], real(1.0), -0.0, later,
         )  # fmt: skip
 
     def mask(self, row: SSAValue, keys: Range, seen: SSAValue, later: SSAValue) -> None:

@@ -21,7 +21,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
 from .exponential import FARTHEST, exp_near
-from .heads import Heads, arguments_of, clear, each_vector, up_to
+from .heads import Heads, arguments_of, clear, each_vector, scratch_of, up_to
 from .panels import Range
 from .primitives import minus as less_by
 from .primitives import plus, product
@@ -42,6 +42,7 @@ from .writing import (
     number,
     real,
     splat,
+    store,
     times,
     total,
     vector_load,
@@ -60,12 +61,12 @@ def attention_backward_kernel(name: str, machine: Machine = MACHINE) -> ModuleOp
     """The kernel, for all sizes; keys, and numbers of a head, are whole vectors."""
     return named_kernel(
         FUNCTION, arguments_of(TENSORS, OTHERS), lambda given: AttentionBackward(given, machine.lanes).write(),
-        name=name, beside=[small_product_function(machine)],
+        name=name, attributes=scratch_of(2, 0, 2, 1, 0), beside=[small_product_function(machine)],
     )  # fmt: skip
 
 
 class AttentionBackward(Heads):
-    """See the head of this file. Working space: 2 width x keys, and 2 block x keys of a block."""
+    """See the head of this file. Working space: 2 width x keys, 2 block x keys of a block, and a block."""
 
     def write(self) -> None:
         """The loops."""
@@ -83,20 +84,34 @@ class AttentionBackward(Heads):
         v = self.transpose(given["v"], add(self.space, size))
         p = self.room(add(self.space, times(number(2), size)), self.block)
         d = p.from_row(self["block"])
+        means = self.room(d.place(self["block"], number(0)), number(1))
 
         def block(first: SSAValue) -> None:
-            end = lesser(add(first, self["block"]), self["rows"])
-            queries = Range(first, end)
+            queries = Range(first, lesser(add(first, self["block"]), self["rows"]))
             self.ask([*following[:5], *own[6:]], first, queries.size)
-            self.each_block(end, lambda keys: Block(self, given, k, v, p, d, on_scores, queries, keys).write())
+            each(first, queries.end, number(1), lambda row: self.mean(given, row, means, minus(row, first)))
+            self.each_block(
+                queries.end, lambda keys: Block(self, given, k, v, p, d, means, on_scores, queries, keys).write()
+            )
 
         each(number(0), self["rows"], self["block"], block)
+
+    def mean(self, given: dict[str, Matrix], query: SSAValue, means: Matrix, row: SSAValue) -> None:
+        """The sum of gradient output, of a query."""
+        lines = [(given[name].buffer, given[name].place(query, number(0))) for name in ("gradient", "output")]
+
+        def vector(place: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            return [plus(found[0], product(*(vector_load(of, self.lanes, add(line, place)) for of, line in lines)))]
+
+        first = alike(-0.0, zeros(self.lanes))
+        sums = loop(number(0), self["width"], number(self.lanes), [first], vector)
+        store(total(sums[0]), means.buffer, means.place(row, number(0)))
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some queries and keys: the tensors of their head, all its keys and values transposed, and p and d of this block;
-    `scale` of its scores."""
+    """Some queries and keys: the tensors of their head, all its keys and values transposed, p and d of this block, the
+    sums of gradient output of its queries; `scale` of its scores."""
 
     attention: AttentionBackward
     given: dict[str, Matrix]
@@ -104,6 +119,7 @@ class Block:
     v: Matrix
     p: Matrix
     d: Matrix
+    means: Matrix
     scale: SSAValue
     queries: Range
     keys: Range
@@ -163,20 +179,11 @@ class Block:
 
     def subtract(self, row: SSAValue) -> None:
         """A row of d, which was gradient v^T."""
-        attention, query, none = self.attention, add(self.first, row), number(0)
-        lines = [self.given[name] for name in ("gradient", "output")]
-
-        def vector(place: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            pair = (vector_load(line.buffer, attention.lanes, add(line.place(query, none), place)) for line in lines)
-            return [plus(found[0], product(*pair))]
-
-        zero = alike(-0.0, zeros(attention.lanes))
-        sums = loop(none, attention["width"], number(attention.lanes), [zero], vector)
-        both = splat(total(sums[0]), attention.lanes)
-        weights = self.p.place(row, none)
+        attention, weights = self.attention, self.p.place(row, number(0))
+        mean = splat(load(self.means.buffer, self.means.place(row, number(0))), attention.lanes)
 
         def less_mean(place: SSAValue, value: SSAValue) -> SSAValue:
-            return product(vector_load(self.p.buffer, attention.lanes, add(weights, place)), less_by(value, both))
+            return product(vector_load(self.p.buffer, attention.lanes, add(weights, place)), less_by(value, mean))
 
         each_vector(self.d, row, self.keys.size, attention.lanes, less_mean)
 
@@ -192,16 +199,15 @@ class Block:
             ("grad_k", self.d, "q", attention["scale"]),
         ):
             turned, made = factors.from_column(key).turned, self.given[name].from_row(own)
-            more = either(begun, number(1), none)
-            small_product(turned, self.own(values, none), made, count, width, depth, scale, 0.0, more)
+            small_product(turned, self.own(values, none), made, count, width, depth, scale, 0.0, begun)
 
     def of_queries(self, row: SSAValue, count: SSAValue) -> None:
         """The block's part of some queries' gradients."""
         attention, size, first = self.attention, self.keys.size, self.keys.first
         own = minus(add(self.first, add(row, count)), first)
         near = either(attention.causal, lesser(own, size), size)
-        k, more = self.given["k"].from_row(first), either(less(number(0), first), number(1), number(0))
+        k, later = self.given["k"].from_row(first), less(number(0), first)
         product_by_parts(
             self.d.from_row(row), k, self.own("grad_q", row), count, attention["width"], near, size,
-            attention["length"], attention["scale"], 0.0, more,
+            attention["length"], attention["scale"], 0.0, later,
         )  # fmt: skip

@@ -32,7 +32,6 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     MemRefType,
     ModuleOp,
-    UnrealizedConversionCastOp,
     f32,
     i1,
     i8,
@@ -46,7 +45,23 @@ from ...dialects.meanings import YieldOp
 from ...dialects.template import Ref
 from .primitives import PRIMITIVES, element, library_of
 from .signature import named_kernel
-from .writing import INDEX, add, each, lesser, load, loop, minus, number, real, share, store, times, when
+from .writing import (
+    INDEX,
+    add,
+    each,
+    either_bits,
+    lesser,
+    load,
+    loop,
+    minus,
+    number,
+    numbers,
+    real,
+    share,
+    store,
+    times,
+    when,
+)  # fmt: skip
 
 FUNCTION = "map"
 """The function's name."""
@@ -121,7 +136,7 @@ class Chain:
             return found
 
         self.write(self.values(at, value), at)
-        return reduce(either, doubts)
+        return reduce(either_bits, doubts)
 
     def values(self, at: SSAValue, value: Callable[[CallOp, Sequence[Any]], SSAValue]) -> dict[SSAValue, SSAValue]:
         """All that there is of one element, whose calls give what `value` says."""
@@ -189,7 +204,7 @@ def write_guesses(chain: Chain, first: SSAValue, end: SSAValue) -> None:
         def one(at: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
             flag = arith.ExtUIOp(chain.guess(add(start, at)), i8).result
             memref.StoreOp.get(flag, flags, [at])
-            return [either(found[0], flag)]
+            return [either_bits(found[0], flag)]
 
         def again(at: SSAValue) -> None:
             when(holds(memref.LoadOp.get(flags, [at]).res), lambda: chain.compute(add(start, at)))
@@ -208,19 +223,9 @@ def write_guesses(chain: Chain, first: SSAValue, end: SSAValue) -> None:
     write_elements(chain, whole, end)
 
 
-def either(a: SSAValue, b: SSAValue) -> SSAValue:
-    """a or b"""
-    return arith.OrIOp(a, b).result
-
-
 def stack(element: Attribute, size: int) -> SSAValue:
     """The address of room for so many numbers that is there as long as the function runs."""
     return llvm.AllocaOp(llvm.ConstantOp(IntegerAttr(size, i64), i64).result, element, ALIGNED).res
-
-
-def numbers(pointer: SSAValue, element: Attribute, size: int) -> SSAValue:
-    """The buffer of so many numbers at an address."""
-    return UnrealizedConversionCastOp.get((pointer,), (MemRefType(element, (size,)),)).results[0]
 
 
 def buffer(value: SSAValue) -> MemRefType:

@@ -4,18 +4,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects import arith, llvm, vector
-from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseIntOrFPElementsAttr, MemRefType, VectorType, f32, i32
+from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
+    DenseArrayBase,
+    DenseIntOrFPElementsAttr,
+    MemRefType,
+    VectorType,
+    f32,
+    i32,
+    i64,
+)
 from xdsl.ir import Attribute, SSAValue
 
+from ...dialects.kernel import SCRATCH
+from ..llvm_types import lanes
 from .panels import Range, shuffle, transposed
 from .primitives import product
-from .small_product import MAGNITUDE, SIGN, Matrix, any_negative, bits_of, either_bits, lanes
+from .small_product import MAGNITUDE, SIGN, Matrix, any_negative, bits_of
 from .writing import (
     INDEX,
     add,
     alike,
     each,
     either,
+    either_bits,
     equal,
     lanes_of,
     lesser,
@@ -45,6 +57,11 @@ LINE = 16
 """f32 numbers in a line of memory."""
 TAME = (127 + 55) << 23
 """The bits of 2^55. Products of two lesser numbers, and sums of many of these, are finite."""
+
+
+def scratch_of(*counts: int) -> dict[str, Attribute]:
+    """What a kernel says of its working space: see SCRATCH."""
+    return {SCRATCH: DenseArrayBase.from_list(i64, counts)}
 
 
 def arguments_of(tensors: Sequence[str], others: Sequence[str]) -> dict[str, Attribute]:
@@ -120,12 +137,15 @@ class Heads:
 
     def check(self, found: Mapping[Matrix, SSAValue]) -> None:
         """Write 1 to `untame` where a number of these rows is 2^55 or more, or NaN: 0 times it may not be 0."""
-        high: Sequence[SSAValue] = [alike(0, llvm.BitcastOp(zeros(self.lanes), lanes_of(self.lanes, i32)).results[0])]
+        high: Sequence[SSAValue] = [bits_of(zeros(self.lanes))]
         for matrix, rows in found.items():
 
+            def vector(at: SSAValue, high: Sequence[SSAValue], matrix: Matrix = matrix) -> Sequence[SSAValue]:
+                return [either_bits(high[0], above(vector_load(matrix.buffer, self.lanes, at)))]
+
             def row(at: SSAValue, high: Sequence[SSAValue], matrix: Matrix = matrix) -> Sequence[SSAValue]:
-                none = high[0]
-                return [fold(matrix, at, self["width"], none, lambda found, value: either_bits(found, above(value)))]
+                line = matrix.place(at, number(0))
+                return loop(line, add(line, self["width"]), number(self.lanes), high, vector)
 
             high = loop(number(0), rows, number(1), high, row)
         self.refuse(any_negative(high[0]))
@@ -185,18 +205,6 @@ def changed(
         made, value = change(found[0], place, vector_load(matrix.buffer, lanes(first), at))
         vector_store(value, matrix.buffer, at)
         return [made]
-
-    return loop(number(0), size, number(lanes(first)), [first], one)[0]
-
-
-def fold(
-    matrix: Matrix, row: SSAValue, size: SSAValue, first: SSAValue, change: Callable[[SSAValue, SSAValue], SSAValue]
-) -> SSAValue:
-    """`first`, then `change(found, vector)` for each vector of a row."""
-    line = matrix.place(row, number(0))
-
-    def one(place: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
-        return [change(found[0], vector_load(matrix.buffer, lanes(first), add(line, place)))]
 
     return loop(number(0), size, number(lanes(first)), [first], one)[0]
 

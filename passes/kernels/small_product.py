@@ -19,18 +19,16 @@ from functools import reduce
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects import arith, llvm
 from xdsl.dialects.builtin import (
-    DYNAMIC_INDEX,
     IntegerAttr,
     IntegerType,
-    MemRefType,
     UnrealizedConversionCastOp,
-    VectorType,
     f32,
     i32,
     i64,
 )
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
+from ..llvm_types import lanes
 from .signature import Machine
 from .writing import (
     INDEX,
@@ -40,6 +38,7 @@ from .writing import (
     chosen,
     each,
     either,
+    either_bits,
     equal,
     fma,
     lanes_of,
@@ -50,6 +49,7 @@ from .writing import (
     loop,
     minus,
     number,
+    numbers,
     remainder,
     splat,
     times,
@@ -115,8 +115,9 @@ def small_product(
     a: Matrix, b: Matrix, c: Matrix, rows: SSAValue, columns: SSAValue, depth: Depth,
     scale: SSAValue, start: float, more: SSAValue | None = None,
 ) -> None:  # fmt: skip
-    """Call it. `columns` are whole vectors; `more` is an index: 1 where sums are added to c."""
-    sizes = a.row, a.column, b.row, c.row, rows, columns, depth.first, depth.near, depth.far, more or number(0)
+    """Call it. `columns` are whole vectors; sums are added to c where `more` holds."""
+    added = number(0) if more is None else either(more, number(1), number(0))
+    sizes = a.row, a.column, b.row, c.row, rows, columns, depth.first, depth.near, depth.far, added
     given = [arith.IndexCastOp(size, i64).result for size in sizes]
     llvm.CallOp(FUNCTION, a.pointer, b.pointer, c.pointer, *given, scale, alike(start, scale))
 
@@ -131,7 +132,8 @@ def product_by_parts(
         size, left = lesser(length, minus(far, at)), minus(near, at)
         inside = lesser(larger(left, number(0)), size)
         depth = Depth(number(0), inside, either(less(number(0), inside), size, inside))
-        added = either(less(number(0), at), number(1), more or number(0))
+        later = less(number(0), at)
+        added = later if more is None else either_bits(later, more)
         small_product(a.from_column(at), b.from_row(at), c, rows, columns, depth, scale, start, added)
 
     each(number(0), far, length, part)
@@ -145,8 +147,7 @@ def small_product_function(machine: Machine) -> llvm.FuncOp:
     block = Block(arg_types=[*kinds.values()])
     given = dict[str, SSAValue](zip(kinds, block.args, strict=True))
     with ImplicitBuilder(block):
-        buffer = MemRefType(f32, (DYNAMIC_INDEX,))
-        given |= {name: UnrealizedConversionCastOp.get((given[name],), (buffer,)).results[0] for name in POINTERS}
+        given |= {name: numbers(given[name], f32) for name in POINTERS}
         given |= {name: arith.IndexCastOp(given[name], INDEX).result for name in NUMBERS}
         SmallProduct(machine=machine, **given).write()
         llvm.ReturnOp()
@@ -250,18 +251,6 @@ def any_negative(value: SSAValue) -> SSAValue:
     return arith.CmpiOp(llvm.BitcastOp(signs, whole).results[0], none, "ne").result
 
 
-def either_bits(a: SSAValue, b: SSAValue) -> SSAValue:
-    """The bits of both."""
-    return arith.OrIOp(a, b).result
-
-
 def bits_of(value: SSAValue) -> SSAValue:
     """A vector of f32 as i32."""
     return llvm.BitcastOp(value, lanes_of(lanes(value), i32)).results[0]
-
-
-def lanes(value: SSAValue) -> int:
-    """How many lanes a vector has."""
-    assert isinstance(value.type, VectorType)
-    (found,) = value.type.get_shape()
-    return found

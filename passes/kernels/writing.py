@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects import arith, llvm, memref, scf, vector
 from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
     DenseArrayBase,
     DenseIntOrFPElementsAttr,
     FixedBitwidthType,
@@ -20,6 +21,7 @@ from xdsl.dialects.builtin import (
     IndexType,
     IntegerAttr,
     MemRefType,
+    UnrealizedConversionCastOp,
     VectorType,
     f32,
     i32,
@@ -117,6 +119,11 @@ def either(condition: SSAValue, yes: SSAValue, no: SSAValue) -> SSAValue:
     return arith.SelectOp(condition, yes, no).result
 
 
+def either_bits(a: SSAValue, b: SSAValue) -> SSAValue:
+    """The bits of both; of truth values, whether one holds."""
+    return arith.OrIOp(a, b).result
+
+
 def lesser(a: SSAValue, b: SSAValue) -> SSAValue:
     """The lesser of two indices."""
     return either(less(a, b), a, b)
@@ -131,6 +138,11 @@ def element_of(buffer: SSAValue) -> Attribute:
     """What `buffer` holds."""
     assert isinstance(buffer.type, MemRefType)
     return buffer.type.element_type
+
+
+def numbers(pointer: SSAValue, element: Attribute, size: int = DYNAMIC_INDEX) -> SSAValue:
+    """The buffer of so many numbers at an address."""
+    return UnrealizedConversionCastOp.get((pointer,), (MemRefType(element, (size,)),)).results[0]
 
 
 def load(buffer: SSAValue, *at: SSAValue) -> SSAValue:

@@ -29,7 +29,7 @@ from ..kernel_code import Entry, code_beside
 from ..native import Code
 from ..product_trials import ALIGNED, Layout, Way, found
 from .exact import meant
-from .launch import PLAIN, is_traced
+from .launch import is_plain, is_traced
 from .registry import kernel
 
 FUNCTION = "product"
@@ -87,8 +87,7 @@ class Product:
 
 def readable(tensor: Tensor, axes: int) -> bool:
     """Can the kernel read this tensor's memory?"""
-    plain = tensor.dtype is torch.float32 and tensor.is_cpu and type(tensor) in PLAIN
-    return plain and tensor.dim() == axes and 1 in tensor.stride()
+    return is_plain(tensor) and tensor.dim() == axes and 1 in tensor.stride()
 
 
 @kernel("kernel.product", device="cpu")

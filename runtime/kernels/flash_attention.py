@@ -13,27 +13,29 @@ Working space belongs to the process. Gradients that are joined are written wher
 from collections.abc import Callable, Sequence
 from ctypes import addressof, c_float
 from dataclasses import dataclass
+from operator import mul
 from struct import Struct, pack
 from typing import Any
 
 import torch
 from torch import Tensor
-from xdsl.ir import SSAValue
+from xdsl.dialects.builtin import DenseArrayBase, ModuleOp
+from xdsl.ir import Attribute, SSAValue
+from xdsl.traits import SymbolTable
 
 from ...dialects.aten import CallOp, dims
 from ...dialects.exact import ExactOp, FlashAttentionBackwardOp, FlashAttentionOp
+from ...dialects.kernel import SCRATCH
 from ..attention_trials import LONGEST, Layout, Shape, Way, found
 from ..kernel_code import Entry, code_beside
 from ..native import Code
 from .dense_products import SPACE
 from .exact import meant
-from .launch import PLAIN, is_traced
+from .launch import is_plain, is_traced
 from .registry import kernel
 
 FUNCTION, BACKWARD = "attention", "attention_backward"
 """The kernels' functions."""
-HEIGHT = 8
-"""Queries that are computed at once."""
 APART = 16
 """f32 numbers in a line of memory: no two threads have one in common."""
 BLOCKS = ((768, 256), (192, 64), (0, 32))
@@ -42,10 +44,12 @@ Strides = tuple[int, ...]
 
 
 class Attention:
-    """A kernel of attention, or of its gradients."""
+    """A kernel of attention, or of its gradients: `scratch` is what it says of its working space."""
 
-    def __init__(self, code: Code, function: str):
+    def __init__(self, code: Code, function: str, scratch: Attribute):
         self.entry, self.digest, self.is_backward = Entry.of(code, function), code.digest, function == BACKWARD
+        assert isinstance(scratch, DenseArrayBase)
+        self.scratch = tuple(map(int, scratch.get_values()))
 
     def __call__(self, shape: Shape, tensors: Sequence[Tensor], way: Way) -> bool:
         """Fill the last tensors, the results. False where a number is too large: then they are not right."""
@@ -55,9 +59,7 @@ class Attention:
     def prepared(self, shape: Shape, strides: Sequence[Strides], way: Way, threads: int) -> Callable[..., bool]:
         """The same for tensors of these strides, by their addresses."""
         block, keys = block_of(shape.rows), min(shape.columns, LONGEST)
-        space = shape.columns * shape.width + HEIGHT * (keys + 3)
-        if self.is_backward:
-            space = 2 * (shape.columns * shape.width + block * keys)
+        space = sum(map(mul, self.scratch, (shape.columns * shape.width, keys, block * keys, block, 1)))
         space += -space % APART + APART
         numbers = [*shape.sizes, *(step for each in strides for step in each[:3]), space, shape.causal, way.length]
         numbers += [block, way.scaled] if self.is_backward else []
@@ -75,11 +77,6 @@ class Attention:
 def block_of(rows: int) -> int:
     """How many of so many queries are in a block."""
     return min(rows, next(size for least, size in BLOCKS if rows >= least))
-
-
-def readable(tensor: Tensor) -> bool:
-    """Can the kernel read this tensor's memory?"""
-    return tensor.dtype is torch.float32 and tensor.is_cpu and type(tensor) in PLAIN
 
 
 def shape_of(call: CallOp, q: SSAValue, k: SSAValue, causal: int) -> Shape:
@@ -121,9 +118,11 @@ def launched(
     op: ExactOp, function: str, shape: Shape, results: Callable[[Sequence[Strides]], Results]
 ) -> Callable[..., Any]:
     """The kernel, or what the op means. `results` are of tensors of these strides."""
-    if (code := code_beside(op, op.kernel)) is None:
+    module = SymbolTable.lookup_symbol(op, op.kernel)
+    if not isinstance(module, ModuleOp) or (code := code_beside(op, op.kernel)) is None:
         return meant(op)
-    kernel, known = Attention(code, function), dict[tuple[Any, ...], tuple[Callable[..., bool], Results] | None]()
+    kernel = Attention(code, function, module.attributes[SCRATCH])
+    known = dict[tuple[Any, ...], tuple[Callable[..., bool], Results] | None]()
 
     def chosen(threads: int, *strides: Strides) -> tuple[Callable[..., bool], Results] | None:
         layout = Layout(shape, strides)
@@ -133,7 +132,7 @@ def launched(
         return kernel.prepared(shape, [*strides, *(own for *_, own in made.filled)], way, threads), made
 
     def run(meaning: Callable[..., Any], *inputs: Tensor) -> Any:
-        if is_traced(*inputs) or not all(map(readable, inputs)):
+        if is_traced(*inputs) or not all(map(is_plain, inputs)):
             return meaning(*inputs)
         key = (torch.get_num_threads(), *(tensor.stride() for tensor in inputs))
         if key not in known:

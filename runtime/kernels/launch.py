@@ -86,9 +86,14 @@ def entries_of(op: LaunchOp, kind: str = "rows") -> list[Entry | None]:
     return found
 
 
+def is_plain(tensor: Tensor, dtype: torch.dtype = torch.float32) -> bool:
+    """Has this tensor memory of its own here, with numbers of `dtype`?"""
+    return tensor.dtype is dtype and tensor.is_cpu and type(tensor) in PLAIN
+
+
 def ready(tensor: Tensor, dtype: torch.dtype) -> bool:
     """Can a kernel read this tensor's memory?"""
-    return tensor.dtype is dtype and tensor.is_contiguous() and tensor.is_cpu and type(tensor) in PLAIN
+    return is_plain(tensor, dtype) and tensor.is_contiguous()
 
 
 def is_traced(*tensors: Tensor | None) -> bool:

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import pytest
 import torch
-from gossamer.passes.kernels import heads, small_product
+from gossamer.passes.kernels import heads
 from gossamer.runtime import attention_trials
 from gossamer.runtime.attention_trials import APART, SIZES, Layout, Shape, Way, found, library, operands, tried
-from gossamer.runtime.kernels import flash_attention
 from torch import Tensor
 
 QUERIES, KEYS, SUMS = (2 * 24 * 16, 16, 2 * 16, 1), (2 * 48 * 16, 16, 2 * 16, 1), (2 * 24, 1, 2)
@@ -180,6 +179,5 @@ def test_gradients_have_rows_of_zeros_and_tiny_ones():
     assert torch.equal(logsumexp, expected[1])
 
 
-def test_sizes_are_the_kernels():
-    assert flash_attention.HEIGHT == small_product.HEIGHT
+def test_blocks_are_the_kernels():
     assert attention_trials.LONGEST == heads.LONGEST

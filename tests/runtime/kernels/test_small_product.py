@@ -56,6 +56,7 @@ def product_entry(machine: Machine) -> Entry:
         b, c = Matrix(given["b"], none, given["b_row"], one), Matrix(given["c"], none, given["c_row"], one)
         sizes = given["rows"], given["columns"]
         near, far, scale, more = (given[name] for name in ("near", "far", "scale", "more"))
+        more = equal(more, number(1))
 
         def whole(start: float) -> None:
             small_product(a, b, c, *sizes, Depth(given["first"], near, far), scale, start, more)
