@@ -32,6 +32,7 @@ from xdsl.dialects.builtin import (
     MemRefType,
     SymbolRefAttr,
     TensorType,
+    UnitAttr,
     i64,
 )
 from xdsl.dialects.utils import EnumAttribute
@@ -150,15 +151,16 @@ class LaunchOp(IRDLOperation):
 
 @irdl_op_definition
 class PrefetchOp(IRDLOperation):
-    """The line of memory that holds `buffer[indices]` will be read soon. Changes no value."""
+    """The line of memory that holds `buffer[indices]` will be read soon, or `at_once`. Changes no value."""
 
     name = "kernel.prefetch"
     buffer = operand_def(MemRefType)
     indices = var_operand_def(IndexType)
-    assembly_format = "$buffer `[` $indices `]` attr-dict `:` type($buffer)"
+    at_once = opt_prop_def(UnitAttr)
+    assembly_format = "$buffer `[` $indices `]` (`at_once` $at_once^)? attr-dict `:` type($buffer)"
 
-    def __init__(self, buffer: SSAValue, indices: Sequence[SSAValue]):
-        super().__init__(operands=[buffer, indices])
+    def __init__(self, buffer: SSAValue, indices: Sequence[SSAValue], *, at_once: bool = False):
+        super().__init__(operands=[buffer, indices], properties={"at_once": UnitAttr() if at_once else None})
 
 
 Kernel = Dialect("kernel", [LaunchOp, *EXACT, YieldOp, PrefetchOp], [FormAttr])

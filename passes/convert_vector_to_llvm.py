@@ -2,6 +2,7 @@
 
 vector.broadcast %x : f32 to vector<4xf32>    ->    insert into lane 0, shuffle it to every lane
 vector.fma, vector.shuffle                    ->    llvm.intr.fma, llvm.shufflevector
+vector.create_mask %n : vector<4xi1>          ->    llvm.icmp "slt" [0, 1, 2, 3], n in every lane
 vector.reduction <add>, %v into f32           ->    llvm.intr.vector.reduce.fadd, from -0.0: lane by lane in order
 """
 
@@ -9,7 +10,19 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import llvm, vector
-from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, ModuleOp, f32, i32
+from xdsl.dialects.builtin import (
+    DenseArrayBase,
+    DenseIntOrFPElementsAttr,
+    FloatAttr,
+    IntegerAttr,
+    ModuleOp,
+    UnrealizedConversionCastOp,
+    VectorType,
+    f32,
+    i32,
+    i64,
+)
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
@@ -22,16 +35,38 @@ from xdsl.pattern_rewriter import (
 from .llvm_types import lanes
 
 
+def spread(value: SSAValue, kind: Attribute, count: int) -> tuple[Operation, ...]:
+    """Ops the last of which is a vector of this type with `value` in each of its lanes."""
+    nothing, first = llvm.UndefOp(kind), llvm.ConstantOp(IntegerAttr(0, i32), i32)
+    inserted = llvm.InsertElementOp(nothing, value, first)
+    everywhere = DenseArrayBase.from_list(i32, [0] * count)
+    return nothing, first, inserted, llvm.ShuffleVectorOp(inserted.res, nothing.res, everywhere, kind)
+
+
 class Broadcast(RewritePattern):
     """broadcast x -> shuffle(insert(x, undefined, 0), [0, 0, ..])"""
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: vector.BroadcastOp, rewriter: PatternRewriter, /) -> None:
-        nothing, first = llvm.UndefOp(op.vector.type), llvm.ConstantOp(IntegerAttr(0, i32), i32)
-        inserted = llvm.InsertElementOp(nothing, op.source, first)
-        everywhere = DenseArrayBase.from_list(i32, [0] * lanes(op.vector))
-        spread = llvm.ShuffleVectorOp(inserted.res, nothing.res, everywhere, op.vector.type)
-        rewriter.replace(op, (nothing, first, inserted, spread))
+        rewriter.replace(op, spread(op.source, op.vector.type, lanes(op.vector)))
+
+
+class CreateMask(RewritePattern):
+    """create_mask n -> [0, 1, ..] < broadcast n"""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: vector.CreateMaskOp, rewriter: PatternRewriter, /) -> None:
+        count = lanes(op.mask_vector)
+        kind = VectorType(i64, [count])
+        places = llvm.ConstantOp(DenseIntOrFPElementsAttr.from_list(kind, range(count)), kind)
+        size = UnrealizedConversionCastOp.get((op.mask_dim_sizes[0],), (i64,))
+        *made, everywhere = spread(size.results[0], kind, count)
+        below = llvm.ICmpOp(places.result, everywhere.results[0], IntegerAttr(SIGNED_LESS, i64))
+        rewriter.replace(op, (places, size, *made, everywhere, below))
+
+
+SIGNED_LESS = llvm.ICmpPredicateFlag.SLT.to_int()
+"""Its number in `llvm.icmp`."""
 
 
 class MultiplyAdd(RewritePattern):
@@ -69,5 +104,7 @@ class ConvertVectorToLLVM(ModulePass):
     name = "convert-vector-to-llvm"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        rules = GreedyRewritePatternApplier([Broadcast(), MultiplyAdd(), Shuffle(), Reduction()], dce_enabled=False)
+        rules = GreedyRewritePatternApplier(
+            [Broadcast(), CreateMask(), MultiplyAdd(), Shuffle(), Reduction()], dce_enabled=False
+        )
         PatternRewriteWalker(rules, apply_recursively=False).rewrite_module(op)

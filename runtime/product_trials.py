@@ -28,6 +28,8 @@ from .bits import same_bits
 from .cache import keep, kept
 from .native import identity, libraries
 
+TRIAL = 2
+"""Which trials these are: what older ones found is forgotten."""
 BLOCKS = (192, 128, 240, 256, 288, 320, 336, 352, 384, 448, 480, 512)
 """Lengths of blocks that are tried beside all of k and its halves: 192 is MKL's on AMD, the others are common ones."""
 LONGEST = 512
@@ -97,7 +99,7 @@ def found(kernel: Kernel, layout: Layout) -> Way | None:
 
 def remembered(kind: str, what: str, trial: Callable[[], tuple[int, bool] | None]) -> tuple[int, bool] | None:
     """A length, not 0, and a choice, or None, as a trial of `what` finds them; kept for this machine."""
-    key = f"{what} {identity()} {libraries()} threads={torch.get_num_threads()}"
+    key = f"{TRIAL} {what} {identity()} {libraries()} threads={torch.get_num_threads()}"
     name = f"{kind}/{hashlib.sha256(key.encode()).hexdigest()}"
     if (known := kept(name)) is not None:
         length, choice = map(int, known.split())
@@ -112,15 +114,16 @@ def tried(kernel: Kernel, layout: Layout) -> Way | None:
     """The same, found by trial."""
     if 4 * (sum(layout.spans) + 2 * layout.rows * layout.columns) > MOST:
         return None
-    a, b, bias = operands(layout)
+    given = operands(layout)
     theirs, ours = (memory(layout.rows * layout.columns).view(layout.rows, -1) for _ in range(2))
-    compute = library_call(a, b, bias, theirs)
-    compute()
+    library_call(*given, theirs)()
     for block in layout.blocks():
         ways = [Way(block, b_first) for b_first in (False, True)]
-        runs = [partial(kernel, a, b, bias, ours, way) for way in ways]
-        if all(gives(run, ours, theirs) for run in runs):
-            library, *kernels = fastest(compute, *runs)
+        if all(gives(partial(kernel, *given, ours, way), ours, theirs) for way in ways):
+            given = operands(layout, special=False)
+            library, *kernels = fastest(
+                library_call(*given, theirs), *(partial(kernel, *given, ours, way) for way in ways)
+            )
             best = min(kernels)
             return ways[kernels.index(best)] if best < library else None
     return None
@@ -152,8 +155,9 @@ def fastest(*runs: Callable[[], object]) -> list[float]:
     return [min(taken) for taken in found]
 
 
-def operands(layout: Layout) -> tuple[Tensor, Tensor, Tensor | None]:
-    """a, b and the bias: random, with special numbers in some rows of a and some columns of b."""
+def operands(layout: Layout, *, special: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
+    """a, b and the bias: random, with `special` numbers in some rows of a and some columns of b. Those that are timed
+    have none: a processor takes many times as long for some."""
     random = np.random.default_rng(0)
     sizes = (layout.rows, layout.depth), (layout.depth, layout.columns)
     made = list[Tensor]()
@@ -164,7 +168,7 @@ def operands(layout: Layout) -> tuple[Tensor, Tensor, Tensor | None]:
     bias = memory(layout.columns).copy_(made[1][0]) if layout.biased else None
     for matrix in (made[0].numpy(), made[1].numpy().T):
         apart = len(matrix) // len(SPECIAL)
-        for place, value in enumerate(SPECIAL if apart >= SPARSE else ()):
+        for place, value in enumerate(SPECIAL if special and apart >= SPARSE else ()):
             matrix[place * apart, :: 3 if value else 1] = value
     return made[0], made[1], bias
 

@@ -21,8 +21,8 @@ from xdsl.ir import SSAValue
 
 from .writing import (
     add,
-    branch,
     each,
+    either,
     equal,
     lanes_of,
     larger,
@@ -30,14 +30,12 @@ from .writing import (
     load,
     minus,
     number,
-    prefetch,
     quotient,
     remainder,
     store,
     times,
     vector_load,
     vector_store,
-    when,
 )
 
 QUARTERS = 4
@@ -108,27 +106,27 @@ class Ahead:
     wanted: SSAValue
     lanes: int
 
-    def ask(self, vector: SSAValue) -> None:
-        """With a vector of k."""
-        count = self.lanes // QUARTERS
+    @property
+    def count(self) -> SSAValue:
+        """How many lines, or k, there are in a quarter with each vector of k."""
+        return number(self.lanes // QUARTERS)
 
-        def lines() -> None:
-            line = add(self.first, times(self.quarter, number(count)))
-            place = add(self.k, times(vector, number(self.lanes)))
-            for offset in range(count):
-                self.at(add(line, number(offset)), place)
+    def start(self) -> SSAValue:
+        """Where the first of them lies; the beginning of the matrix where they are not wanted."""
+        along, before = self.lines.is_along, times(self.quarter, self.count)
+        line = add(self.first, either(along, before, number(0)))
+        place = add(self.k, either(along, number(0), times(before, quotient(self.long, self.lanes))))
+        return self.where_wanted(self.lines.at(line, place))
 
-        def numbers() -> None:
-            vectors = add(times(self.quarter, quotient(self.long, self.lanes)), vector)
-            place = add(self.k, times(vectors, number(count)))
-            for offset in range(count):
-                self.at(self.first, add(place, number(offset)))
+    def where_wanted(self, value: SSAValue) -> SSAValue:
+        """A distance, or 0."""
+        return either(self.wanted, value, number(0))
 
-        when(self.wanted, lambda: branch(self.lines.is_along, lines, numbers))
-
-    def at(self, line: SSAValue, place: SSAValue) -> None:
-        """For one number."""
-        prefetch(self.lines.buffer, self.lines.at(line, place))
+    def steps(self) -> tuple[SSAValue, SSAValue]:
+        """How far it is from what is asked for with one vector of k to that with the next, and within it."""
+        along, step, stride = self.lines.is_along, self.lines.step, self.lines.stride
+        far, near = either(along, number(self.lanes), times(stride, self.count)), either(along, step, stride)
+        return self.where_wanted(far), self.where_wanted(near)
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,8 @@ TILES, PANELS = 40, 32
 
 
 def scratch(machine: Machine) -> tuple[int, int]:
-    """Numbers of working space for each thread: the sums of a tile and all tiles, and times `block + 1`, panels."""
-    panel = WIDTH * machine.lanes
-    return tile_rows(machine) * panel + TILES * machine.lanes * PITCH, PANELS * panel
+    """Numbers of working space for each thread: all tiles, and times `block + 1`, panels."""
+    return TILES * machine.lanes * PITCH, PANELS * WIDTH * machine.lanes
 
 
 def product_kernel(name: str, machine: Machine = MACHINE) -> ModuleOp:
@@ -131,20 +130,15 @@ class Product:
         return Range(first, lesser(end, size))
 
     @property
-    def space(self) -> SSAValue:
-        """Where working space of this thread begins, with the sums of a tile."""
+    def tiles(self) -> SSAValue:
+        """Where working space of this thread begins, with tiles that are packed."""
         fixed, most = map(number, scratch(self.machine))
         return times(self.part, add(times(most, add(self.block, number(1))), fixed))
 
     @property
-    def tiles(self) -> SSAValue:
-        """Where tiles are packed."""
-        return add(self.space, number(self.height * self.width))
-
-    @property
     def panels(self) -> SSAValue:
         """Where panels are packed."""
-        return add(self.space, number(scratch(self.machine)[0]))
+        return add(self.tiles, number(scratch(self.machine)[0]))
 
 
 def each_part(whole: Range, size: SSAValue, body: Callable[[Range], None]) -> None:
@@ -220,7 +214,7 @@ class Chunk:
         top, rest, ahead = own.first, own.size, self.ahead(tile, panel)
         for count in dict.fromkeys((given.height, 4, 1)):
             some = minus(rest, remainder(rest, number(count)))
-            piece = Tile(given.machine, count, given.scratch, packed, along, top, given.space, output, ahead)
+            piece = Tile(given.machine, count, given.scratch, packed, along, top, output, ahead)
             each(
                 none, some, number(count),
                 lambda row, piece=piece: piece.down(row).write(b, self.long, column, self.columns.end),
@@ -228,17 +222,15 @@ class Chunk:
             done = piece.down(some)
             top, packed, rest = done.row, done.a, minus(rest, some)
 
-    def ahead(self, tile: SSAValue, panel: SSAValue) -> list[Ahead]:
-        """What is packed next: a tile, a quarter with each of the first panels, or a panel with the first tiles."""
-        lanes, height, width = self.product.machine.lanes, self.product.height, self.product.width
-        rows, columns = self.rows.unit(add(tile, number(1)), height), self.columns.unit(add(panel, number(1)), width)
-        turns = (self.turned(panel, number(QUARTERS)), self.turned(number(QUARTERS), tile))
-        a_wanted, b_wanted = (
-            both(less(turn, number(QUARTERS)), less(number(0), own.size))
-            for turn, own in zip(turns, (rows, columns), strict=True)
-        )
-        found = [Ahead(self.a, rows.first, self.k, self.long, panel, a_wanted, lanes)]
-        for part in range(WIDTH):
-            line = add(columns.first, number(part * lanes))
-            found.append(Ahead(self.b, line, self.k, self.long, tile, b_wanted, lanes))
-        return found
+    def ahead(self, tile: SSAValue, panel: SSAValue) -> Ahead:
+        """What is packed next: a tile, with the first panels, or a panel, a vector of it with some tiles each."""
+        given, a, b, lanes = self.product, self.a, self.b, self.product.machine.lanes
+        turn, end = self.turned(panel, tile), self.turned(self.rows.end, self.columns.end)
+        part = quotient(turn, QUARTERS)
+        row = self.rows.unit(add(tile, number(1)), given.height).first
+        column = self.columns.unit(add(panel, number(1)), given.width).first
+        line = add(self.turned(row, column), times(part, number(lanes)))
+        wanted = both(less(part, self.turned(number(1), number(WIDTH))), less(line, end))
+        pairs = (a.buffer, b.buffer), (a.step, b.step), (a.stride, b.stride), (a.count, b.count)
+        lines = Lines(*(self.turned(*pair) for pair in pairs))
+        return Ahead(lines, line, self.k, self.long, remainder(turn, number(QUARTERS)), wanted, lanes)

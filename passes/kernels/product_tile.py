@@ -6,7 +6,8 @@
     c = bias + sums                               there, where there is a bias
     c = c + sums                                  in later ones
 
-A panel that is not whole is written number by number. Lines of c, and what is packed next, are asked for meanwhile.
+A panel that is not whole is written under a mask. What is read next, lines of c and what is packed next are asked for
+meanwhile, with a few instructions that need no branch: with branches between they cost as much as they save.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,25 +16,26 @@ from dataclasses import dataclass, replace
 from xdsl.dialects import arith
 from xdsl.ir import SSAValue
 
-from .panels import PITCH, Ahead
+from .panels import PITCH, QUARTERS, Ahead
 from .signature import Machine
 from .writing import (
     add,
     branch,
     chosen,
-    each,
     either,
     equal,
+    first_lanes,
     fma,
     less,
     load,
     loop,
+    masked_load,
+    masked_store,
     minus,
     number,
     prefetch,
     quotient,
     splat,
-    store,
     times,
     vector_load,
     vector_store,
@@ -42,8 +44,11 @@ from .writing import (
 
 WIDTH = 2
 """Vectors of a panel."""
+AHEAD = 8
+"""How many k before they are read packed numbers are asked for: with blocks of 384 a tile and a panel are more than
+first-level cache holds, and waiting for them took a tenth of the time (Intel Xeon, 2026-11)."""
 Read = Callable[[SSAValue, SSAValue], SSAValue]
-"""What stands at a place of a buffer: a number, or a vector."""
+"""The vector that begins at a place of a buffer, or as much of it as counts."""
 Start = Callable[[Read, SSAValue, SSAValue, SSAValue], SSAValue]
 """(read, place in c, column, sum) -> what c becomes"""
 
@@ -87,8 +92,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Tile:
-    """`count` rows of c from `row` on, whose numbers of a are packed at `a`, `along` k or those of one k side by side;
-    `spare` is room for their sums."""
+    """`count` rows of c from `row` on; numbers of a are packed at `a`, `along` k or those of one k side by side."""
 
     machine: Machine
     count: int
@@ -96,9 +100,8 @@ class Tile:
     a: SSAValue
     along: SSAValue
     row: SSAValue
-    spare: SSAValue
     output: Output
-    ahead: Sequence[Ahead]
+    ahead: Ahead
 
     def down(self, rows: SSAValue) -> "Tile":
         """The tile that begins so many rows below."""
@@ -134,30 +137,43 @@ class Tile:
 
         def step(k: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
             row, line = add(self.a, times(k, number(on))), add(b, times(k, number(WIDTH * self.lanes)))
-            right = [self.vector(self.scratch, add(line, number(part * self.lanes))) for part in range(WIDTH)]
+            right = list[SSAValue]()
+            for part in range(WIDTH):
+                at = add(line, number(part * self.lanes))
+                right.append(self.vector(self.scratch, at))
+                prefetch(self.scratch, add(at, number(AHEAD * WIDTH * self.lanes)), at_once=True)
             made = list[SSAValue]()
             for at in range(self.count):  # each is read where it is used: two registers are left for them
                 left = splat(load(self.scratch, add(row, number(at * down))), self.lanes)
                 made += [fma(left, value, found[len(made) + part]) for part, value in enumerate(right)]
+            if on > 1:
+                prefetch(self.scratch, add(row, number(AHEAD * on)), at_once=True)
             return made
 
+        ahead, (far, near), some = self.ahead.start(), self.ahead.steps(), self.lanes // QUARTERS
+
         def steps(vector: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            for ahead in self.ahead:
-                ahead.ask(vector)
             self.ask(vector, column)
-            first = times(vector, number(self.lanes))
-            return loop(first, add(first, number(self.lanes)), number(1), found, step)
+            first, asked = times(vector, number(self.lanes)), add(ahead, times(vector, far))
+
+            def quarter(turn: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                prefetch(self.ahead.lines.buffer, add(asked, times(turn, near)))
+                k = add(first, times(turn, number(some)))
+                for place in range(some):
+                    found = step(add(k, number(place)), found)
+                return found
+
+            return loop(number(0), number(QUARTERS), number(1), found, quarter)
 
         vectors = quotient(long, self.lanes)
         found = loop(number(0), vectors, number(1), [zeros(self.lanes)] * len(self.places), steps)
         return loop(times(vectors, number(self.lanes)), long, number(1), found, step)
 
-    def ask(self, turn: SSAValue, column: SSAValue) -> None:
-        """For two rows of c in each turn: they are read or written when the sums are made."""
-        for row in range(2):
-            for part in range(WIDTH):
-                place = self.output.place(add(self.row, add(times(turn, number(2)), number(row))), column)
-                prefetch(self.output.c, add(place, number(part * self.lanes)))
+    def ask(self, row: SSAValue, column: SSAValue) -> None:
+        """For a row of c with each vector of k: it is read or written when the sums are made."""
+        for part in range(WIDTH):
+            place = self.output.place(add(self.row, row), column)
+            prefetch(self.output.c, add(place, number(part * self.lanes)))
 
     def put(self, sums: Sequence[SSAValue], column: SSAValue, start: Start) -> None:
         """Write vectors."""
@@ -167,20 +183,14 @@ class Tile:
             vector_store(start(self.vector, place, j, value), self.output.c, place)
 
     def put_ragged(self, sums: Sequence[SSAValue], column: SSAValue, end: SSAValue, start: Start) -> None:
-        """Write numbers up to a column, which are laid down first."""
-        width = WIDTH * self.lanes
-
-        def one(row: SSAValue, offset: SSAValue) -> None:
-            value, j = load(self.scratch, add(self.spare, add(times(row, number(width)), offset))), add(column, offset)
-            place = self.output.place(add(self.row, row), j)
-            store(start(load, place, j, value), self.output.c, place)
-
-        def line(row: SSAValue) -> None:
-            each(number(0), minus(end, column), number(1), lambda offset: one(row, offset))
-
+        """Write the numbers before a column."""
+        starts = [part * self.lanes for part in range(WIDTH)]
+        masks = {offset: first_lanes(minus(minus(end, column), number(offset)), self.lanes) for offset in starts}
         for (row, offset), value in zip(self.places, sums, strict=True):
-            vector_store(value, self.scratch, add(self.spare, number(row * width + offset)))
-        each(number(0), number(self.count), number(1), line)
+            mask, j = masks[offset], add(column, number(offset))
+            place = self.output.place(add(self.row, number(row)), j)
+            found = start(lambda buffer, at, mask=mask: masked_load(buffer, mask, at), place, j, value)
+            masked_store(found, self.output.c, mask, place)
 
     def vector(self, buffer: SSAValue, at: SSAValue) -> SSAValue:
         """A vector."""

@@ -24,6 +24,7 @@ from xdsl.dialects.builtin import (
     UnrealizedConversionCastOp,
     VectorType,
     f32,
+    i1,
     i32,
     i64,
 )
@@ -183,6 +184,22 @@ def vector_store(value: SSAValue, buffer: SSAValue, *at: SSAValue) -> None:
     vector.StoreOp(value, buffer, at)
 
 
+def first_lanes(count: SSAValue, lanes: int) -> SSAValue:
+    """The mask of the first `count` of `lanes` lanes: of all where it is larger, of none where it is negative."""
+    return vector.CreateMaskOp([count], VectorType(i1, [lanes])).mask_vector
+
+
+def masked_load(buffer: SSAValue, mask: SSAValue, *at: SSAValue) -> SSAValue:
+    """Neighbours of f32 where `mask` holds, and zeros, for which no memory is touched."""
+    assert isinstance(mask.type, VectorType)
+    return vector.MaskedLoadOp(buffer, at, mask, zeros(mask.type.get_shape()[0])).result
+
+
+def masked_store(value: SSAValue, buffer: SSAValue, mask: SSAValue, *at: SSAValue) -> None:
+    """Neighbours of f32 where `mask` holds; other memory is not touched."""
+    vector.MaskedStoreOp(buffer, at, mask, value)
+
+
 def splat(value: SSAValue, lanes: int) -> SSAValue:
     """The same number in every lane."""
     return vector.BroadcastOp(value, lanes_of(lanes)).vector
@@ -297,6 +314,6 @@ def bytes_of(element: Attribute) -> int:
     return element.size
 
 
-def prefetch(buffer: SSAValue, *at: SSAValue) -> None:
-    """Ask for the line of memory that a number lies in."""
-    PrefetchOp(buffer, at)
+def prefetch(buffer: SSAValue, *at: SSAValue, at_once: bool = False) -> None:
+    """Ask for the line of memory that a number lies in, which is read soon, or `at_once`."""
+    PrefetchOp(buffer, at, at_once=at_once)

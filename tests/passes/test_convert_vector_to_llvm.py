@@ -39,3 +39,25 @@ def test_the_other_ops_have_their_like():
           func.return %r : f32
         }""",
     )
+
+
+def test_a_mask_is_a_comparison_of_places():
+    check(
+        "convert-vector-to-llvm",
+        before="""
+        func.func @f(%n: index) -> vector<4xi1> {
+          %m = vector.create_mask %n : vector<4xi1>
+          func.return %m : vector<4xi1>
+        }""",
+        after="""
+        func.func @f(%n: index) -> vector<4xi1> {
+          %p = llvm.mlir.constant(dense<[0, 1, 2, 3]> : vector<4xi64>) : vector<4xi64>
+          %i = builtin.unrealized_conversion_cast %n : index to i64
+          %u = llvm.mlir.undef : vector<4xi64>
+          %z = llvm.mlir.constant(0 : i32) : i32
+          %a = llvm.insertelement %i, %u[%z : i32] : vector<4xi64>
+          %s = llvm.shufflevector %a, %u [0, 0, 0, 0] : vector<4xi64>
+          %m = llvm.icmp "slt" %p, %s : vector<4xi64>
+          func.return %m : vector<4xi1>
+        }""",
+    )

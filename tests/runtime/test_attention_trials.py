@@ -179,5 +179,19 @@ def test_gradients_have_rows_of_zeros_and_tiny_ones():
     assert torch.equal(logsumexp, expected[1])
 
 
+def test_gradients_are_plain_where_time_is_measured(monkeypatch: pytest.MonkeyPatch):
+    kernel, timed = Kernel(BACKWARD.ways()), list[Tensor]()
+
+    def fastest(library: Callable[[], object], run: Callable[[], object]) -> list[float]:
+        run()
+        timed.extend(kernel.given[-1][:1])
+        return [2.0, 1.0]
+
+    monkeypatch.setattr(attention_trials, "fastest", fastest)
+    assert tried(kernel, BACKWARD) is not None
+    (gradient,) = timed
+    assert (gradient.abs().amax(-1) > 0.01).all()
+
+
 def test_blocks_are_the_kernels():
     assert attention_trials.LONGEST == heads.LONGEST

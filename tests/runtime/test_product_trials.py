@@ -21,10 +21,11 @@ class Kernel:
 
     def __init__(self, right: Sequence[int], seconds: float = FAST, change: Callable[[Tensor], Tensor] = torch.neg):
         self.right, self.seconds, self.change = right, seconds, change
-        self.asked = list[int]()
+        self.asked, self.given = list[int](), list[tuple[Tensor, Tensor]]()
 
     def __call__(self, a: Tensor, b: Tensor, bias: Tensor | None, c: Tensor, way: Way) -> None:
         self.asked.append(way.block)
+        self.given.append((a, b))
         time.sleep(self.seconds)
         result = KNOWN[bias is not None](a, b, bias)
         c.copy_(result if way.block in self.right else self.change(result))
@@ -131,6 +132,24 @@ def test_operands_lie_as_the_real_ones_do():
         assert all(0 < kind(matrix).sum() < matrix.numel() / 4 for matrix in (a, b))
     few, _, _ = operands(Layout(3, 40, 64, (40, 1), (64, 1), (0, 0), biased=False))
     assert few.isfinite().all()
+
+
+def test_numbers_are_plain_where_time_is_measured(monkeypatch: pytest.MonkeyPatch):
+    a, b, _ = operands(LAYOUT, special=False)
+    assert all((matrix.abs() > 1e-30).logical_and(matrix.abs() < 10).all() for matrix in (a, b))
+    kernel = Kernel([40])
+
+    def fastest(library: Callable[[], object], *runs: Callable[[], object]) -> list[float]:
+        for run in runs:
+            run()
+        return [2.0, 1.5, 1.0]
+
+    monkeypatch.setattr(product_trials, "fastest", fastest)
+    assert tried(kernel, LAYOUT) == Way(40, True)
+    compared, timed = kernel.given[:2], kernel.given[2:]
+    assert len(timed) == 2
+    assert not any(matrix.isfinite().all() for given in compared for matrix in given)
+    assert all(matrix.isfinite().all() for given in timed for matrix in given)
 
 
 def test_no_block_is_tried_twice_or_is_too_long():
