@@ -7,7 +7,8 @@
 The library and the kernel compute the product of random matrices that have the sizes, strides and alignment of the
 real ones, with zeros of both signs, infinities, NaN and the smallest numbers in some rows and columns. The order of a
 sum does not depend on its numbers, and random numbers tell any two orders apart: they round otherwise somewhere among
-thousands of sums. So blocks with which all bits are equal are the library's. NaN counts as NaN, whatever its bits.
+thousands of sums. So blocks with which all bits are equal are the library's. NaN counts as NaN, whatever its bits. They
+are timed with plain numbers.
 
 Kept for each layout, number of threads, kernel, processor and build of torch, in the user's cache folder
 (`products/`). A trial takes some products' time and their memory, but none of torch's.
