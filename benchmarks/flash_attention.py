@@ -19,6 +19,7 @@ from gossamer.runtime import native
 from gossamer.runtime.attention_trials import Layout, Shape, Way, gives, library, operands
 from gossamer.runtime.kernel_code import code_of
 from gossamer.runtime.kernels.flash_attention import BACKWARD, FUNCTION, Attention
+from gossamer.runtime.product_trials import tame
 from xdsl.dialects.builtin import ModuleOp
 
 from .dense_products import SPOILT, limit
@@ -87,11 +88,13 @@ def measured(shape: Shape, kernel: Attention, rounds: int) -> Taken | None:
     """Both, in turns; None where the library sums in no order that was tried."""
     function = BACKWARD if kernel.is_backward else FUNCTION
     layout = layout_of(shape, function)
-    given = operands(layout, 1.0, np.random.default_rng(), special=False)
+    given = operands(layout, 1.0, np.random.default_rng())
     expected = library(shape, given)
     way = next((way for way in layout.ways() if gives(kernel, shape, way, given, expected)), None)
     if way is None:
         return None
+    for tensor in given:
+        tame(tensor)
     others, results = torch.zeros(SPOILT), [torch.empty_like(each) for each in expected]
     runs: dict[str, Callable[[], object]] = {
         "library": lambda: library(shape, given), "ours": lambda: kernel(shape, (*given, *results), way)

@@ -87,22 +87,29 @@ class MaskedLoad(RewritePattern):
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: vector.MaskedLoadOp, rewriter: PatternRewriter, /) -> None:
-        kind = op.result.type
-        assert isinstance(kind, VectorType)
         ops, pointer = address(op.base, op.indices)
         aligned = llvm.ConstantOp(IntegerAttr(alignment(op.base), i32), i32)
-        name = f"llvm.masked.load.v{lanes(op.result)}{kind.element_type}.p0"
-        read = llvm.CallIntrinsicOp(name, [pointer, aligned.result, op.mask, op.pass_thru], (kind,))
+        operands = [pointer, aligned.result, op.mask, op.pass_thru]
+        read = llvm.CallIntrinsicOp(masked("load", op.result), operands, (op.result.type,))
         rewriter.replace(op, (*ops, aligned, read))
 
 
 class MaskedStore(RewritePattern):
-    """vector.maskedstore m[i], mask, v -> llvm.intr.masked.store v, (address of m[i]), mask"""
+    """vector.maskedstore m[i], mask, v -> llvm.masked.store v, (address of m[i]), mask"""
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: vector.MaskedStoreOp, rewriter: PatternRewriter, /) -> None:
         ops, pointer = address(op.base, op.indices)
-        rewriter.replace(op, (*ops, llvm.MaskedStoreOp(op.value_to_store, pointer, op.mask, alignment(op.base))))
+        aligned = llvm.ConstantOp(IntegerAttr(alignment(op.base), i32), i32)
+        operands = [op.value_to_store, pointer, aligned.result, op.mask]
+        rewriter.replace(op, (*ops, aligned, llvm.CallIntrinsicOp(masked("store", op.value_to_store), operands, ())))
+
+
+def masked(move: str, value: SSAValue) -> str:
+    """The intrinsic that moves such a vector under a mask."""
+    kind = llvm_type(value.type)
+    assert isinstance(kind, VectorType)
+    return f"llvm.masked.{move}.v{lanes(value)}{kind.element_type}.p0"
 
 
 class Store(RewritePattern):

@@ -9,14 +9,13 @@ vector.reduction <add>, %v into f32           ->    llvm.intr.vector.reduce.fadd
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects import llvm, vector
+from xdsl.dialects import arith, llvm, vector
 from xdsl.dialects.builtin import (
     DenseArrayBase,
     DenseIntOrFPElementsAttr,
     FloatAttr,
     IntegerAttr,
     ModuleOp,
-    UnrealizedConversionCastOp,
     VectorType,
     f32,
     i32,
@@ -59,14 +58,10 @@ class CreateMask(RewritePattern):
         count = lanes(op.mask_vector)
         kind = VectorType(i64, [count])
         places = llvm.ConstantOp(DenseIntOrFPElementsAttr.from_list(kind, range(count)), kind)
-        size = UnrealizedConversionCastOp.get((op.mask_dim_sizes[0],), (i64,))
-        *made, everywhere = spread(size.results[0], kind, count)
-        below = llvm.ICmpOp(places.result, everywhere.results[0], IntegerAttr(SIGNED_LESS, i64))
+        size = arith.IndexCastOp(op.mask_dim_sizes[0], i64)
+        *made, everywhere = spread(size.result, kind, count)
+        below = llvm.ICmpOp(places.result, everywhere.results[0], IntegerAttr(llvm.ICmpPredicateFlag.SLT.to_int(), i64))
         rewriter.replace(op, (places, size, *made, everywhere, below))
-
-
-SIGNED_LESS = llvm.ICmpPredicateFlag.SLT.to_int()
-"""Its number in `llvm.icmp`."""
 
 
 class MultiplyAdd(RewritePattern):

@@ -6,8 +6,8 @@
 
 Random queries, keys and values that have the sizes and strides of the real ones: as they begin in training, and so far
 apart that most of a softmax is nothing; gradients with rows of zeros, and with numbers so small that products of them
-are subnormal or nothing. The order of a sum does not depend on its numbers. What is too large for the kernel it tells
-when it runs.
+are subnormal or nothing, but where time is taken. The order of a sum does not depend on its numbers. What is too large
+for the kernel it tells when it runs.
 
 Kept for each layout, number of threads, kernel, processor and build of torch, in the user's cache folder
 (`attention/`). A trial takes some calls' time, and memory.
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from .bits import same_bits
-from .product_trials import MOST, fastest, lengths_of, memory, remembered
+from .product_trials import MOST, fastest, lengths_of, memory, remembered, tame
 
 FORWARD, LONGEST = 3, 512
 """Tensors that attention is of; keys in a block of the library's."""
@@ -113,7 +113,9 @@ def tried(kernel: Kernel, layout: Layout) -> Way | None:
     way = next((way for way in layout.ways() if all(gives(kernel, shape, way, *trial) for trial in trials)), None)
     if way is None:
         return None
-    given, results = operands(layout, SIZES[0], random, special=False), trials[0][1]
+    given, results = trials[0]
+    for tensor in given:
+        tame(tensor)
     theirs, own = fastest(lambda: library(shape, given), lambda: kernel(shape, (*given, *results), way))
     return way if own < theirs else None
 
@@ -132,9 +134,8 @@ def library(shape: Shape, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return aten._scaled_dot_product_flash_attention_for_cpu_backward(*given, 0.0, shape.causal, scale=shape.scale)
 
 
-def operands(layout: Layout, size: float, random: np.random.Generator, *, special: bool = True) -> list[Tensor]:
-    """Random tensors of a layout, with numbers about so large; the output and its log-sums are what attention gives.
-    Some rows of a gradient are `special`, but where it is timed: a processor takes many times as long for some."""
+def operands(layout: Layout, size: float, random: np.random.Generator) -> list[Tensor]:
+    """Random tensors of a layout, with numbers about so large; the output and its log-sums are what attention gives."""
     made = list[Tensor]()
     for shape, strides in zip(layout.given, layout.strides, strict=True):
         numbers = memory(span(shape, strides))
@@ -143,9 +144,8 @@ def operands(layout: Layout, size: float, random: np.random.Generator, *, specia
     if not layout.is_backward:
         return made
     gradient, q, k, v, *results = made
-    if special:
-        gradient[:, :, ::APART] *= TINY
-        gradient[:, :, APART - 1 :: APART] = 0.0
+    gradient[:, :, ::APART] *= TINY
+    gradient[:, :, APART - 1 :: APART] = 0.0
     for result, computed in zip(results, library(layout.shape, (q, k, v)), strict=True):
         result.copy_(computed)
     return made

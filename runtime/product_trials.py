@@ -7,8 +7,8 @@
 The library and the kernel compute the product of random matrices that have the sizes, strides and alignment of the
 real ones, with zeros of both signs, infinities, NaN and the smallest numbers in some rows and columns. The order of a
 sum does not depend on its numbers, and random numbers tell any two orders apart: they round otherwise somewhere among
-thousands of sums. So blocks with which all bits are equal are the library's. NaN counts as NaN, whatever its bits. They
-are timed with plain numbers.
+thousands of sums. So blocks with which all bits are equal are the library's. NaN counts as NaN, whatever its bits.
+Both are timed on plain numbers: a processor takes many times as long for subnormal ones.
 
 Kept for each layout, number of threads, kernel, processor and build of torch, in the user's cache folder
 (`products/`). A trial takes some products' time and their memory, but none of torch's.
@@ -42,6 +42,8 @@ ROUNDS, SPOILT = 9, 12_000_000
 cache holds."""
 SPECIAL, SPARSE = (0.0, -0.0, 1e-40, float("inf"), float("-inf"), float("nan")), 4
 """Numbers that are no others' kind, and how many lines there must be for each, lest they hide all sums."""
+TAME = 1e12
+"""Products of numbers of this size, or that of its inverse, and sums of them are neither infinite nor subnormal."""
 ALIGNED = 64
 """Bytes of a line of memory: libraries choose code by where in one a matrix begins."""
 
@@ -121,7 +123,8 @@ def tried(kernel: Kernel, layout: Layout) -> Way | None:
     for block in layout.blocks():
         ways = [Way(block, b_first) for b_first in (False, True)]
         if all(gives(partial(kernel, *given, ours, way), ours, theirs) for way in ways):
-            given = operands(layout, special=False)
+            for tensor in given:
+                tame(tensor)
             library, *kernels = fastest(
                 library_call(*given, theirs), *(partial(kernel, *given, ours, way) for way in ways)
             )
@@ -156,9 +159,16 @@ def fastest(*runs: Callable[[], object]) -> list[float]:
     return [min(taken) for taken in found]
 
 
-def operands(layout: Layout, *, special: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
-    """a, b and the bias: random, with `special` numbers in some rows of a and some columns of b. Those that are timed
-    have none: a processor takes many times as long for some."""
+def tame(tensor: Tensor | None) -> None:
+    """Let there be 1 in the place of NaN and of all numbers that are very large or small: before time is taken."""
+    if tensor is not None:
+        numbers = tensor.numpy()
+        sizes = np.abs(numbers)
+        numbers[~((sizes > 1 / TAME) & (sizes < TAME))] = 1.0
+
+
+def operands(layout: Layout) -> tuple[Tensor, Tensor, Tensor | None]:
+    """a, b and the bias: random, with special numbers in some rows of a and some columns of b."""
     random = np.random.default_rng(0)
     sizes = (layout.rows, layout.depth), (layout.depth, layout.columns)
     made = list[Tensor]()
@@ -169,7 +179,7 @@ def operands(layout: Layout, *, special: bool = True) -> tuple[Tensor, Tensor, T
     bias = memory(layout.columns).copy_(made[1][0]) if layout.biased else None
     for matrix in (made[0].numpy(), made[1].numpy().T):
         apart = len(matrix) // len(SPECIAL)
-        for place, value in enumerate(SPECIAL if special and apart >= SPARSE else ()):
+        for place, value in enumerate(SPECIAL if apart >= SPARSE else ()):
             matrix[place * apart, :: 3 if value else 1] = value
     return made[0], made[1], bias
 

@@ -11,7 +11,7 @@
 The last line stands in for those beyond it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,7 +39,7 @@ from .writing import (
 )
 
 QUARTERS = 4
-"""In so many turns lines are asked for."""
+"""In so many turns as many lines are asked for as a vector has numbers."""
 PITCH = 528
 """From line to line where they are one after the other: no library has longer blocks, and lines begin at many places of
 a page."""
@@ -95,7 +95,8 @@ class Ahead:
     """As many lines as a vector has numbers, from `first` and k on, that are asked for while tiles are computed: near
     when they are packed, and not in the way of what is. A `quarter` with each of four tiles, if `wanted`.
 
-    Along k that is 4 of 16 lines, a vector further with each vector of k; across, 4 k of all lines with each.
+    Along k that is 4 of 16 lines, a vector further with each vector of k; across, 4 k of all lines with each: for 16
+    lanes one number in every four steps.
     """
 
     lines: Lines
@@ -107,26 +108,22 @@ class Ahead:
     lanes: int
 
     @property
-    def count(self) -> SSAValue:
-        """How many lines, or k, there are in a quarter with each vector of k."""
-        return number(self.lanes // QUARTERS)
+    def turns(self) -> int:
+        """How many numbers are asked for with each vector of k."""
+        return max(1, self.lanes // QUARTERS)
 
-    def start(self) -> SSAValue:
-        """Where the first of them lies; the beginning of the matrix where they are not wanted."""
-        along, before = self.lines.is_along, times(self.quarter, self.count)
+    def walk(self) -> Callable[[SSAValue, SSAValue], SSAValue]:
+        """What tells, of a vector of k and a turn within it, where to ask: at the matrix's first number if not wanted.
+
+        Distances are made once, before, so that no turn needs a branch or more than a sum.
+        """
+        along, step, stride = self.lines.is_along, self.lines.step, self.lines.stride
+        before = times(self.quarter, number(self.turns))
         line = add(self.first, either(along, before, number(0)))
         place = add(self.k, either(along, number(0), times(before, quotient(self.long, self.lanes))))
-        return self.where_wanted(self.lines.at(line, place))
-
-    def where_wanted(self, value: SSAValue) -> SSAValue:
-        """A distance, or 0."""
-        return either(self.wanted, value, number(0))
-
-    def steps(self) -> tuple[SSAValue, SSAValue]:
-        """How far it is from what is asked for with one vector of k to that with the next, and within it."""
-        along, step, stride = self.lines.is_along, self.lines.step, self.lines.stride
-        far, near = either(along, number(self.lanes), times(stride, self.count)), either(along, step, stride)
-        return self.where_wanted(far), self.where_wanted(near)
+        far, near = either(along, number(self.lanes), times(stride, number(self.turns))), either(along, step, stride)
+        start, far, near = (either(self.wanted, each, number(0)) for each in (self.lines.at(line, place), far, near))
+        return lambda vector, turn: add(add(start, times(vector, far)), times(turn, near))
 
 
 @dataclass(frozen=True)

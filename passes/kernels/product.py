@@ -222,15 +222,20 @@ class Chunk:
             done = piece.down(some)
             top, packed, rest = done.row, done.a, minus(rest, some)
 
+    @property
+    def unpacked(self) -> Lines:
+        """Those that are packed unit by unit."""
+        a, b = self.a, self.b
+        pairs = (a.buffer, b.buffer), (a.step, b.step), (a.stride, b.stride), (a.count, b.count)
+        return Lines(*(self.turned(*pair) for pair in pairs))
+
     def ahead(self, tile: SSAValue, panel: SSAValue) -> Ahead:
-        """What is packed next: a tile, with the first panels, or a panel, a vector of it with some tiles each."""
-        given, a, b, lanes = self.product, self.a, self.b, self.product.machine.lanes
+        """What is packed next: a tile, with the first four panels, or each vector of a panel, with four tiles."""
+        given, lanes = self.product, self.product.machine.lanes
         turn, end = self.turned(panel, tile), self.turned(self.rows.end, self.columns.end)
         part = quotient(turn, QUARTERS)
         row = self.rows.unit(add(tile, number(1)), given.height).first
         column = self.columns.unit(add(panel, number(1)), given.width).first
         line = add(self.turned(row, column), times(part, number(lanes)))
         wanted = both(less(part, self.turned(number(1), number(WIDTH))), less(line, end))
-        pairs = (a.buffer, b.buffer), (a.step, b.step), (a.stride, b.stride), (a.count, b.count)
-        lines = Lines(*(self.turned(*pair) for pair in pairs))
-        return Ahead(lines, line, self.k, self.long, remainder(turn, number(QUARTERS)), wanted, lanes)
+        return Ahead(self.unpacked, line, self.k, self.long, remainder(turn, number(QUARTERS)), wanted, lanes)

@@ -10,13 +10,14 @@ A panel that is not whole is written under a mask. What is read next, lines of c
 meanwhile, with a few instructions that need no branch: with branches between they cost as much as they save.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from xdsl.dialects import arith
 from xdsl.ir import SSAValue
 
-from .panels import PITCH, QUARTERS, Ahead
+from .panels import PITCH, Ahead
 from .signature import Machine
 from .writing import (
     add,
@@ -27,6 +28,7 @@ from .writing import (
     first_lanes,
     fma,
     less,
+    lesser,
     load,
     loop,
     masked_load,
@@ -44,9 +46,12 @@ from .writing import (
 
 WIDTH = 2
 """Vectors of a panel."""
-AHEAD = 8
+SOON = 8
 """How many k before they are read packed numbers are asked for: with blocks of 384 a tile and a panel are more than
-first-level cache holds, and waiting for them took a tenth of the time (Intel Xeon, 2026-11)."""
+first-level cache holds, and waiting for them takes 3 % of the time. (Lines of a along k are left to the processor: they
+are few, and asking for them takes as long.) Intel Xeon, 2026-11."""
+LINE = 16
+"""Numbers of a line of memory."""
 Read = Callable[[SSAValue, SSAValue], SSAValue]
 """The vector that begins at a place of a buffer, or as much of it as counts."""
 Start = Callable[[Read, SSAValue, SSAValue, SSAValue], SSAValue]
@@ -119,78 +124,79 @@ class Tile:
         return [(row, part * self.lanes) for row in range(self.count) for part in range(WIDTH)]
 
     def write(self, b: SSAValue, long: SSAValue, column: SSAValue, end: SSAValue) -> None:
-        """Over a panel of b, which begins with `column`."""
+        """Over a panel of b, which begins with `column`, as far as there are columns before `end`."""
         sums = chosen(
             self.along,
             lambda: self.sums(b, long, column, PITCH, 1),
             lambda: self.sums(b, long, column, 1, self.lanes),
         )
-        whole = less(add(column, number(WIDTH * self.lanes - 1)), end)
+        there = minus(end, column)
+        whole = less(number(WIDTH * self.lanes - 1), there)
+
+        def ragged(start: Start) -> None:
+            starts = [part * self.lanes for part in range(WIDTH)]
+            masks = {offset: first_lanes(minus(there, number(offset)), self.lanes) for offset in starts}
+            self.put(sums, column, start, masks)
 
         def put(start: Start) -> None:
-            branch(whole, lambda: self.put(sums, column, start), lambda: self.put_ragged(sums, column, end, start))
+            branch(whole, lambda: self.put(sums, column, start, {}), lambda: ragged(start))
 
         self.output.choose(put)
 
     def sums(self, b: SSAValue, long: SSAValue, column: SSAValue, down: int, on: int) -> Sequence[SSAValue]:
         """The sums, a vector for each of the places; in a it is so far to the next row, and to the next k."""
+        width, ahead, turns = WIDTH * self.lanes, self.ahead.walk(), self.ahead.turns
 
         def step(k: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            row, line = add(self.a, times(k, number(on))), add(b, times(k, number(WIDTH * self.lanes)))
-            right = list[SSAValue]()
-            for part in range(WIDTH):
-                at = add(line, number(part * self.lanes))
-                right.append(self.vector(self.scratch, at))
-                prefetch(self.scratch, add(at, number(AHEAD * WIDTH * self.lanes)), at_once=True)
+            row, line = add(self.a, times(k, number(on))), add(b, times(k, number(width)))
+            right = [self.vector(self.scratch, add(line, number(part * self.lanes))) for part in range(WIDTH)]
             made = list[SSAValue]()
             for at in range(self.count):  # each is read where it is used: two registers are left for them
                 left = splat(load(self.scratch, add(row, number(at * down))), self.lanes)
                 made += [fma(left, value, found[len(made) + part]) for part, value in enumerate(right)]
+            self.ask_for_packed(line, width)
             if on > 1:
-                prefetch(self.scratch, add(row, number(AHEAD * on)), at_once=True)
+                self.ask_for_packed(row, on)
             return made
 
-        ahead, (far, near), some = self.ahead.start(), self.ahead.steps(), self.lanes // QUARTERS
-
         def steps(vector: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            self.ask(vector, column)
-            first, asked = times(vector, number(self.lanes)), add(ahead, times(vector, far))
+            self.ask_for_rows(vector, column)
+            first, some = times(vector, number(self.lanes)), number(self.lanes // turns)
 
-            def quarter(turn: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
-                prefetch(self.ahead.lines.buffer, add(asked, times(turn, near)))
-                k = add(first, times(turn, number(some)))
-                for place in range(some):
-                    found = step(add(k, number(place)), found)
-                return found
+            def turn(at: SSAValue, found: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                prefetch(self.ahead.lines.buffer, ahead(vector, at))
+                k = add(first, times(at, some))
+                return loop(k, add(k, some), number(1), found, step)
 
-            return loop(number(0), number(QUARTERS), number(1), found, quarter)
+            return loop(number(0), number(turns), number(1), found, turn)
 
         vectors = quotient(long, self.lanes)
         found = loop(number(0), vectors, number(1), [zeros(self.lanes)] * len(self.places), steps)
         return loop(times(vectors, number(self.lanes)), long, number(1), found, step)
 
-    def ask(self, row: SSAValue, column: SSAValue) -> None:
-        """For a row of c with each vector of k: it is read or written when the sums are made."""
-        for part in range(WIDTH):
-            place = self.output.place(add(self.row, row), column)
-            prefetch(self.output.c, add(place, number(part * self.lanes)))
+    def ask_for_packed(self, place: SSAValue, count: int) -> None:
+        """For so many numbers of one k that lie side by side, which are read soon."""
+        for offset in range(0, count, LINE):
+            prefetch(self.scratch, add(place, number(SOON * count + offset)), at_once=True)
 
-    def put(self, sums: Sequence[SSAValue], column: SSAValue, start: Start) -> None:
-        """Write vectors."""
-        for (row, offset), value in zip(self.places, sums, strict=True):
-            j = add(column, number(offset))
-            place = self.output.place(add(self.row, number(row)), j)
-            vector_store(start(self.vector, place, j, value), self.output.c, place)
+    def ask_for_rows(self, turn: SSAValue, column: SSAValue) -> None:
+        """For two rows of c in each of the first turns: they are read or written when the sums are made."""
+        for which in range(2):
+            row = lesser(add(times(turn, number(2)), number(which)), number(self.count - 1))
+            for part in range(WIDTH):
+                place = self.output.place(add(self.row, row), column)
+                prefetch(self.output.c, add(place, number(part * self.lanes)))
 
-    def put_ragged(self, sums: Sequence[SSAValue], column: SSAValue, end: SSAValue, start: Start) -> None:
-        """Write the numbers before a column."""
-        starts = [part * self.lanes for part in range(WIDTH)]
-        masks = {offset: first_lanes(minus(minus(end, column), number(offset)), self.lanes) for offset in starts}
+    def put(self, sums: Sequence[SSAValue], column: SSAValue, start: Start, masks: Mapping[int, SSAValue]) -> None:
+        """Write vectors, or what the masks of their columns leave of them."""
         for (row, offset), value in zip(self.places, sums, strict=True):
-            mask, j = masks[offset], add(column, number(offset))
+            j, mask = add(column, number(offset)), masks.get(offset)
             place = self.output.place(add(self.row, number(row)), j)
-            found = start(lambda buffer, at, mask=mask: masked_load(buffer, mask, at), place, j, value)
-            masked_store(found, self.output.c, mask, place)
+            if mask is None:
+                vector_store(start(self.vector, place, j, value), self.output.c, place)
+            else:
+                read = partial(masked_load, mask)
+                masked_store(mask, start(read, place, j, value), self.output.c, place)
 
     def vector(self, buffer: SSAValue, at: SSAValue) -> SSAValue:
         """A vector."""

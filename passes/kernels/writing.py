@@ -189,13 +189,13 @@ def first_lanes(count: SSAValue, lanes: int) -> SSAValue:
     return vector.CreateMaskOp([count], VectorType(i1, [lanes])).mask_vector
 
 
-def masked_load(buffer: SSAValue, mask: SSAValue, *at: SSAValue) -> SSAValue:
+def masked_load(mask: SSAValue, buffer: SSAValue, *at: SSAValue) -> SSAValue:
     """Neighbours of f32 where `mask` holds, and zeros, for which no memory is touched."""
     assert isinstance(mask.type, VectorType)
     return vector.MaskedLoadOp(buffer, at, mask, zeros(mask.type.get_shape()[0])).result
 
 
-def masked_store(value: SSAValue, buffer: SSAValue, mask: SSAValue, *at: SSAValue) -> None:
+def masked_store(mask: SSAValue, value: SSAValue, buffer: SSAValue, *at: SSAValue) -> None:
     """Neighbours of f32 where `mask` holds; other memory is not touched."""
     vector.MaskedStoreOp(buffer, at, mask, value)
 

@@ -94,7 +94,9 @@ def test_what_is_masked_is_read_and_written_by_address():
           %t = "llvm.getelementptr"(%b, %s)
               <{rawConstantIndices = array<i32: -2147483648>, elem_type = f32, noWrapFlags = 0 : i32}>
               : (!llvm.ptr, i64) -> !llvm.ptr
-          llvm.intr.masked.store %r, %t, %k {alignment = 4 : i32} : vector<4xf32>, vector<4xi1> into !llvm.ptr
+          %o = llvm.mlir.constant(4 : i32) : i32
+          llvm.call_intrinsic "llvm.masked.store.v4f32.p0"(%r, %t, %o, %k)
+              : (vector<4xf32>, !llvm.ptr, i32, vector<4xi1>) -> ()
           func.return
         }""",
     )

@@ -52,7 +52,7 @@ def test_a_mask_is_a_comparison_of_places():
         after="""
         func.func @f(%n: index) -> vector<4xi1> {
           %p = llvm.mlir.constant(dense<[0, 1, 2, 3]> : vector<4xi64>) : vector<4xi64>
-          %i = builtin.unrealized_conversion_cast %n : index to i64
+          %i = arith.index_cast %n : index to i64
           %u = llvm.mlir.undef : vector<4xi64>
           %z = llvm.mlir.constant(0 : i32) : i32
           %a = llvm.insertelement %i, %u[%z : i32] : vector<4xi64>

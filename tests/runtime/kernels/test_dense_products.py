@@ -1,6 +1,10 @@
 """Dense products: the kernel sums in the order it is asked for, whatever the sizes, layouts, threads and machine."""
 
+import ctypes
+import mmap
+import struct
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -10,15 +14,19 @@ from gossamer.compiler.context import parse_text
 from gossamer.compiler.pipeline import run_pipeline
 from gossamer.dialects.exact import ProductOp
 from gossamer.dialects.kernel import SCRATCH
+from gossamer.passes.kernels.panels import QUARTERS, Ahead, Lines
+from gossamer.passes.kernels.signature import named_kernel
+from gossamer.passes.kernels.writing import INDEX, add, each, equal, number, quotient, store_index, times
 from gossamer.runtime import kernel_code
 from gossamer.runtime.bits import same_bits
 from gossamer.runtime.executor import Program, find
-from gossamer.runtime.kernel_code import code_of
+from gossamer.runtime.kernel_code import Entry, code_of
 from gossamer.runtime.kernels import dense_products
 from gossamer.runtime.kernels.dense_products import Product
 from gossamer.runtime.product_trials import LONGEST, Layout, Way
 from torch import Tensor
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import DYNAMIC_INDEX, MemRefType, ModuleOp, i64
+from xdsl.ir import SSAValue
 
 pytest.importorskip("llvmlite")
 
@@ -108,13 +116,73 @@ def test_the_longest_blocks(kernel: Product):
         assert same_bits(computed(kernel, a, b, None, LONGEST), in_blocks(a, b, None, LONGEST))
 
 
-def test_nothing_is_written_or_read_beyond_the_matrices(kernel: Product):
+def test_nothing_is_written_beyond_the_matrices(kernel: Product):
     a, b = torch.randn(17, 19), torch.randn(19, 37)
     room = torch.full((3, 17, 37), 7.0)
     for b_first in (False, True):
         kernel(a, b, None, room[1].fill_(7), Way(19, b_first))
         assert same_bits(room[1], in_blocks(a, b, None, 19))
         assert (room[::2] == 7).all()
+
+
+def fenced(*shape: int) -> Tensor:
+    """Memory for numbers behind which is a page that cannot be touched."""
+    size = 4 * torch.Size(shape).numel()
+    fence = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    room = mmap.mmap(-1, fence + mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mprotect(ctypes.c_void_p(start + fence), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+    return torch.from_numpy(np.frombuffer(room, np.float32, size // 4, fence - size).reshape(shape))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_nothing_is_touched_beyond_the_matrices(kernel: Product, turned: bool):
+    a, b = (fenced(19, 17).T, fenced(37, 19).T) if turned else (fenced(17, 19), fenced(19, 37))
+    c, bias = fenced(17, 37), fenced(37)
+    for tensor in (a, b, bias):
+        tensor.normal_()
+    for b_first in (False, True):
+        kernel(a, b, bias, c.fill_(7), Way(8, b_first))
+        assert same_bits(c, in_blocks(a, b, bias, 8))
+
+
+def asked(lanes: int, numbers: dict[str, int]) -> list[int]:
+    """The places that are asked for while a tile is computed: with each vector of k, and each turn within it."""
+    buffer = MemRefType(i64, (DYNAMIC_INDEX,))
+
+    def write(given: dict[str, SSAValue]) -> None:
+        lines = Lines(given["places"], given["step"], given["stride"], number(0))
+        first, k, long, quarter = (given[name] for name in ("first", "k", "long", "quarter"))
+        ahead = Ahead(lines, first, k, long, quarter, equal(given["wanted"], number(1)), lanes)
+        place, turns = ahead.walk(), number(ahead.turns)
+
+        def one(vector: SSAValue, turn: SSAValue) -> None:
+            store_index(place(vector, turn), given["places"], add(times(vector, turns), turn))
+
+        vectors = quotient(given["long"], lanes)
+        each(number(0), vectors, number(1), lambda at: each(number(0), turns, number(1), partial(one, at)))
+
+    made = ModuleOp([named_kernel("asked", {"places": buffer, **dict.fromkeys(numbers, INDEX)}, write, name="asked")])
+    run_pipeline(made, "lower-kernels")
+    (found,) = (op for op in made.ops if isinstance(op, ModuleOp))
+    code = code_of(found)
+    assert code is not None
+    places = torch.full((lanes * numbers["long"],), -1)
+    Entry.of(code, "asked").start(struct.pack(f"{1 + len(numbers)}q", places.data_ptr(), *numbers.values()), 1)
+    return [place for place in places.tolist() if place >= 0]
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("along", [False, True])
+def test_what_is_packed_next_is_asked_for_once(lanes: int, along: bool):
+    step, stride = (1000, 1) if along else (1, 1000)
+    numbers = {"step": step, "stride": stride, "first": 32, "k": 64, "long": 5 * lanes + 3, "wanted": 1}
+    found = [place for quarter in range(QUARTERS) for place in asked(lanes, {**numbers, "quarter": quarter})]
+    lines = range(32, 32 + lanes) if along else [32]
+    places = range(64, 64 + 5 * lanes, lanes) if along else range(64, 64 + 5 * lanes)
+    assert sorted(found) == sorted(line * step + place * stride for line in lines for place in places)
+    assert set(asked(lanes, {**numbers, "quarter": 1, "wanted": 0})) == {0}
 
 
 def test_special_numbers(kernel: Product):
